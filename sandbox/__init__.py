@@ -1,0 +1,1 @@
+"""Recall against cost: small sequence models on synthetic recall tasks."""
