@@ -1,0 +1,1 @@
+"""Drivers: each runs any rule over time, for every sequence and head of a batch."""

@@ -1,0 +1,162 @@
+"""The public functions of the rules whose state is a matrix `[K, V]` per head.
+
+All take `[B, T, H, …]` arrays in float32 or bfloat16, any T >= 1, and return `(outputs, final_state)`: the
+outputs in the dtype of `v`, the state in float32. All are differentiable in every array argument and may be
+used under `jit`, `vmap`, `grad`, `lax.scan` and `jax.checkpoint`. There is no hidden scale: `q` is used as
+given. Called with T = 1 they take one step of the definition without any loop: this is how a model decodes.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sandbox.scans.registry import IMPLEMENTATIONS, RULES, resolve_implementation
+from sandbox.scans.rules.gated_delta_rule import GatedDeltaRuleInputs
+from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
+
+LogDecay = (
+    Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
+)
+"""Natural log of the decay, <= 0. The shape is the kind: per head or per channel, fixed or data-dependent."""
+
+
+def gated_linear_attention(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    log_decay: LogDecay = None,
+    bonus: Float[Array, "H K"] | None = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention whose state is forgotten by a diagonal decay.
+
+        S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
+        with a bonus u:                                      o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t
+
+    Sources: linear attention (arXiv:2006.16236), RetNet (arXiv:2307.08621, section 2), GLA (arXiv:2312.06635,
+    section 4), Mamba-2 (arXiv:2405.21060, section 5); the bonus: RWKV-5 and 6 (arXiv:2404.05892, section 4).
+
+    Args:
+        q: queries, used as given.
+        k: keys.
+        v: values.
+        log_decay: natural log of the decay per token, finite and <= 0. None keeps everything;
+            `[H, 1]` or `[H, K]` is fixed over time; `[B, T, H, 1]` or `[B, T, H, K]` depends on the data.
+        bonus: weight of the current token when it is read before it is written.
+        initial_state: the state before the first token; zeros when None.
+        implementation: a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
+        chunk_size: tokens per chunk of the chunked form, a power of two; None is the default of the rule.
+
+    Returns:
+        The outputs `[B, T, H, V]` in the dtype of `v`, and the state after the last token in float32.
+
+    Raises:
+        ValueError: a shape is wrong, `implementation` is unknown, or `chunk_size` is not a power of two.
+        NotImplementedError: the named implementation cannot run this rule.
+    """
+    dims = _check_queries_keys_values(q, k, v)
+    _check_log_decay(log_decay, dims)
+    _check_shape("bonus", bonus, "HK", dims)
+    inputs = GatedLinearAttentionInputs(q, k, v, _over_time(log_decay, dims), _over_time(bonus, dims))
+    return _run("gated_linear_attention", inputs, dims, initial_state, implementation, chunk_size)
+
+
+def gated_delta_rule(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    beta: Float[Array, "B T H"],
+    log_decay: LogDecay = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention that replaces what the state returns for a key, in place of adding to it.
+
+        S_t = (I - beta_t k_t k_tᵀ) diag(exp(log_decay_t)) S_{t-1} + beta_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
+
+    Sources: DeltaNet (arXiv:2406.06484, section 2), Gated DeltaNet (arXiv:2412.06464, section 3), Kimi Delta
+    Attention (arXiv:2510.26692, section 3).
+
+    Args:
+        q: queries, used as given.
+        k: keys. The rule is stable for `beta_t |k_t|² <= 2`; keys of norm one are customary.
+        v: values.
+        beta: step size, 0 to 1; up to 2 gives the transition negative eigenvalues (arXiv:2411.12537).
+        log_decay: natural log of the decay per token, finite and <= 0. None keeps everything;
+            `[H, 1]` or `[H, K]` is fixed over time; `[B, T, H, 1]` or `[B, T, H, K]` depends on the data.
+        initial_state: the state before the first token; zeros when None.
+        implementation: a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
+        chunk_size: tokens per chunk of the chunked form, a power of two; None is the default of the rule.
+
+    Returns:
+        The outputs `[B, T, H, V]` in the dtype of `v`, and the state after the last token in float32.
+
+    Raises:
+        ValueError: a shape is wrong, `implementation` is unknown, or `chunk_size` is not a power of two.
+        NotImplementedError: the named implementation cannot run this rule.
+    """
+    dims = _check_queries_keys_values(q, k, v)
+    _check_shape("beta", beta, "BTH", dims)
+    _check_log_decay(log_decay, dims)
+    inputs = GatedDeltaRuleInputs(q, k, v, beta[..., None], _over_time(log_decay, dims))
+    return _run("gated_delta_rule", inputs, dims, initial_state, implementation, chunk_size)
+
+
+def _run(
+    rule: str,
+    inputs: Any,
+    dims: dict[str, int],
+    initial_state: Float[Array, "B H K V"] | None,
+    implementation: str,
+    chunk_size: int | None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    _check_shape("initial_state", initial_state, "BHKV", dims)
+    if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
+        raise ValueError(f"chunk_size={chunk_size} is not a power of two")
+    if initial_state is None:
+        initial_state = jnp.zeros([dims[letter] for letter in "BHKV"], jnp.float32)
+    driver = IMPLEMENTATIONS[resolve_implementation(implementation, rule=rule, num_tokens=dims["T"])]
+    return driver(RULES[rule], initial_state.astype(jnp.float32), inputs, chunk_size)
+
+
+def _over_time(per_head: Array | None, dims: dict[str, int]) -> Array | None:
+    """`[H, …]` as `[1, T, H, …]`, shared by all sequences; what has a time axis already is left alone."""
+    if per_head is None or per_head.ndim == 4:
+        return per_head
+    return jnp.broadcast_to(per_head[None, None], (1, dims["T"], *per_head.shape))
+
+
+def _check_queries_keys_values(q: Array, k: Array, v: Array) -> dict[str, int]:
+    """The size of every letter, read off q and v."""
+    for name, array in (("q", q), ("v", v)):
+        if array.ndim != 4:
+            last = "K" if name == "q" else "V"
+            raise ValueError(f"{name} has shape {array.shape}, expected [B, T, H, {last}]")
+    dims = dict(zip("BTHKV", (*q.shape, v.shape[3]), strict=True))
+    if dims["T"] == 0:
+        raise ValueError(f"q has shape {q.shape}, expected at least one token (T >= 1)")
+    _check_shape("k", k, "BTHK", dims)
+    _check_shape("v", v, "BTHV", dims)
+    return dims
+
+
+def _check_shape(name: str, array: Array | None, letters: str, dims: dict[str, int]) -> None:
+    expected = tuple(dims[letter] for letter in letters)
+    if array is not None and array.shape != expected:
+        raise ValueError(f"{name} has shape {array.shape}, expected [{', '.join(letters)}] = {expected}")
+
+
+def _check_log_decay(log_decay: Array | None, dims: dict[str, int]) -> None:
+    batch, time, heads, key = (dims[letter] for letter in "BTHK")
+    allowed = ((heads, 1), (heads, key), (batch, time, heads, 1), (batch, time, heads, key))
+    if log_decay is not None and log_decay.shape not in allowed:
+        raise ValueError(
+            f"log_decay has shape {log_decay.shape}, expected [H, 1], [H, K], [B, T, H, 1] or [B, T, H, K] "
+            f"with B={batch}, T={time}, H={heads}, K={key}"
+        )

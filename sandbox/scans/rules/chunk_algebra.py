@@ -1,0 +1,93 @@
+"""Matrix products, masks and the triangular solve that the chunk forms of the rules are made of.
+
+Nothing here slices, sorts, scans or divides integers: those have no counterpart inside a TPU or GPU kernel.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+Precision = lax.Precision | None
+
+_CONTRACTED_AXES = {"AB": ((1,), (0,)), "ABᵀ": ((1,), (1,)), "AᵀB": ((0,), (0,))}
+
+
+def matmul(
+    a: Float[Array, "_ _"],
+    b: Float[Array, "_ _"],
+    product: Literal["AB", "ABᵀ", "AᵀB"] = "AB",
+    precision: Precision = None,
+) -> Float[Array, "_ _"]:
+    """One of the three products of two matrices, accumulated in float32."""
+    dimension_numbers = (_CONTRACTED_AXES[product], ((), ()))
+    return lax.dot_general(a, b, dimension_numbers, precision, preferred_element_type=jnp.float32)
+
+
+def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array, "_ _"]:
+    """The product in full float32, for sums of gates and for inverses: TF32 or bfloat16 would round them."""
+    return matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+def rows_and_columns(size: int) -> tuple[Int[Array, "{size} {size}"], Int[Array, "{size} {size}"]]:
+    """The row number i and the column number j of every entry of a square matrix."""
+    return lax.broadcasted_iota(jnp.int32, (size, size), 0), lax.broadcasted_iota(jnp.int32, (size, size), 1)
+
+
+def block_pairs(size: int, half: int) -> Bool[Array, "{size} {size}"]:
+    """True where i is in the second half and j in the first half of the same block of `2 * half` rows.
+
+    Over half = 1, 2, 4, …, size / 2 these masks tile the strictly lower triangle, each entry once.
+    """
+    i, j = rows_and_columns(size)
+    return ((i ^ j) < 2 * half) & ((i & half) != 0) & ((j & half) == 0)
+
+
+def row_to_column(row: Float[Array, "1 N"]) -> Float[Array, "N 1"]:
+    """A transposed row, through the diagonal of a matrix: kernels cannot reshape `[1, N]` to `[N, 1]`."""
+    i, j = rows_and_columns(row.shape[1])
+    return jnp.sum(jnp.where(i == j, row, 0.0), axis=1, keepdims=True)
+
+
+def column_to_row(column: Float[Array, "N 1"]) -> Float[Array, "1 N"]:
+    """A transposed column, through the diagonal of a matrix."""
+    i, j = rows_and_columns(column.shape[0])
+    return jnp.sum(jnp.where(i == j, column, 0.0), axis=0, keepdims=True)
+
+
+def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
+    """`(I - L)⁻¹` for a strictly lower triangular L whose size is a power of two.
+
+    Doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half` rows,
+    `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. This is block substitution. The
+    shorter product (I + L)(I + L²)(I + L⁴)… is not: its terms grow without bound where keys repeat.
+    """
+    size = lower.shape[0]
+    i, j = rows_and_columns(size)
+    inverse = jnp.where(i == j, 1.0, jnp.where(block_pairs(size, 1), lower, 0.0))
+    half = 2
+    while half < size:
+        between_halves = jnp.where(block_pairs(size, half), lower, 0.0)
+        inverse = inverse + exact_matmul(inverse, exact_matmul(between_halves, inverse))
+        half *= 2
+    return inverse
+
+
+@jax.custom_jvp
+def solve_unit_lower(lower: Float[Array, "C C"], right: Float[Array, "C V"]) -> Float[Array, "C V"]:
+    """The solution X of `X = R + L X` for a strictly lower triangular L whose size is a power of two."""
+    return exact_matmul(unit_lower_inverse(lower), right)
+
+
+@solve_unit_lower.defjvp
+def _solve_unit_lower_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Float[Array, "C V"], Float[Array, "C V"]]:
+    """Differentiates the equation and not the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
+    lower, right = primals
+    lower_tangent, right_tangent = tangents
+    inverse = unit_lower_inverse(lower)
+    solution = exact_matmul(inverse, right)
+    return solution, exact_matmul(inverse, right_tangent + exact_matmul(lower_tangent, solution))

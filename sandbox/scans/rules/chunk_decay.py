@@ -1,0 +1,143 @@
+"""The decay inside one chunk of tokens, for each kind of decay, at the least cost for that kind.
+
+With g_t <= 0 the log decay of token t, and rows counted from 1 to C, a chunk form needs
+
+    from_start_i    exp(Σ_{s <= i} g_s)              what is left of the state before the chunk when i reads
+    to_end_j        exp(Σ_{s > j} g_s)               what is left at the end of the chunk of what j wrote
+    whole           exp(Σ_s g_s)                     what is left at the end of the state before the chunk
+    gram(x, y)_ij   Σ_d x_id y_jd exp(Σ_{j < s <= i} g_sd)
+
+A rule that reads before it writes has `exclusive` decays: `s < i` in place of `s <= i`.
+
+Every exponent is a sum of log decays over a range of tokens, taken with a matrix of zeros and ones, and never
+a difference of two longer sums. So nothing overflows at any decay and nothing cancels.
+"""
+
+from abc import ABC, abstractmethod
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from sandbox.scans.rules.chunk_algebra import (
+    block_pairs,
+    column_to_row,
+    exact_matmul,
+    matmul,
+    row_to_column,
+    rows_and_columns,
+)
+
+
+class ChunkDecay(ABC):
+    """What the chunk forms ask of a decay. The factors multiply `[C, K]` (`whole`: the state `[K, V]`)."""
+
+    from_start: Float[Array, "C 1"] | Float[Array, "C K"] | float
+    to_end: Float[Array, "C 1"] | Float[Array, "C K"] | float
+    whole: Float[Array, "1 1"] | Float[Array, "K 1"] | float
+
+    @abstractmethod
+    def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """The decayed products of every x_i with every earlier y_j, i > j; zero elsewhere."""
+
+    @abstractmethod
+    def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """The same for i >= j: the diagonal is x_i · y_i, undecayed."""
+
+
+def chunk_decay(
+    log_decay: Float[Array, "C 1"] | Float[Array, "C K"] | None, *, size: int, exclusive: bool = False
+) -> ChunkDecay:
+    """The decay of a chunk of `size` tokens; the shape of `log_decay` is its kind."""
+    if log_decay is None:
+        return NoDecay(size)
+    if log_decay.shape[1] == 1:
+        return ScalarDecay(log_decay, exclusive)
+    return ChannelDecay(log_decay, exclusive)
+
+
+class NoDecay(ChunkDecay):
+    """Nothing is forgotten: a causal mask."""
+
+    def __init__(self, size: int) -> None:
+        self.from_start = self.to_end = self.whole = 1.0
+        self._i, self._j = rows_and_columns(size)
+
+    def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._i > self._j, matmul(x, y, "ABᵀ"), 0.0)
+
+    def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._i >= self._j, matmul(x, y, "ABᵀ"), 0.0)
+
+
+class ScalarDecay(ChunkDecay):
+    """One decay per head: `x yᵀ` times a matrix of decays."""
+
+    def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool) -> None:
+        i, j = rows_and_columns(log_decay.shape[0])
+        self._i, self._j = i, j
+        summed = (j < i) if exclusive else (j <= i)
+        row = column_to_row(log_decay)
+        self.from_start = jnp.exp(jnp.sum(jnp.where(summed, row, 0.0), axis=1, keepdims=True))
+        self.to_end = jnp.exp(jnp.sum(jnp.where(j > i, row, 0.0), axis=1, keepdims=True))
+        self.whole = jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True))
+        after_j = jnp.where(i > j, log_decay, 0.0)
+        self._between = jnp.exp(exact_matmul(summed.astype(jnp.float32), after_j))
+
+    def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._i > self._j, matmul(x, y, "ABᵀ") * self._between, 0.0)
+
+    def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._i >= self._j, matmul(x, y, "ABᵀ") * self._between, 0.0)
+
+
+class ChannelDecay(ChunkDecay):
+    """One decay per channel: the triangle is cut into blocks, each a product of two decayed matrices.
+
+    Blocks of `2 * half` rows are cut at their middle m. A pair (i, j) across the cut has the decay
+    `exp(Σ_{m < s <= i} g_s) · exp(Σ_{j < s <= m} g_s)`: one factor for the row of x, one for the row of y,
+    both at most one. A row lies on one side of the cut, so a single matrix holds both factors. Halving the
+    blocks down to one row covers the strict triangle in log2(C) products, at any decay (compare the secondary
+    chunks of GLA, arXiv:2312.06635, section 4.3) and without a three-dimensional array.
+    """
+
+    def __init__(self, log_decay: Float[Array, "C K"], exclusive: bool) -> None:
+        i, j = rows_and_columns(log_decay.shape[0])
+        self._diagonal = i == j
+        summed = (j < i) if exclusive else (j <= i)
+        self.from_start = jnp.exp(exact_matmul(summed.astype(jnp.float32), log_decay))
+        self.to_end = jnp.exp(exact_matmul((j > i).astype(jnp.float32), log_decay))
+        self.whole = jnp.exp(row_to_column(jnp.sum(log_decay, axis=0, keepdims=True)))
+        self._levels = _decays_across_cuts(log_decay, summed)
+
+    def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return sum(
+            (jnp.where(pairs, matmul(x * decay, y * decay, "ABᵀ"), 0.0) for pairs, decay in self._levels),
+            start=jnp.zeros(self._diagonal.shape, jnp.float32),
+        )
+
+    def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._diagonal, jnp.sum(x * y, axis=1, keepdims=True), self.gram(x, y))
+
+
+def _decays_across_cuts(
+    log_decay: Float[Array, "C K"], summed: Bool[Array, "C C"]
+) -> list[tuple[Bool[Array, "C C"], Float[Array, "C K"]]]:
+    """For each block size, the pairs (i, j) across the cuts and the decay of every row up to its cut."""
+    size = log_decay.shape[0]
+    i, s = rows_and_columns(size)
+    levels = []
+    half = size // 2
+    while half >= 1:
+        same_half = (i ^ s) < half
+        in_second_half = (i & half) != 0
+        to_cut = same_half & ((in_second_half & summed) | (~in_second_half & (s > i)))
+        decay = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
+        levels.append((block_pairs(size, half), decay))
+        half //= 2
+    return levels

@@ -1,0 +1,71 @@
+"""Gated linear attention: the state forgets by a diagonal decay and adds one outer product per token.
+
+    S_t = diag(exp(g_t)) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
+
+g_t is absent (linear attention, arXiv:2006.16236), one number per head (RetNet, arXiv:2307.08621; Mamba-2,
+arXiv:2405.21060) or one per channel (GLA, arXiv:2312.06635, section 4). With a bonus u the token is read
+before it is written (RWKV-5 and RWKV-6, arXiv:2404.05892, section 4):
+
+    o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sandbox.scans.rules.chunk_algebra import matmul
+from sandbox.scans.rules.chunk_decay import chunk_decay
+from sandbox.scans.rules.rule import Rule, State
+
+
+class GatedLinearAttentionInputs(NamedTuple):
+    """What one token brings; in a chunk every array has a leading axis of time."""
+
+    q: Float[Array, "*C K"]
+    k: Float[Array, "*C K"]
+    v: Float[Array, "*C V"]
+    log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
+    bonus: Float[Array, "*C K"] | None = None
+
+    def in_float32(self) -> "GatedLinearAttentionInputs":
+        """The same inputs in the precision of the state."""
+        return jax.tree.map(lambda x: x.astype(jnp.float32), self)
+
+
+def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "V"]]:
+    """One token, as in the equation above."""
+    q, k, v, log_decay, bonus = inputs.in_float32()
+    written = k[:, None] * v[None, :]
+    kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
+    new_state = kept + written
+    read = new_state if bonus is None else state + bonus[:, None] * written
+    output = jnp.sum(q[:, None] * read, axis=0)
+    return new_state, output.astype(inputs.v.dtype)
+
+
+def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "C V"]]:
+    """C tokens: what they read from the state before the chunk, and from one another.
+
+    o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
+    """
+    q, k, v, log_decay, bonus = inputs.in_float32()
+    reads_before_writing = bonus is not None
+    decay = chunk_decay(log_decay, size=q.shape[0], exclusive=reads_before_writing)
+    output = matmul(q * decay.from_start, state)
+    if bonus is None:
+        output = output + matmul(decay.causal_gram(q, k), v)
+    else:
+        output = output + matmul(decay.gram(q, k), v) + jnp.sum(q * bonus * k, axis=1, keepdims=True) * v
+    new_state = decay.whole * state + matmul(k * decay.to_end, v, "AᵀB")
+    return new_state, output.astype(inputs.v.dtype)
+
+
+def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
+    """Measured on CPU, forward and backward."""
+    per_channel = inputs.log_decay is not None and inputs.log_decay.shape[-1] > 1
+    return 32 if per_channel else 64
+
+
+GATED_LINEAR_ATTENTION = Rule(step, chunk, default_chunk_size)
