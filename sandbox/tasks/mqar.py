@@ -9,9 +9,9 @@ Two pairs in 12 tokens, vocabulary 16 (keys 1..7, values 8..15), filler `zeros`;
 The context lists the pairs; queries follow at even offsets, mostly soon after the context. The answer is due
 at the query itself and is never shown, so the token after a query is filler.
 
-Source: Arora et al. 2023, "Zoology: Measuring and Improving Recall in Efficient Language Models", section 3
-and the appendix on synthetics; `zoology/data/multiquery_ar.py`. The distribution is that of Zoology's code,
-with these differences:
+Source: Arora et al. 2023, "Zoology: Measuring and Improving Recall in Efficient Language Models" (arXiv
+2312.04927), the synthetic MQAR data; `zoology/data/multiquery_ar.py`. The distribution is that of Zoology's
+code, with these differences:
 
 - one data set may mix several difficulties, drawn at random for each example; Zoology takes them in turn;
 - the filler comes from the example's own key; Zoology's from a global generator that its seed does not set;
