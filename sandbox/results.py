@@ -1,28 +1,42 @@
 """What a run leaves behind: plain records in plain files, written last and atomically.
 
-A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and member), `checkpoints/` while it trains,
-and `summary.json`. The summary is written last by `os.replace`, so its presence means that the run is finished.
+A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and member), `checkpoints/` while it
+trains, and `summary.json`. The summary is written last by `os.replace`, so its presence means that the run is
+finished.
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
 SUMMARY = "summary.json"
 METRICS = "metrics.csv"
+CONFIG = "config.yaml"
+
+RECORDS = "records.csv"
+"""All records of a folder of runs in one table."""
+CURVES = "curves.csv"
+"""All their evaluations in one table, beside it."""
 
 STATUS_OK = "ok"
 STATUS_DIVERGED = "diverged"
+STATUS_FAILED = "failed"
+"""How the status of a failed run begins; `: why` follows."""
+
+
+class InputError(ValueError):
+    """Something that was asked for or read cannot be used; the message is one line, to be shown as it is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One member of one run, scored on one slice of one split: a row of every table and a point of every figure."""
+    """One member of one run, scored on one slice of one split: one row of a table of results."""
 
     experiment: str
     """Folder that the run belongs to."""
@@ -48,7 +62,7 @@ class Record:
     steps: int
     """Optimiser steps that this member took; fewer than `train.steps` when it solved the task or diverged."""
     state_bytes: int
-    """Bytes that decoding carries per sequence after `task.max_len` tokens, measured from the decode state."""
+    """Bytes that decoding carries per sequence after `task.max_len` tokens, measured on the decode state."""
     parameters: int
     """Trained numbers in the model."""
     seconds: float
@@ -63,10 +77,22 @@ class Record:
     """The resolved config, flattened: `{"mixer.d_state": 16, ...}`."""
 
     def row(self) -> dict[str, Any]:
-        """One flat row: the fields, then `versions.*`, then the config's own keys."""
+        """One flat row: the fields, then `versions.*`, then the config's own keys.
+
+        A config key that has the name of a field (`seed`, `label`) becomes `config.seed`: the field says what
+        this member had, the config what the run was asked for.
+        """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         versions, config = fields.pop("versions"), fields.pop("config")
-        return fields | {f"versions.{name}": version for name, version in versions.items()} | config
+        return (
+            fields
+            | {f"versions.{name}": version for name, version in versions.items()}
+            | {f"config.{key}" if key in FIELDS else key: value for key, value in config.items()}
+        )
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
+"""The columns that every table of records has."""
 
 
 def is_finished(run_dir: str | os.PathLike[str]) -> bool:
@@ -81,9 +107,12 @@ def write_summary(run_dir: str | os.PathLike[str], records: Sequence[Record]) ->
 
 
 def read_summary(run_dir: str | os.PathLike[str]) -> list[Record]:
-    """The records of one finished run."""
-    loaded = json.loads((pathlib.Path(run_dir) / SUMMARY).read_text())
-    return [Record(**record) for record in loaded["records"]]
+    """The records of one finished run; InputError where the file holds something else."""
+    path = pathlib.Path(run_dir) / SUMMARY
+    try:
+        return [Record(**record) for record in json.loads(path.read_text())["records"]]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a summary that this version can read ({error})") from error
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
@@ -98,27 +127,121 @@ def finished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
     return sorted(path.parent for path in pathlib.Path(root).rglob(SUMMARY))
 
 
+def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The directories at or below `root` with a config and no summary, sorted; hidden ones do not count."""
+    root = pathlib.Path(root)
+    return sorted(
+        path.parent
+        for path in root.rglob(CONFIG)
+        if not is_finished(path.parent)
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as a table: one row each, one column per field and per config key."""
-    return pd.DataFrame([record.row() for record in records])
+    """Records as a table, one row each: the fields, then the versions, then the config keys, both sorted."""
+    frame = pd.DataFrame([record.row() for record in records])
+    others = sorted(
+        set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name)
+    )
+    return frame[[*FIELDS, *others]]
 
 
 def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """All records of all finished runs at or below `root`; also reads a table that `collect` wrote (a CSV file).
+    """All records of all finished runs at or below `root`, by experiment, label, state size and run.
 
-    Raises FileNotFoundError where there is no finished run.
+    `root` may also be a table that `sandbox-collect` wrote, or a folder that holds one and no runs. Both
+    ways the same values come back: runs are read through the same CSV text.
+
+    Raises FileNotFoundError where there is nothing to read, InputError where there is something else.
     """
-    if pathlib.Path(root).is_file():
-        return pd.read_csv(root, keep_default_na=False, na_values=["nan", ""])
-    runs = finished_runs(root)
-    if not runs:
+    root = pathlib.Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such file or folder")
+    runs = [] if root.is_file() else finished_runs(root)
+    table = root if root.is_file() else root / RECORDS
+    if not runs and table.is_file():
+        frame = _read_csv(table)
+        if missing := [name for name in FIELDS if name not in frame.columns]:
+            raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
+        if frame.empty:
+            raise InputError(f"{table}: no records in it")
+        return frame
+    records = [record for run in runs for record in read_summary(run)]
+    if not records:
         raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
-    return to_frame(record for run in runs for record in read_summary(run))
+    records.sort(key=lambda r: (r.experiment, r.label.casefold(), r.label, r.state_bytes, r.run_id))
+    return _read_csv(io.StringIO(to_csv(to_frame(records))))
 
 
 def collect_curves(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """The `metrics.csv` of all finished runs at or below `root`, with a `run_id` column to join on."""
-    tables = [
-        pd.read_csv(run / METRICS).assign(run_id=read_summary(run)[0].run_id) for run in finished_runs(root)
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    """The `metrics.csv` of all finished runs at or below `root`, with `experiment` and `run_id` to join on.
+
+    For a table of records, the curves that `sandbox-collect` wrote beside it. Empty where there are none.
+    """
+    root = pathlib.Path(root)
+    tables = []
+    for run in [] if root.is_file() else finished_runs(root):
+        records, metrics = read_summary(run), run / METRICS
+        if records and metrics.is_file() and metrics.stat().st_size:
+            joins = {"experiment": records[0].experiment, "run_id": records[0].run_id}
+            tables.append(_read_csv(metrics).assign(**joins))
+    if tables:
+        frame = pd.concat(tables, ignore_index=True)
+        return frame.sort_values(["experiment", "run_id"], kind="stable", ignore_index=True)
+    collected = (root.parent if root.is_file() else root) / CURVES
+    return _read_csv(collected) if collected.is_file() else pd.DataFrame()
+
+
+def outcomes(records: pd.DataFrame) -> dict[str, int]:
+    """How many runs, records and members a table of records holds, how many members diverged, runs failed."""
+    run, member = ["experiment", "run_id"], ["experiment", "run_id", "learning_rate", "seed"]
+    diverged = records["status"] == STATUS_DIVERGED
+    failed = records["status"].str.startswith(STATUS_FAILED)
+    return {
+        "runs": len(records.drop_duplicates(run)),
+        "records": len(records),
+        "members": len(records.drop_duplicates(member)),
+        "diverged": len(records[diverged].drop_duplicates(member)),
+        "failed": len(records[failed].drop_duplicates(run)),
+    }
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The table as CSV text, the same bytes on every system."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+_TEXT = (
+    "experiment",
+    "run_id",
+    "label",
+    "status",
+    "split",
+    "slice",
+    "implementation",
+    "population",
+    "platform",
+)
+
+
+def _read_csv(source: pathlib.Path | IO[str]) -> pd.DataFrame:
+    """Reads back what `to_csv` wrote, with text as text: a run id `12e4`, a version `0.10`.
+
+    The word "none" is a value of several options, so only an empty field and `nan` stand for a missing value.
+    """
+    try:
+        columns = pd.read_csv(source, nrows=0).columns
+        if not isinstance(source, pathlib.Path):
+            source.seek(0)
+        text = {name: str for name in columns if name in _TEXT or name.startswith("versions.")}
+        frame = pd.read_csv(
+            source,
+            dtype=text,
+            keep_default_na=False,
+            na_values=["", "nan"],
+            low_memory=False,
+        )
+        return frame.fillna(dict.fromkeys(text, ""))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: not a CSV table ({str(error).strip()})") from error

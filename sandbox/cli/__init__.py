@@ -1,0 +1,1 @@
+"""The commands: the only place that knows the terminal and the layout of the output folders."""

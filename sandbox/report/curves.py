@@ -1,0 +1,77 @@
+"""Learning curves: validation accuracy against steps at the selected learning rate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.panels import explain, panel_grid, shades
+from sandbox.report.points import name_series
+
+_RUN = ["experiment", "run_id"]
+_NEEDED = ("step", "learning_rate", "seed", "validation_accuracy")
+
+
+def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str], size: str) -> Drawing:
+    """A panel per series, a line per size: mean over seeds, with a band from the worst seed to the best.
+
+    A member that stopped early (solved or diverged) keeps its last accuracy to the end of its line, so that
+    the mean is over the same members at every step. Raises NothingToDraw where no run left evaluations.
+    """
+    if evaluations.empty:
+        raise NothingToDraw("no metrics.csv in the runs, and no curves.csv beside the records")
+    if missing := [name for name in (*_RUN, *_NEEDED) if name not in evaluations]:
+        raise NothingToDraw(f"the evaluations have no column {', '.join(missing)}")
+    chosen = records[records["selected"].astype(bool)].drop_duplicates(_RUN)
+    chosen = chosen.assign(series=name_series(chosen, keys, [size]))
+    columns = list(dict.fromkeys([*_RUN, "label", "series", *keys, size]))
+    rows = evaluations.merge(chosen[[*columns, "learning_rate"]], on=_RUN, suffixes=("", "_selected"))
+    # The two files may print one learning rate in different precision.
+    rows = rows[np.isclose(rows["learning_rate"], rows["learning_rate_selected"], rtol=1e-5, atol=0)]
+    if rows.empty:
+        raise NothingToDraw("no evaluation belongs to a selected member of these records")
+    without = len(chosen) - len(rows.drop_duplicates(_RUN))
+    notes = [f"curves: {without} of {len(chosen)} runs left no evaluations"] if without else []
+    by = list(dict.fromkeys(["label", "series", *keys, size]))
+    lines = []
+    order = chosen.drop_duplicates(by)[by]
+    for values, members in rows.groupby(by, sort=False, dropna=False):
+        lines.append(_line(members).merge(pd.DataFrame([values], columns=by), how="cross"))
+    numbers = order.merge(pd.concat(lines), on=by).sort_values(
+        ["series", size, "step"],
+        key=lambda c: c.map(list(dict.fromkeys(order["series"])).index) if c.name == "series" else c,
+        kind="stable",
+    )
+    return Drawing("curves", numbers, _draw(numbers, keys, size), notes)
+
+
+def _line(members: pd.DataFrame) -> pd.DataFrame:
+    """Mean, worst and best of the members at every step that any of them was evaluated at."""
+    members = members.drop_duplicates([*_RUN, "seed", "step"], keep="last")
+    table = (
+        members.pivot(index="step", columns=[*_RUN, "seed"], values="validation_accuracy")
+        .sort_index()
+        .ffill()
+    )
+    summary = {"accuracy": table.mean(axis=1), "low": table.min(axis=1), "high": table.max(axis=1)}
+    return pd.DataFrame(summary | {"num_seeds": table.notna().sum(axis=1)}).reset_index()
+
+
+def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+    sizes = sorted(set(numbers[size]))
+    _, colors = shades(sizes)
+    figure, panels = panel_grid(
+        list(dict.fromkeys(numbers["series"])), "Optimiser steps", "Validation accuracy"
+    )
+    lines = list(dict.fromkeys(["series", *keys, size]))
+    for _, line in numbers.groupby(lines, sort=False, dropna=False):
+        ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
+        ax.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.2, linewidth=0)
+        ax.plot(line["step"], line["accuracy"], color=color)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    explain(figure, list(panels.values()), size, sizes, {})
+    return figure

@@ -1,0 +1,39 @@
+"""The interval that a mean over seeds is reported with."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+LEVEL = 0.95
+_ENUMERATED = 6  # 6^6 = 46,656 resamples are all of them
+_RESAMPLES = 20_000
+
+
+def mean_and_interval(values: ArrayLike) -> tuple[float, float, float]:
+    """The mean over seeds and the ends of its 95 % percentile bootstrap interval.
+
+    Up to 6 seeds every resample with replacement is counted, so the ends are exact; with more, 20,000 are
+    drawn from a fixed stream, so the same values always give the same ends. Values that are not finite stand
+    for members without a score and are left out; without any value all three numbers are nan.
+
+    With few seeds read it as what it is: for 2 and 3 seeds each extreme is more than 2.5 % of the resamples,
+    so the interval is the range of the seeds, which covers the true mean far less often than 95 %.
+    One seed says nothing about the spread: its ends are nan.
+    """
+    scores = np.sort(np.asarray(values, dtype=float))
+    scores = scores[np.isfinite(scores)]
+    n = len(scores)
+    if n == 0:
+        return np.nan, np.nan, np.nan
+    mean = float(scores.mean())
+    if n == 1:
+        return mean, np.nan, np.nan
+    if n <= _ENUMERATED:
+        drawn = np.indices((n,) * n).reshape(n, -1).T
+    else:
+        drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
+    means = scores[drawn].mean(axis=1)
+    tail = (1 - LEVEL) / 2
+    # The resampled means are a finite distribution: its quantile is one of them, never a point between two.
+    low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
+    # Rounding in the mean of equal values may step over the values themselves.
+    return mean, float(max(low, scores[0])), float(min(high, scores[-1]))

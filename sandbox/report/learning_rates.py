@@ -1,0 +1,75 @@
+"""Validation accuracy against the learning rate: whether the grid was wide enough to hold the best one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator
+
+from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.panels import explain, panel_grid, shades
+from sandbox.report.points import name_series
+from sandbox.report.slices import ALL
+from sandbox.results import STATUS_DIVERGED
+
+_MARKS: dict[str, dict[str, Any]] = {
+    "selected": {"color": "0.3", "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none"},
+    "diverged": {"color": "0.3", "linestyle": "", "marker": "x"},
+}
+
+
+def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_name: str) -> Drawing:
+    """A panel per series, a line per size through the means; a dot per member, a cross where it diverged.
+
+    Shows all difficulties together where the records have them so, else `slice_name`. Raises NothingToDraw
+    where there is nothing to compare.
+    """
+    validation = records[records["split"] == "validation"]
+    if validation.empty:
+        raise NothingToDraw("no records of the validation split")
+    overall = ALL if (validation["slice"] == ALL).any() else slice_name
+    members = validation[(validation["slice"] == overall) & validation["accuracy"].notna()]
+    if members["learning_rate"].nunique() < 2:
+        raise NothingToDraw("fewer than two learning rates were tried")
+    members = members.assign(series=name_series(members, keys, [size]))
+    by = list(dict.fromkeys(["label", "series", *keys, size, "learning_rate"]))
+    groups = members.groupby(by, sort=False, dropna=False)
+    members = members.assign(
+        mean=groups["accuracy"].transform("mean"), selected=groups["selected"].transform("any")
+    )
+    names = list(dict.fromkeys(members["series"]))
+    numbers = members[[*by, "seed", "status", "accuracy", "mean", "selected"]].sort_values(
+        ["series", size, "learning_rate"],
+        key=lambda c: c.map(names.index) if c.name == "series" else c,
+        kind="stable",
+    )
+    return Drawing("learning_rates", numbers, _draw(numbers, keys, size))
+
+
+def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+    sizes = sorted(set(numbers[size]))
+    _, colors = shades(sizes)
+    names = list(dict.fromkeys(numbers["series"]))
+    figure, panels = panel_grid(names, "Learning rate", "Validation accuracy")
+    lines = list(dict.fromkeys(["series", *keys, size]))
+    diverged = numbers["status"] == STATUS_DIVERGED
+    for _, line in numbers.groupby(lines, sort=False, dropna=False):
+        ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
+        means = line.drop_duplicates("learning_rate")
+        ax.plot(means["learning_rate"], means["mean"], color=color)
+        crosses = diverged[line.index]
+        dots: dict[str, Any] = {"color": color, "linestyle": "", "markersize": 2.5}
+        ax.plot(line["learning_rate"][~crosses], line["accuracy"][~crosses], marker="o", **dots)
+        ax.plot(
+            line["learning_rate"][crosses], line["accuracy"][crosses], marker="x", **dots | {"markersize": 4}
+        )
+        chosen = means[means["selected"]]
+        ax.plot(chosen["learning_rate"], chosen["mean"], **_MARKS["selected"] | {"color": color})
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(base=10))
+        ax.xaxis.set_major_formatter(LogFormatterSciNotation())
+        ax.xaxis.set_minor_locator(NullLocator())
+    marks = {name: _MARKS[name] for name in ("selected", *(["diverged"] if diverged.any() else []))}
+    explain(figure, list(panels.values()), size, sizes, marks)
+    return figure

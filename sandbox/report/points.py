@@ -1,0 +1,163 @@
+"""From the rows of members to points: one per configuration and slice, over its seeds.
+
+A point is a configuration up to its seed: runs that differ in nothing but a key named `seed` are pooled, and
+runs that differ in anything else never are.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from sandbox.report.intervals import mean_and_interval
+from sandbox.results import FIELDS, STATUS_DIVERGED, STATUS_FAILED, InputError
+
+MEASURES = ("state_bytes", "parameters", "seconds")
+"""Numbers of a run, not of a member: an axis may show them."""
+
+COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
+
+STATE_SIZE = "mixer.d_state"
+
+
+def varying_keys(records: pd.DataFrame) -> list[str]:
+    """The columns that tell configurations apart: the experiment and each config key with several values."""
+    candidates = ["experiment", *config_keys(records)]
+    return [
+        key
+        for key in candidates
+        if key.split(".")[-1] not in ("seed", "label") and records[key].nunique(dropna=False) > 1
+    ]
+
+
+def config_keys(records: pd.DataFrame) -> list[str]:
+    """The columns that came from the config."""
+    return [name for name in records.columns if name not in FIELDS and not name.startswith("versions.")]
+
+
+def check_axis(records: pd.DataFrame, column: str, option: str) -> None:
+    """Raises InputError where `column` cannot be an axis of numbers; `option` is where the user named it."""
+    usable = [
+        name
+        for name in (*MEASURES, *config_keys(records))
+        if pd.api.types.is_numeric_dtype(records[name]) and not pd.api.types.is_bool_dtype(records[name])
+    ]
+    if column not in usable:
+        varying = [name for name in usable if name in MEASURES or records[name].nunique() > 1]
+        problem = "not a column of numbers per run" if column in records else "no such column"
+        raise InputError(f"{option} {column!r}: {problem}; there are {', '.join(varying)}")
+
+
+def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of one split with the learning rate that validation chose."""
+    return records[records["selected"].astype(bool) & (records["split"] == split)]
+
+
+def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
+    """One row per configuration and slice: test accuracy at the selected learning rate, over the seeds.
+
+    Columns: `label`, the keys that vary, `slice`, the measures (averaged where runs of a point differ, as
+    their seconds do), `accuracy` with `low` and `high` (see `mean_and_interval`; 0 to 1), `num_seeds`, and
+    of these `num_diverged` (their accuracy counts as it is) and `num_unscored` (no accuracy to count).
+    In order of first appearance.
+    """
+    keys = varying_keys(records)
+    measures = [name for name in dict.fromkeys(measures) if name not in keys]
+    rows = []
+    by = ["label", *keys, "slice"]
+    columns = [*by, *measures, "accuracy", "low", "high", *COUNTS]
+    for values, members in selected_members(records, "test").groupby(by, sort=False, dropna=False):
+        mean, low, high = mean_and_interval(members["accuracy"])
+        rows.append(
+            dict(zip(by, values, strict=True))
+            | {name: _typical(members[name]) for name in measures}
+            | {
+                "accuracy": mean,
+                "low": low,
+                "high": high,
+                "num_seeds": len(members),
+                "num_diverged": int((members["status"] == STATUS_DIVERGED).sum()),
+                "num_unscored": int(members["accuracy"].isna().sum()),
+            }
+        )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def failures(records: pd.DataFrame) -> pd.DataFrame:
+    """One row per failed run: experiment, label, run_id and its status with the first line of the reason."""
+    failed = records[records["status"].str.startswith(STATUS_FAILED)]
+    failed = failed.drop_duplicates(["experiment", "run_id"])[["experiment", "label", "run_id", "status"]]
+    return failed.assign(status=[status.splitlines()[0] for status in failed["status"]])
+
+
+def runs_not_shown(records: pd.DataFrame) -> int:
+    """How many runs have no selected row on the test split, so that they make no point; failed ones count."""
+    run = ["experiment", "run_id"]
+    return len(records.drop_duplicates(run)) - len(selected_members(records, "test").drop_duplicates(run))
+
+
+def size_column(records: pd.DataFrame) -> str:
+    """The column that sizes models: `mixer.d_state` where all have one and it varies, else `state_bytes`."""
+    if STATE_SIZE in records and pd.api.types.is_numeric_dtype(records[STATE_SIZE]):
+        sizes = records[STATE_SIZE]
+        if sizes.notna().all() and sizes.nunique() > 1:
+            return STATE_SIZE
+    return "state_bytes"
+
+
+def name_series(points: pd.DataFrame, keys: Sequence[str], along: Sequence[str]) -> pd.Series:
+    """The name of the line or panel that each row belongs to, when `along` are its axes.
+
+    It is the label. Where a label has several configurations at the same place of the axes, the values of the
+    keys that tell them apart follow it: `gla, d_model=64` and `gla, d_model=128` are two lines, not a zigzag.
+    """
+    names = points["label"].astype(object)
+    for label, rows in points.groupby("label", sort=False):
+        configs = rows.drop_duplicates(list(keys)) if keys else rows.head(1)
+        axes = [_swept_key(configs, column, keys) for column in along]
+        apart = _keys_apart(configs, axes, [key for key in keys if key not in axes])
+        for index in rows.index if apart else ():
+            values = (f"{short_key(key, keys)}={format_value(points.at[index, key])}" for key in apart)
+            names[index] = ", ".join([str(label), *values])
+    return names
+
+
+def short_key(key: str, keys: Iterable[str]) -> str:
+    """The last part of a config key, or all of it where another key ends in the same word."""
+    last = key.split(".")[-1]
+    return key if sum(other.split(".")[-1] == last for other in keys) > 1 else last
+
+
+def format_value(value: object) -> str:
+    """A config value as text: whole numbers without a point, a missing value as a dash."""
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:g}"
+    return str(value)
+
+
+def _swept_key(configs: pd.DataFrame, column: str, keys: Sequence[str]) -> str:
+    """The config key behind a measured axis: the one that a sweep over sizes changed for this label."""
+    if column in keys:
+        return column
+    varying = [key for key in keys if configs[key].nunique(dropna=False) > 1]
+    sizes = [key for key in varying if key.endswith("d_state")]
+    numeric = [key for key in varying if pd.api.types.is_numeric_dtype(configs[key])]
+    moving = [key for key in numeric if configs.groupby(key, dropna=False)[column].first().nunique() > 1]
+    if sizes:
+        return sizes[0]
+    return max(moving, key=lambda key: configs[key].nunique(), default=column)
+
+
+def _keys_apart(configs: pd.DataFrame, axes: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """The fewest keys, taken greedily in order, that make configurations of equal `axes` distinct."""
+    chosen: list[str] = []
+    groups = len(configs.drop_duplicates(list(axes)))
+    for key in candidates:
+        more = len(configs.drop_duplicates([*axes, *chosen, key]))
+        if more > groups:
+            chosen.append(key)
+            groups = more
+    return chosen
+
+
+def _typical(values: pd.Series) -> object:
+    return values.iloc[0] if values.nunique(dropna=False) == 1 else values.mean()

@@ -1,0 +1,93 @@
+"""The table of a report: a row per configuration, a column per slice."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sandbox.report.points import COUNTS, STATE_SIZE, format_value, name_series
+from sandbox.report.slices import order_slices
+from sandbox.report.style import format_bytes
+
+_NUMBERS = {"accuracy": "", "low": " low", "high": " high"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A cell: mean in per cent, half of its interval (empty for one seed), whether no mean is better."""
+
+    mean: str
+    half: str
+    best: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What is printed: `heads` over `rows`, each row with its texts first and then a score per slice."""
+
+    heads: list[str]
+    slices: list[str]
+    rows: list[tuple[list[str], list[Score]]]
+    has_diverged: bool
+
+
+def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataFrame:
+    """A row per series and size, ordered by first appearance and size; per slice the mean, `low` and `high`.
+
+    Accuracies are shares from 0 to 1; a slice that a configuration was not scored on is empty.
+    """
+    points = points.assign(series=name_series(points, keys, [size]))
+    slices = order_slices(points["slice"])
+    identity = list(dict.fromkeys(["label", "series", *keys, size, "state_bytes", "parameters"]))
+    rows = []
+    for _, scores in points.groupby(["label", *keys], sort=False, dropna=False):
+        row = {name: scores[name].iloc[0] for name in identity} | {
+            name: scores[name].max() for name in COUNTS
+        }
+        for name in slices:
+            of_slice = scores[scores["slice"] == name]
+            for column, suffix in _NUMBERS.items():
+                row[name + suffix] = of_slice[column].iloc[0] if len(of_slice) else np.nan
+        rows.append(row)
+    columns = [*identity, *COUNTS, *(name + suffix for name in slices for suffix in _NUMBERS.values())]
+    table = pd.DataFrame(rows, columns=columns)
+    names = list(dict.fromkeys(table["series"]))
+    order = table.assign(_series=table["series"].map(names.index)).sort_values(
+        ["_series", size], kind="stable"
+    )
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
+    """The wide table as people read it: per cent with one digit, mean and half of the interval.
+
+    Means that print the same are equally good. A dagger marks how many of the seeds diverged.
+    """
+    sized = STATE_SIZE in table and table[STATE_SIZE].notna().any()
+    heads = ["Series", *(["d_state"] if sized else []), "State", "Seeds"]
+    best = {name: round(100 * table[name].max(), 1) for name in slices}
+    rows = []
+    for row in table.to_dict("records"):
+        texts = [
+            str(row["series"]),
+            *([format_value(row[STATE_SIZE])] if sized else []),
+            format_bytes(row["state_bytes"]),
+            _seeds(row),
+        ]
+        rows.append((texts, [_score(row, name, best[name]) for name in slices]))
+    return Table(heads, list(slices), rows, bool(table["num_diverged"].any()))
+
+
+def _seeds(row: dict) -> str:
+    notes = [f"{row['num_diverged']}†"] if row["num_diverged"] else []
+    notes += [f"{row['num_unscored']} without a score"] if row["num_unscored"] else []
+    return f"{row['num_seeds']} ({', '.join(notes)})" if notes else str(row["num_seeds"])
+
+
+def _score(row: dict, name: str, best: float) -> Score:
+    mean, low, high = (100 * row[name + suffix] for suffix in ("", " low", " high"))
+    if np.isnan(mean):
+        return Score("–", "", False)
+    half = "" if np.isnan(low) else f"{(high - low) / 2:.1f}"
+    return Score(f"{mean:.1f}", half, round(mean, 1) == best)
