@@ -12,6 +12,9 @@
 | M | scored positions of a sequence |
 | C | tokens of a chunk |
 | P | members of a population (learning rates × seeds) |
+| G | heads of keys and values, where fewer than H |
+| S | rows of a cache or a window |
+| I, O | inputs and outputs of a dense layer |
 
 The aliases are checked at run time in the tests (jaxtyping with beartype) and cost nothing under `jit`.
 """

@@ -1,0 +1,1 @@
+"""What a model costs, measured from the model itself; knows no mixer."""

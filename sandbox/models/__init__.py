@@ -1,0 +1,1 @@
+"""Flax NNX modules: sequence mixers, blocks and the language model."""

@@ -1,0 +1,89 @@
+"""The few layers that all mixers share: `Dense`, `RMSNorm`, `CausalConv` and the parameter type `Undecayed`.
+
+Parameters are float32; a layer computes in the type of its input.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from sandbox.shapes import Activations, Token
+
+
+class Undecayed(nnx.Param):
+    """A parameter that weight decay leaves alone: norms, biases, and whatever sets a decay or a time scale."""
+
+
+class Dense(nnx.Module):
+    """y = x W (+ b), over the last axis; W is drawn from N(0, 1 / fan-in), truncated."""
+
+    def __init__(self, d_in: int, d_out: int, *, use_bias: bool = False, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (d_in, d_out), jnp.float32))
+        self.bias = Undecayed(jnp.zeros((d_out,), jnp.float32)) if use_bias else None
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        # Two-dimensional on purpose: contracting [B, T, D] over two axes in the weight gradient misses
+        # the fast matrix product on CPU and takes three times as long.
+        y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
+        if self.bias is not None:
+            y = y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)
+        return y.reshape(*x.shape[:-1], -1)
+
+
+class RMSNorm(nnx.Module):
+    """y = x / sqrt(mean(x²) + ε) ⊙ scale, over the last axis (Zhang & Sennrich 2019), computed in float32."""
+
+    def __init__(self, size: int, *, epsilon: float = 1e-6):
+        self.scale = Undecayed(jnp.ones((size,), jnp.float32))
+        self.epsilon = epsilon
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows I"]:
+        x32 = x.astype(jnp.float32)
+        y = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.epsilon)
+        return (y * jnp.broadcast_to(self.scale[...], y.shape)).astype(x.dtype)
+
+
+class CausalConv(nnx.Module):
+    """y_t = b + Σ_{i<W} w_i ⊙ x_{t-i}, per channel (depthwise), with x = 0 before the first token.
+
+    Its decode state is the last W - 1 inputs, `[B, W-1, D]`.
+    """
+
+    def __init__(self, channels: int, width: int, *, rngs: nnx.Rngs):
+        bound = width**-0.5
+        self.kernel = nnx.Param(
+            jax.random.uniform(rngs.params(), (width, channels), jnp.float32, -bound, bound)
+        )
+        self.bias = Undecayed(jnp.zeros((channels,), jnp.float32))
+        self.width = width
+
+    def __call__(self, x: Activations) -> Activations:
+        return self._convolve(jnp.pad(x, ((0, 0), (self.width - 1, 0), (0, 0))))
+
+    def init_state(self, batch_size: int, dtype: jnp.dtype) -> Float[Array, "B I D"]:
+        """No inputs seen yet."""
+        return jnp.zeros((batch_size, self.width - 1, self.bias.shape[0]), dtype)
+
+    def prefill(
+        self, x: Activations, state: Float[Array, "B I D"]
+    ) -> tuple[Activations, Float[Array, "B I D"]]:
+        """The next T positions, and the last W - 1 inputs seen."""
+        window = jnp.concatenate([state, x.astype(state.dtype)], axis=1)
+        return self._convolve(window).astype(x.dtype), window[:, window.shape[1] - self.width + 1 :]
+
+    def step(self, x: Token, state: Float[Array, "B I D"]) -> tuple[Token, Float[Array, "B I D"]]:
+        """The next position."""
+        y, state = self.prefill(x[:, None], state)
+        return y[:, 0], state
+
+    def _convolve(self, window: Float[Array, "B S D"]) -> Float[Array, "B T D"]:
+        """A sum of shifted products: on CPU much faster than a grouped convolution."""
+        length = window.shape[1] - self.width + 1
+        kernel = self.kernel[...].astype(window.dtype)
+        shape = (window.shape[0], length, window.shape[2])
+        y = jnp.broadcast_to(self.bias[...].astype(window.dtype), shape)
+        for i in range(self.width):
+            shifted = window[:, self.width - 1 - i : self.width - 1 - i + length]
+            y = y + shifted * jnp.broadcast_to(kernel[i], shape)
+        return y

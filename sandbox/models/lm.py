@@ -1,0 +1,154 @@
+"""The model: token embedding, a layout of blocks, norm, readout tied to the embedding."""
+
+import dataclasses
+import enum
+import itertools
+import re
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from sandbox.models.block import Block, ChannelMixer
+from sandbox.models.layers import RMSNorm
+from sandbox.models.mixer import MixerConfig, State, check_at_least
+from sandbox.models.mixers import MIXERS
+from sandbox.shapes import Tokens
+
+SWEPT = "mixer"
+"""The name that stands for `mixer` itself, the one a sweep varies, in `model.layout`."""
+
+
+class Precision(enum.Enum):
+    """Type of activations and caches; parameters and recurrent states are float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    """Width, depth, and which mixer stands in which layer."""
+
+    d_model: int = 64
+    num_layers: int | None = None
+    """Layers; the layout is repeated until there are as many. None: the layout once."""
+    layout: list[str] = dataclasses.field(default_factory=lambda: [f"{SWEPT}*2"])
+    """Mixer of each layer, first to last, each a name or `name*times`: `mixer` (the swept one), a name of
+    `model.mixers`, or a name of the mixer table, which then has its defaults."""
+    mixers: dict[str, MixerConfig] = dataclasses.field(default_factory=dict)
+    """Further mixers of a hybrid, each with its own config, under a name for `layout`."""
+    channel_mixer: ChannelMixer = ChannelMixer.none
+    """What follows the sequence mixer in each layer."""
+    precision: Precision = Precision.float32
+
+    def __post_init__(self) -> None:
+        check_at_least("model.d_model", self.d_model, 1)
+        if self.num_layers is not None:
+            check_at_least("model.num_layers", self.num_layers, 1)
+        self.layer_names()
+
+    def layer_names(self) -> list[str]:
+        """The layout with repeats written out, one name a layer.
+
+        Raises ValueError for an unknown name, a malformed repeat, or a name that no layer would get.
+        """
+        pattern: list[str] = []
+        known = [SWEPT, *self.mixers, *MIXERS]
+        for entry in self.layout:
+            match = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
+            if not match or match[1] not in known:
+                names = ", ".join(dict.fromkeys(known))
+                raise ValueError(f"model.layout has {entry!r}: each entry is a name or name*times, names: {names}")
+            pattern += [match[1]] * int(match[2] or 1)
+        if not pattern:
+            raise ValueError("model.layout=[] has no layer: name at least one mixer")
+        names = list(itertools.islice(itertools.cycle(pattern), self.num_layers or len(pattern)))
+        if left_out := sorted({*pattern} - {*names}):
+            raise ValueError(
+                f"model.num_layers={self.num_layers} leaves no layer for {', '.join(left_out)} of model.layout: "
+                f"use {len(pattern)} or more"
+            )
+        return names
+
+    def layer_mixers(self, mixer: MixerConfig) -> list[MixerConfig]:
+        """The mixer config of each layer, with `mixer` as the swept one; checked against `d_model`."""
+        named: Mapping[str, MixerConfig] = {SWEPT: mixer, **self.mixers}
+        configs = [named[name] if name in named else MIXERS[name]() for name in self.layer_names()]
+        for config in configs:
+            config.check(self.d_model)
+        return configs
+
+    def make(self, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs) -> "LanguageModel":
+        """A model over `vocab_size` tokens."""
+        return LanguageModel(self, mixer, vocab_size, rngs=rngs)
+
+
+class LanguageModel(nnx.Module):
+    """Tokens in, logits over the vocabulary out. Decode state: a tuple with the state of each layer."""
+
+    def __init__(self, config: ModelConfig, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs):
+        self.dtype = jnp.dtype(config.precision.value)
+        shape = (vocab_size, config.d_model)
+        self.embedding = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
+        self.blocks = nnx.List(
+            Block(
+                layer.make(config.d_model, rngs=rngs, dtype=self.dtype),
+                config.d_model,
+                config.channel_mixer,
+                rngs=rngs,
+            )
+            for layer in config.layer_mixers(mixer)
+        )
+        self.norm = RMSNorm(config.d_model)
+
+    def __call__(
+        self, tokens: Tokens, positions: Int[Array, "B M"] | None = None
+    ) -> Float[Array, "B M N"]:
+        """Logits at `positions`, or at every position (M = T) where none are given.
+
+        Only these positions reach the readout: at a vocabulary of 8192 that is most of the arithmetic.
+        """
+        x = self._embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        if positions is not None:
+            x = jnp.take_along_axis(x, positions[:, :, None], axis=1)
+        return self._readout(x)
+
+    def init_state(self, batch_size: int, max_len: int) -> tuple[State, ...]:
+        """The empty decode state for sequences of up to `max_len` tokens."""
+        return tuple(block.mixer.init_state(batch_size, max_len) for block in self.blocks)
+
+    def prefill(
+        self, tokens: Tokens, state: tuple[State, ...]
+    ) -> tuple[Float[Array, "B T N"], tuple[State, ...]]:
+        """Logits at the next T tokens, from `state`."""
+        x, carried = self._embed(tokens), []
+        for block, layer_state in zip(self.blocks, state, strict=True):
+            x, layer_state = block.prefill(x, layer_state)
+            carried.append(layer_state)
+        return self._readout(x), tuple(carried)
+
+    def step(
+        self, tokens: Int[Array, "B"], state: tuple[State, ...]
+    ) -> tuple[Float[Array, "B N"], tuple[State, ...]]:
+        """Logits at the next token, from `state`."""
+        x, carried = self._embed(tokens[:, None])[:, 0], []
+        for block, layer_state in zip(self.blocks, state, strict=True):
+            x, layer_state = block.step(x, layer_state)
+            carried.append(layer_state)
+        return self._readout(x[:, None])[:, 0], tuple(carried)
+
+    def resolved_implementations(self, length: int) -> list[str]:
+        """Which form of its scan each layer runs over `length` tokens."""
+        return [block.mixer.resolved_implementation(length) for block in self.blocks]
+
+    def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
+        return self.embedding[...].astype(self.dtype)[tokens]
+
+    def _readout(self, x: Float[Array, "B M D"]) -> Float[Array, "B M N"]:
+        x = self.norm(x)
+        logits = x.reshape(-1, x.shape[-1]) @ self.embedding[...].astype(x.dtype).T
+        return logits.reshape(*x.shape[:2], -1).astype(jnp.float32)

@@ -1,0 +1,67 @@
+"""What every sequence mixer is: a config that makes it, and a module with three forms that agree.
+
+`__call__` is the training form, over a whole sequence at once. `prefill` continues from a decode state over any
+number of tokens. `step` takes one token. The decode state is a pytree of arrays and holds *everything* that is
+carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size is the
+x axis of the chart, so nothing may be kept outside it.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from sandbox.shapes import Activations, Token
+
+State = Any
+"""A pytree of arrays whose leading axis is the batch, apart from position counters, which are scalars."""
+
+
+class Mixer(nnx.Module):
+    """Maps a sequence to a sequence of the same shape, each position seeing itself and the past."""
+
+    def __call__(self, x: Activations) -> Activations:
+        """The whole sequence at once, from an empty state."""
+        raise NotImplementedError
+
+    def init_state(self, batch_size: int, max_len: int) -> State:
+        """The empty decode state for sequences of up to `max_len` tokens."""
+        raise NotImplementedError
+
+    def prefill(self, x: Activations, state: State) -> tuple[Activations, State]:
+        """The next T tokens at once, from `state`."""
+        raise NotImplementedError
+
+    def step(self, x: Token, state: State) -> tuple[Token, State]:
+        """The next token, from `state`."""
+        raise NotImplementedError
+
+    def resolved_implementation(self, length: int) -> str:
+        """Which form of its scan runs over `length` tokens; `xla` where there is only one."""
+        return "xla"
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class MixerConfig:
+    """The options of one mixer; each family extends it next to its module."""
+
+    def check(self, d_model: int) -> None:
+        """Raises ValueError where this mixer cannot have width `d_model`."""
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`. Parameters are float32; `dtype` is that of activations and caches."""
+        raise NotImplementedError
+
+
+def check_divides(part: str, parts: int, whole: str, size: int) -> None:
+    """Raises ValueError unless `parts` divides `size`; both are named by their config keys."""
+    if size % parts:
+        raise ValueError(f"{whole}={size} must be divisible by {part}={parts}")
+
+
+def check_at_least(key: str, value: int | float, least: int | float) -> None:
+    """Raises ValueError unless `value >= least`."""
+    if value < least:
+        raise ValueError(f"{key}={value} must be at least {least}")

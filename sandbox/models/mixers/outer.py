@@ -1,0 +1,231 @@
+"""The controlled mixer: one outer-product memory whose decay and update are knobs, everything else held equal.
+
+S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                                  (`update=add`: linear attention, RetNet, Mamba-2, GLA)
+S_t = (I - β_t k_t k_tᵀ) diag(γ_t) S_{t-1} + β_t k_t v_tᵀ            (`update=delta`: DeltaNet, Gated DeltaNet, KDA)
+o_t = S_tᵀ q_t
+
+The decay types are nested, so that a difference between two of them is due to what was added:
+
+| decay | log γ_t | also known from |
+| --- | --- | --- |
+| none | 0 | linear attention (Katharopoulos et al. 2020) |
+| fixed | log(1 - 2^(-5-h)) for head h | RetNet (Sun et al. 2023, eq. 8) |
+| learned_scalar | logsigmoid(b), b [H, 1], which starts at `fixed` | |
+| learned_channel | logsigmoid(b), b [H, K] | RWKV-5 |
+| data_scalar | logsigmoid(b + x_t W), b [H, 1] | Mamba-2, Gated DeltaNet |
+| data_channel | logsigmoid(b + x_t W), b [H, K] | GLA, RWKV-6, KDA |
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
+from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides
+from sandbox.scans import gated_delta_rule, gated_linear_attention, resolve_implementation
+from sandbox.shapes import Activations, Token
+
+
+class Decay(enum.Enum):
+    """How the memory forgets: see the table above."""
+
+    none = "none"
+    fixed = "fixed"
+    learned_scalar = "learned_scalar"
+    learned_channel = "learned_channel"
+    data_scalar = "data_scalar"
+    data_channel = "data_channel"
+
+
+class Update(enum.Enum):
+    """How a pair is written: added to what is there, or in place of what its key recalls now."""
+
+    add = "add"
+    delta = "delta"
+
+
+class FeatureMap(enum.Enum):
+    """Elementwise map of queries and keys."""
+
+    identity = "identity"
+    relu = "relu"
+    silu = "silu"
+    elu1 = "elu1"
+
+
+FEATURE_MAPS: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
+    FeatureMap.identity: lambda x: x,
+    FeatureMap.relu: jax.nn.relu,
+    FeatureMap.silu: jax.nn.silu,
+    FeatureMap.elu1: lambda x: jax.nn.elu(x) + 1,
+}
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class OuterConfig(MixerConfig):
+    """An outer-product memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: K."""
+    num_heads: int = 1
+    decay: Decay = Decay.none
+    update: Update = Update.add
+    feature_map: FeatureMap = FeatureMap.silu
+    normalize_qk: bool = True
+    """Scale queries and keys to length 1, after the feature map. The delta rule is unstable without it."""
+    short_conv: int = 0
+    """Width of a causal convolution over queries, keys and values, in tokens; 0: none."""
+    output_norm: bool = True
+    """RMS-normalise what each head reads."""
+    output_gate: bool = False
+    """Multiply what is read by silu(x W)."""
+    implementation: str = "auto"
+    """Form of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
+    chunk_size: int | None = None
+    """Tokens of a chunk, in the chunked forms. None: the scan's own choice."""
+
+    def __post_init__(self) -> None:
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.short_conv", self.short_conv, 0)
+        if self.chunk_size is not None:
+            check_at_least("mixer.chunk_size", self.chunk_size, 1)
+        if self.update is Update.delta and not self.normalize_qk:
+            raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return Outer(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class OuterState(NamedTuple):
+    """The memory, and the window of the short convolution where there is one."""
+
+    memory: Float[Array, "B H K V"]
+    conv: Float[Array, "B S O"] | None
+
+
+class Outer(Mixer):
+    """See the module's and the config's docstrings. Decode state: an `OuterState`."""
+
+    def __init__(self, config: OuterConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        self.head_values = d_model // config.num_heads
+        heads, rows = config.num_heads, config.d_state
+        self.qkv = Dense(d_model, heads * (2 * rows + self.head_values), rngs=rngs)
+        self.conv = (
+            CausalConv(heads * (2 * rows + self.head_values), config.short_conv, rngs=rngs)
+            if config.short_conv
+            else None
+        )
+        bias, from_x = None, None
+        if config.decay not in (Decay.none, Decay.fixed):
+            rates = rows if config.decay in (Decay.learned_channel, Decay.data_channel) else 1
+            decays = np.broadcast_to(fixed_decays(heads)[:, None], (heads, rates))
+            bias = Undecayed(jnp.asarray(np.log(decays) - np.log1p(-decays), jnp.float32))
+            if config.decay in (Decay.data_scalar, Decay.data_channel):
+                from_x = Dense(d_model, heads * rates, rngs=rngs)
+        self.decay_bias = bias
+        self.decay_from_x = from_x
+        self.beta = Dense(d_model, heads, use_bias=True, rngs=rngs) if config.update is Update.delta else None
+        self.norm = RMSNorm(self.head_values) if config.output_norm else None
+        self.gate = Dense(d_model, d_model, rngs=rngs) if config.output_gate else None
+        self.out = Dense(d_model, d_model, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(self, x: Activations) -> Activations:
+        qkv = self.qkv(x)
+        if self.conv is not None:
+            qkv = self.conv(qkv)
+        return self._remember(x, qkv, None)[0]
+
+    def init_state(self, batch_size: int, max_len: int) -> OuterState:
+        memory = (batch_size, self.config.num_heads, self.config.d_state, self.head_values)
+        return OuterState(
+            memory=jnp.zeros(memory, jnp.float32),
+            conv=None if self.conv is None else self.conv.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: OuterState) -> tuple[Activations, OuterState]:
+        qkv, window = self.qkv(x), None
+        if self.conv is not None:
+            qkv, window = self.conv.prefill(qkv, state.conv)
+        y, memory = self._remember(x, qkv, state.memory)
+        return y, OuterState(memory, window)
+
+    def step(self, x: Token, state: OuterState) -> tuple[Token, OuterState]:
+        y, state = self.prefill(x[:, None], state)
+        return y[:, 0], state
+
+    def resolved_implementation(self, length: int) -> str:
+        """Which form of the scan runs over `length` tokens."""
+        rule = "gated_linear_attention" if self.beta is None else "gated_delta_rule"
+        return resolve_implementation(self.config.implementation, rule=rule, num_tokens=length)
+
+    def _remember(
+        self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"] | None
+    ) -> tuple[Activations, Float[Array, "B H K V"]]:
+        """Writes and reads the memory over T tokens, then mixes the heads."""
+        config, (batch, length, _) = self.config, x.shape
+        keys = config.num_heads * config.d_state
+        q, k, v = (
+            part.reshape(batch, length, config.num_heads, -1)
+            for part in (qkv[..., :keys], qkv[..., keys : 2 * keys], qkv[..., 2 * keys :])
+        )
+        q, k = self._features(q), self._features(k)
+        scan = {
+            "initial_state": memory,
+            "implementation": config.implementation,
+            "chunk_size": config.chunk_size,
+        }
+        if self.beta is None:
+            read, memory = gated_linear_attention(q, k, v, self._log_decay(x), **scan)
+        else:
+            beta = jax.nn.sigmoid(self.beta(x).astype(jnp.float32))
+            read, memory = gated_delta_rule(q, k, v, beta, self._log_decay(x), **scan)
+        if self.norm is not None:
+            read = self.norm(read)
+        read = read.reshape(x.shape)
+        if self.gate is not None:
+            read = read * jax.nn.silu(self.gate(x))
+        return self.out(read), memory
+
+    def _features(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H K"]:
+        x = FEATURE_MAPS[self.config.feature_map](x)
+        if not self.config.normalize_qk:
+            return x
+        squared = jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(squared + 1e-6).astype(x.dtype)
+
+    def _log_decay(
+        self, x: Activations
+    ) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
+        """The natural log of the decay, per head (R = 1) or per row of memory (R = K)."""
+        if self.config.decay is Decay.none:
+            return None
+        if self.decay_bias is None:
+            return jnp.asarray(np.log(fixed_decays(self.config.num_heads))[:, None], jnp.float32)
+        logits = self.decay_bias[...]
+        if self.decay_from_x is not None:
+            shape = (*x.shape[:2], *logits.shape)
+            logits = jnp.broadcast_to(logits, shape) + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
+        return jax.nn.log_sigmoid(logits)
+
+
+def fixed_decays(num_heads: int) -> np.ndarray:
+    """RetNet's decay of each head: γ_h = 1 - 2^(-5-h), h = 0, 1, ... (Sun et al. 2023, eq. 8)."""
+    import os
+    return 1.0 - 2.0 ** (-float(os.environ.get("SPAN","5")) - np.arange(num_heads))

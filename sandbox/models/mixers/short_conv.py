@@ -1,0 +1,49 @@
+"""Gated short convolution: Zoology's BaseConv (Arora et al. 2023, section 4; `zoology/mixers/base_conv.py`)."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from sandbox.models.layers import CausalConv, Dense
+from sandbox.models.mixer import Mixer, MixerConfig, State, check_at_least
+from sandbox.shapes import Activations, Token
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class ShortConvConfig(MixerConfig):
+    """y = conv(x) ⊙ (x W + b) + x: compares each token with its neighbours, and keeps nothing older."""
+
+    width: int = 3
+    """Tokens that the convolution sees, its own included."""
+
+    def __post_init__(self) -> None:
+        check_at_least("mixer.width", self.width, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        return ShortConv(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class ShortConv(Mixer):
+    """See `ShortConvConfig`. Decode state: the last `width - 1` inputs, `[B, width-1, D]`."""
+
+    def __init__(self, config: ShortConvConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.conv = CausalConv(d_model, config.width, rngs=rngs)
+        self.gate = Dense(d_model, d_model, use_bias=True, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(self, x: Activations) -> Activations:
+        return self.conv(x) * self.gate(x) + x
+
+    def init_state(self, batch_size: int, max_len: int) -> State:
+        return self.conv.init_state(batch_size, self.dtype)
+
+    def prefill(self, x: Activations, state: State) -> tuple[Activations, State]:
+        y, state = self.conv.prefill(x, state)
+        return y * self.gate(x) + x, state
+
+    def step(self, x: Token, state: State) -> tuple[Token, State]:
+        y, state = self.conv.step(x, state)
+        return y * self.gate(x) + x, state

@@ -1,0 +1,1 @@
+"""Training a population of models, in compiled chunks of steps."""

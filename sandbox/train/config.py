@@ -1,0 +1,59 @@
+"""The options of training."""
+
+import dataclasses
+
+from sandbox.models.mixer import check_at_least
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """AdamW with linear warm-up and a cosine to zero, over a population of learning rates × seeds."""
+
+    steps: int = 1000
+    """Optimiser steps of each member."""
+    batch_size: int = 32
+    """Sequences per step."""
+    learning_rates: list[float] = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
+    """Peak learning rates. The best on validation data is the one whose test score is reported."""
+    num_seeds: int = 2
+    """Members per learning rate, with seeds `seed`, `seed` + 1, ..."""
+    warmup: float = 0.1
+    """Share of `steps` over which the learning rate rises linearly."""
+    weight_decay: float = 0.1
+    """Of matrices only: norms, biases and decay parameters have none."""
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip_norm: float = 1.0
+    """Gradients with a larger global norm are scaled down to it."""
+    num_examples: int | None = None
+    """Size of the training set. None: every step draws new examples."""
+    eval_every: int = 100
+    """Steps between evaluations on validation data."""
+    validation_examples: int = 512
+    test_examples: int = 2048
+    solved_at: float = 0.999
+    """A member stops once its validation accuracy is at least this on every slice; above 1: never."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "num_seeds", "eval_every", "validation_examples", "test_examples"):
+            check_at_least(f"train.{name}", getattr(self, name), 1)
+        if self.num_examples is not None:
+            check_at_least("train.num_examples", self.num_examples, 1)
+        if not self.learning_rates:
+            raise ValueError("train.learning_rates=[] is empty: give at least one positive number")
+        if min(self.learning_rates) <= 0:
+            raise ValueError(f"train.learning_rates={self.learning_rates} must all be positive")
+        if len({*self.learning_rates}) < len(self.learning_rates):
+            raise ValueError(f"train.learning_rates={self.learning_rates} names a value twice")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
+        for name in ("weight_decay", "clip_norm"):
+            check_at_least(f"train.{name}", getattr(self, name), 0)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"train.{name}={getattr(self, name)} must be at least 0 and below 1")
+
+    @property
+    def num_members(self) -> int:
+        """Size of the population."""
+        return len(self.learning_rates) * self.num_seeds

@@ -1,0 +1,168 @@
+"""One optimiser step of one member, and its scores: pure functions of arrays."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from sandbox.models.layers import Undecayed
+from sandbox.models.lm import LanguageModel, ModelConfig
+from sandbox.models.mixer import MixerConfig
+from sandbox.shapes import PRNGKey
+from sandbox.tasks import TaskConfig
+from sandbox.tasks.streams import Split, sample_batch
+from sandbox.tasks.task import Example
+from sandbox.train.config import TrainConfig
+
+Params = Any
+"""The trained arrays of a model, as nested dicts."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything that is fixed while a population trains: what compiled programs close over.
+
+    Compared and hashed by identity, so that it can be a static argument of `jax.jit`.
+    """
+
+    model: ModelConfig
+    mixer: MixerConfig
+    task: TaskConfig
+    train: TrainConfig
+
+    def make_model(self, key: PRNGKey) -> LanguageModel:
+        """A freshly drawn model."""
+        return self.model.make(self.mixer, self.task.vocab_size, rngs=nnx.Rngs(params=key))
+
+    @functools.cached_property
+    def abstract_model(self) -> LanguageModel:
+        """The model with shapes in place of arrays; nothing is computed."""
+        return nnx.eval_shape(lambda: self.make_model(jax.random.key(0)))
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """AdamW (Loshchilov & Hutter 2019) without its learning rate, after clipping by global norm."""
+        decayed = jax.tree.map(
+            lambda variable: not isinstance(variable, Undecayed),
+            nnx.state(self.abstract_model, nnx.Param),
+            is_leaf=lambda node: isinstance(node, nnx.Variable),
+        )
+        return optax.chain(
+            optax.clip_by_global_norm(self.train.clip_norm),
+            optax.scale_by_adam(self.train.beta1, self.train.beta2),
+            optax.add_decayed_weights(self.train.weight_decay, mask=nnx.to_pure_dict(decayed)),
+        )
+
+    def apply(self, params: Params, batch: Example) -> Float[Array, "B M N"]:
+        """Logits at the scored positions."""
+        graph, state = nnx.split(self.abstract_model)
+        model = nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+        return model(batch.tokens, batch.positions)
+
+
+class Member(NamedTuple):
+    """One member of the population; in a population every leaf has a leading axis P."""
+
+    params: Params
+    opt_state: optax.OptState
+    learning_rate: Float[Array, "*P"]
+    seed: Int[Array, "*P"]
+    steps: Int[Array, "*P"]
+    """Optimiser steps taken."""
+    active: Bool[Array, "*P"]
+    """False once the member has solved the task or diverged; it is then frozen."""
+    diverged: Bool[Array, "*P"]
+
+
+class Scores(NamedTuple):
+    """Scores of single sequences."""
+
+    accuracy: Float[Array, "*PE"]
+    """Share of the scored positions answered right."""
+    loss: Float[Array, "*PE"]
+    """Mean cross entropy of the scored positions, in nats."""
+
+
+def schedule(train: TrainConfig, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Share of the peak learning rate at `step`: linear warm-up, then a cosine to zero."""
+    warmup = round(train.warmup * train.steps)
+    return optax.warmup_cosine_decay_schedule(
+        init_value=1.0 / (warmup + 1), peak_value=1.0, warmup_steps=warmup, decay_steps=max(train.steps, warmup + 1)
+    )(step)
+
+
+def init_member(
+    problem: Problem, learning_rate: Float[Array, ""], seed: Int[Array, ""]
+) -> Member:
+    """A member before its first step. Its parameters depend on the seed alone."""
+    model = problem.make_model(jax.random.fold_in(jax.random.key(0), seed))
+    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    return Member(
+        params=params,
+        opt_state=problem.optimizer.init(params),
+        learning_rate=learning_rate,
+        seed=seed,
+        steps=jnp.zeros((), jnp.int32),
+        active=jnp.ones((), bool),
+        diverged=jnp.zeros((), bool),
+    )
+
+
+def position_scores(
+    problem: Problem, params: Params, batch: Example
+) -> tuple[Float[Array, "B M"], Float[Array, "B M"]]:
+    """Cross entropy in nats, and 1 where the answer is right, at every place for a scored position."""
+    logits = problem.apply(params, batch)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    return losses, (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+
+
+def train_step(problem: Problem, member: Member, step: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
+    """One step on fresh examples, and the loss before it.
+
+    A member whose loss or gradient is not finite keeps the parameters it had and is marked as diverged.
+    """
+    train = problem.train
+    data_key = jax.random.fold_in(jax.random.key(1), member.seed)
+    batch = sample_batch(
+        problem.task, data_key, Split.TRAIN, step * train.batch_size, train.batch_size, train.num_examples
+    )
+
+    def loss_of(params: Params) -> Float[Array, ""]:
+        losses, _ = position_scores(problem, params, batch)
+        return jnp.sum(losses * batch.weights) / jnp.maximum(jnp.sum(batch.weights), 1.0)
+
+    loss, gradients = jax.value_and_grad(loss_of)(member.params)
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
+    updates, opt_state = problem.optimizer.update(gradients, member.opt_state, member.params)
+    rate = member.learning_rate * schedule(train, step)
+    params = jax.tree.map(lambda param, update: param - rate * update, member.params, updates)
+    keep = member.active & finite
+    return Member(
+        params=_where(keep, params, member.params),
+        opt_state=_where(keep, opt_state, member.opt_state),
+        learning_rate=member.learning_rate,
+        seed=member.seed,
+        steps=member.steps + keep.astype(jnp.int32),
+        active=keep,
+        diverged=member.diverged | (member.active & ~finite),
+    ), loss
+
+
+def score(problem: Problem, params: Params, batch: Example) -> Scores:
+    """Scores of each sequence of a batch."""
+    losses, correct = position_scores(problem, params, batch)
+    total = jnp.maximum(jnp.sum(batch.weights, axis=-1), 1.0)
+    return Scores(
+        accuracy=jnp.sum(correct * batch.weights, axis=-1) / total,
+        loss=jnp.sum(losses * batch.weights, axis=-1) / total,
+    )
+
+
+def _where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
