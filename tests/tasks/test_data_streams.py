@@ -1,0 +1,65 @@
+"""Example number `index` is a pure function of (task, key, split, index)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sandbox.tasks.mqar import Filler, MQARConfig
+from sandbox.tasks.streams import Split, sample_at, sample_batch
+
+
+def assert_same(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def rows(batch, places):
+    return jax.tree.map(lambda leaf: leaf[np.asarray(places)], batch)
+
+
+def test_an_example_does_not_depend_on_the_batch_it_comes_in(task, draw_batch, quick_jit):
+    whole = draw_batch(task, 12)
+    for start in (0, 3, 5):
+        assert_same(draw_batch(task, 7, start=start), rows(whole, range(start, start + 7)))
+    alone = quick_jit(lambda key, index: sample_at(task, key, Split.TRAIN, index))
+    assert_same(alone(jax.random.key(0), 5), rows(whole, 5))
+
+
+def test_start_may_be_traced_inside_a_compiled_scan(task, draw_batch, quick_jit):
+    @quick_jit
+    def three_batches(key):
+        def draw(start, _):
+            return start + 4, sample_batch(task, key, Split.TRAIN, start, 4)
+
+        return jax.lax.scan(draw, jnp.int32(0), length=3)[1]
+
+    drawn = three_batches(jax.random.key(0))
+    drawn = jax.tree.map(lambda leaf: leaf.reshape(12, *leaf.shape[2:]), drawn)
+    assert_same(drawn, draw_batch(task, 12))
+
+
+def test_keys_may_be_mapped_as_a_population_of_seeds(task, draw_batch, quick_jit):
+    keys = jnp.stack([jax.random.key(seed) for seed in range(3)])
+    population = quick_jit(jax.vmap(lambda key: sample_batch(task, key, Split.TRAIN, 0, 12)))(keys)
+    assert_same(rows(population, 1), draw_batch(task, 12, seed=1))
+
+
+def test_a_finite_set_repeats_in_the_same_order(task, draw_batch):
+    finite = draw_batch(task, 12, start=3, num_examples=5)
+    assert_same(finite, rows(draw_batch(task, 12), [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]))
+
+
+def test_splits_and_seeds_and_indices_all_differ(draw_batch):
+    task = MQARConfig(length=32, pairs=8, weights=1, filler=Filler.random)
+    sequences = [
+        tuple(sequence)
+        for seed in (0, 1)
+        for split in Split
+        for sequence in draw_batch(task, 64, seed=seed, split=split).tokens.tolist()
+    ]
+    assert len(set(sequences)) == 2 * 3 * 64
+
+
+def test_large_indices_stay_distinct(task, draw_batch):
+    late = draw_batch(task, 12, start=2**31 - 100)
+    assert len({tuple(sequence) for sequence in late.tokens.tolist()}) == 12
+    assert_same(rows(late, 5), rows(draw_batch(task, 12, start=2**31 - 95), 0))

@@ -1,0 +1,101 @@
+"""What every task in TASKS promises, whatever it asks."""
+
+import dataclasses
+import enum
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from sandbox.tasks import TaskConfig
+
+
+def test_shapes_and_types(task):
+    example = jax.eval_shape(task.sample, jax.random.key(0))
+    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in example._asdict().items() if name != "slices"}
+    assert shapes == {
+        "tokens": ((task.max_len,), jnp.int32),
+        "positions": ((task.num_scored,), jnp.int32),
+        "targets": ((task.num_scored,), jnp.int32),
+        "weights": ((task.num_scored,), jnp.float32),
+    }
+    assert {(leaf.shape, leaf.dtype) for leaf in example.slices.values()} == {((), jnp.dtype("int32"))}
+
+
+def test_values_are_in_range(task, draw_batch):
+    batch = draw_batch(task)
+    for array, end in [
+        (batch.tokens, task.vocab_size),
+        (batch.targets, task.vocab_size),
+        (batch.positions, task.max_len),
+    ]:
+        assert array.min() >= 0
+        assert array.max() < end
+
+
+def test_unused_places_come_last_and_are_zero(task, draw_batch):
+    batch = draw_batch(task)
+    weights = batch.weights
+    assert set(np.unique(weights)) <= {0.0, 1.0}
+    assert (weights[:, 0] == 1).all()
+    assert (np.diff(weights, axis=1) <= 0).all()
+    assert not batch.positions[weights == 0].any()
+    assert not batch.targets[weights == 0].any()
+
+
+def test_no_position_is_scored_twice(task, draw_batch):
+    batch = draw_batch(task)
+    for positions, weights in zip(batch.positions, batch.weights, strict=True):
+        used = positions[weights == 1].tolist()
+        assert len(set(used)) == len(used)
+
+
+def test_slices_are_those_announced_and_all_occur(task, draw_batch):
+    batch = draw_batch(task)
+    assert set(batch.slices) == set(task.slice_values)
+    for name, values in task.slice_values.items():
+        assert tuple(np.unique(batch.slices[name]).tolist()) == values
+
+
+def test_plain_compiled_and_mapped_draws_agree(task, quick_jit):
+    keys = jax.random.split(jax.random.key(3), 4)
+    mapped = quick_jit(jax.vmap(task.sample))(keys)
+    compiled = quick_jit(task.sample)
+    for i, key in enumerate(keys):
+        row = jax.tree.map(lambda leaf, i=i: leaf[i], mapped)
+        jax.tree.map(np.testing.assert_array_equal, row, compiled(key))
+    jax.tree.map(np.testing.assert_array_equal, row, task.sample(key))
+
+
+def test_config_survives_omegaconf(task):
+    config = OmegaConf.structured(type(task))
+    assert OmegaConf.to_object(config) == task
+    reread = OmegaConf.merge(config, OmegaConf.create(OmegaConf.to_yaml(config)))
+    assert OmegaConf.to_object(reread) == task
+
+
+def test_config_is_hashable_and_compared_by_value(task):
+    assert hash(task) == hash(type(task)())
+    assert task == type(task)()
+
+
+def test_every_option_says_what_it_means(task):
+    source = inspect.getsource(type(task)).splitlines()
+    for field in dataclasses.fields(task):
+        line = next(i for i, text in enumerate(source) if text.startswith(f"    {field.name}: "))
+        assert source[line + 1].startswith('    """'), f"{field.name} has no docstring under it"
+
+
+def test_choices_are_enums_named_as_on_the_command_line(task):
+    for field in dataclasses.fields(task):
+        value = getattr(task, field.name)
+        if isinstance(value, enum.Enum):
+            assert value.name == value.value
+
+
+def test_the_base_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        TaskConfig()
