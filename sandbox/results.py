@@ -18,6 +18,8 @@ import pandas as pd
 SUMMARY = "summary.json"
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"
+FAILURE = "failure.txt"
+"""The traceback of a run that failed."""
 
 RECORDS = "records.csv"
 """All records of a folder of runs in one table."""
@@ -98,6 +100,13 @@ FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("ver
 def is_finished(run_dir: str | os.PathLike[str]) -> bool:
     """Whether the run in this directory has written its summary."""
     return (pathlib.Path(run_dir) / SUMMARY).is_file()
+
+
+def is_to_do(run_dir: str | os.PathLike[str]) -> bool:
+    """Whether the same command should start this run: it has no summary, or that of a failure."""
+    return not is_finished(run_dir) or any(
+        record.status.startswith(STATUS_FAILED) for record in read_summary(run_dir)
+    )
 
 
 def write_summary(run_dir: str | os.PathLike[str], records: Sequence[Record]) -> None:

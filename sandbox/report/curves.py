@@ -62,7 +62,7 @@ def _line(members: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     sizes = sorted(set(numbers[size]))
-    _, colors = shades(sizes)
+    colors = shades(sizes)
     figure, panels = panel_grid(
         list(dict.fromkeys(numbers["series"])), "Optimiser steps", "Validation accuracy"
     )
@@ -71,7 +71,8 @@ def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
         ax.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.2, linewidth=0)
         ax.plot(line["step"], line["accuracy"], color=color)
-        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_xlim(0, 1.02 * numbers["step"].max())
     explain(figure, list(panels.values()), size, sizes, {})
     return figure

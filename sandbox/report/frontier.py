@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,15 @@ from sandbox.report.points import COUNTS, name_series
 from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, series_style, size_axis
 
 _INSIDE = 6  # more series than this have their legend beside the axes
+_PLACES: tuple[Any, ...] = (
+    "lower right",
+    "upper left",
+    "upper right",
+    "lower left",
+    "center right",
+    "center left",
+)
+_LEGEND_WIDTH = 1.4  # inches
 
 
 def pareto(cost: ArrayLike, score: ArrayLike) -> np.ndarray:
@@ -57,8 +67,7 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
 
 def _draw(numbers: pd.DataFrame, x: str) -> Figure:
     names = list(dict.fromkeys(numbers["series"]))
-    outside = len(names) > _INSIDE
-    figure = Figure(figsize=(COLUMN_WIDTH + (1.4 if outside else 0), 2.5), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     ax = figure.add_subplot()
     size_axis(ax, x, numbers[x].tolist())
     accuracy_axis(ax)
@@ -72,13 +81,14 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
         spread = rows.dropna(subset=["low", "high"])
         ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         ax.plot(rows[x], rows["accuracy"], **style, markeredgecolor="white", markeredgewidth=0.4, label=name)
-    if not outside:
-        legend = ax.legend(loc="best")
+    # Matplotlib's own "best" does not see the intervals, so each place is tried.
+    for place in _PLACES if len(names) <= _INSIDE else ():
+        legend = ax.legend(loc=place)
         figure.draw_without_rendering()
         if not _covers(legend, ax):
             return figure
         legend.remove()
-        figure.set_figwidth(COLUMN_WIDTH + 1.4)
+    figure.set_figwidth(COLUMN_WIDTH + _LEGEND_WIDTH)
     figure.legend(loc="outside right upper")
     return figure
 

@@ -1,6 +1,7 @@
 """Accuracy by two things at once: the size of the state, and the slice or any key of the config."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,13 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS, format_value, name_series
 from sandbox.report.slices import difficulties, parse_slice
 from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, axis_name, format_size
 
 SLICE = "slice"
-_CELL_WIDTH, _CELL_HEIGHT = 0.33, 0.22
+_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT, _LETTER = 0.33, 0.22, 2.0, 0.06  # inches
 
 
 def heatmap(
@@ -44,34 +46,41 @@ def heatmap(
 
 
 def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
-    panels = list(dict.fromkeys(numbers["panel"]))
+    panels = dict(list(numbers.groupby("panel", sort=False)))
     across = difficulties(numbers[SLICE]) if columns == SLICE else _ordered(numbers[columns])
-    shared = sorted(set(numbers[rows])) if rows != "state_bytes" else None
-    most = max(len(shared or part[rows].unique()) for _, part in numbers.groupby("panel"))
-    panel_width = _CELL_WIDTH * len(across) + (0.25 if shared else 0.75)
-    per_row = min(len(panels), max(1, int((PAGE_WIDTH - 0.9) / panel_width)))
-    lines = -(-len(panels) // per_row)
+    # Bytes differ from series to series, so each panel has its own rows; a config's size is common.
+    common = sorted(set(numbers[rows])) if rows != "state_bytes" else []
+    down = {name: common or sorted(set(part[rows])) for name, part in panels.items()}
+    panel_width = _CELL_WIDTH * len(across) + (0.25 if common else 0.6)
+    _, per_row = balanced(len(panels), max(1, int((PAGE_WIDTH - 0.9) / panel_width)))
+    counts = [len(sizes) for sizes in down.values()]
+    heights = [max(counts[start : start + per_row]) for start in range(0, len(counts), per_row)]
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, per_row * panel_width + 0.9))
-    figure = Figure(figsize=(width, 0.5 + lines * (max(most, 3) * _CELL_HEIGHT + 0.35)), layout="constrained")
-    grid = figure.subplots(lines, per_row, squeeze=False).ravel()
-    images = []
-    for number, ax in enumerate(grid):
-        if number >= len(panels):
-            ax.remove()
-            continue
-        part = numbers[numbers["panel"] == panels[number]]
-        down = shared or sorted(set(part[rows]))
-        images.append(_panel(ax, part, rows, down, columns, across))
-        ax.set_title(panels[number])
-        if shared and number % per_row:
-            ax.tick_params(labelleft=False)
-        if number + per_row < len(panels):
-            ax.tick_params(labelbottom=False)
+    height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + 0.35 * len(heights))
+    names = [_column_name(columns, value, across) for value in across]
+    text_width = _LETTER * max(map(len, names))
+    slant: dict[str, Any] = {}
+    if text_width > (width - 0.9) / per_row / len(across):
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        height += text_width / 2
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(heights), per_row, squeeze=False, height_ratios=heights).ravel()
+    for ax in grid[len(panels) :]:
+        ax.remove()
+    axes = grid[: len(panels)].tolist()
+    for number, (ax, (name, part)) in enumerate(zip(axes, panels.items(), strict=True)):
+        image = _panel(ax, part, rows, down[name], columns, across)
+        tallest = heights[number // per_row]
+        ax.set_xticks(range(len(names)), names, **slant)
+        ax.set_ylim(-0.5, tallest - 0.5)  # cells of one height: a panel with fewer rows leaves room above it
+        ax.set_title(name, y=len(down[name]) / tallest)
+        ax.tick_params(
+            labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels)
+        )
     figure.supxlabel(_columns_title(columns, across), fontsize=8)
     figure.supylabel(axis_name(rows), fontsize=8)
-    bar = figure.colorbar(
-        images[0], ax=grid[: len(panels)].tolist(), pad=0.02, aspect=25, label="Recall accuracy"
-    )
+    shrink = min(1, _BAR_HEIGHT / figure.get_figheight())
+    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, shrink=shrink, label="Recall accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.outline.set_visible(False)
     return figure
@@ -89,19 +98,15 @@ def _panel(
         text = "–" if np.isnan(value) else f"{100 * value:.0f}{marks[place]}"
         dark = not np.isnan(value) and value < 0.5
         ax.text(*place[::-1], text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    names = [_column_name(columns, value, across) for value in across]
-    ax.set_xticks(range(len(across)), names)
     ax.set_yticks(range(len(down)), [format_size(rows, size) for size in down])
     ax.tick_params(length=0)
     ax.grid(False)
-    ax.set_facecolor("0.92")
     ax.spines[:].set_visible(False)
     return image
 
 
 def _ordered(values: pd.Series) -> list:
-    unique = values.drop_duplicates()
-    return (unique.sort_values() if pd.api.types.is_numeric_dtype(values) else unique).tolist()
+    return values.drop_duplicates().sort_values().tolist()
 
 
 def _one_key(across: Sequence[object]) -> str | None:

@@ -1,11 +1,12 @@
 """Validation accuracy against the learning rate: whether the grid was wide enough to hold the best one."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
@@ -13,6 +14,7 @@ from sandbox.report.points import name_series
 from sandbox.report.slices import ALL
 from sandbox.results import STATUS_DIVERGED
 
+_TICKS = 5
 _MARKS: dict[str, dict[str, Any]] = {
     "selected": {"color": "0.3", "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none"},
     "diverged": {"color": "0.3", "linestyle": "", "marker": "x"},
@@ -47,9 +49,16 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     return Drawing("learning_rates", numbers, _draw(numbers, keys, size))
 
 
+def short_rate(rate: float) -> str:
+    """0.0003 is `3e-4`, 0.00032 is `3.2e-4`."""
+    mantissa, exponent = f"{rate:.1e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     sizes = sorted(set(numbers[size]))
-    _, colors = shades(sizes)
+    colors = shades(sizes)
+    rates = sorted(set(numbers["learning_rate"]))
     names = list(dict.fromkeys(numbers["series"]))
     figure, panels = panel_grid(names, "Learning rate", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
@@ -67,8 +76,8 @@ def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
         chosen = means[means["selected"]]
         ax.plot(chosen["learning_rate"], chosen["mean"], **_MARKS["selected"] | {"color": color})
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(base=10))
-        ax.xaxis.set_major_formatter(LogFormatterSciNotation())
+        ax.xaxis.set_major_locator(FixedLocator(rates[:: math.ceil(len(rates) / _TICKS)]))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: short_rate(rate)))
         ax.xaxis.set_minor_locator(NullLocator())
     marks = {name: _MARKS[name] for name in ("selected", *(["diverged"] if diverged.any() else []))}
     explain(figure, list(panels.values()), size, sizes, marks)

@@ -7,23 +7,28 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, accuracy_axis, axis_name, format_size
 
 _PER_ROW = 3
 _LEGEND_ENTRIES = 8  # more sizes than this are told by a colour bar
+_BAR_LABELS = 16
 # Viridis without its bright end, so that the smallest size is visible on white.
-_SHADES = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.88, 0.0, 256)))
+_SHADES = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.82, 0.0, 256)))
+
+
+def balanced(panels: int, most: int) -> tuple[int, int]:
+    """Rows, and panels in a row, at most `most`: four panels are two and two, not three and one."""
+    rows = math.ceil(panels / most)
+    return rows, math.ceil(panels / rows)
 
 
 def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figure, dict[str, Axes]]:
     """A figure with one panel per title, equal axes, accuracy as y; tick labels only at the outer panels."""
-    per_row = min(len(titles), _PER_ROW)
-    rows = -(-len(titles) // per_row)
+    rows, per_row = balanced(len(titles), _PER_ROW)
     width = COLUMN_WIDTH if per_row == 1 else PAGE_WIDTH
     height = 2.4 if per_row == 1 else 0.5 + 1.6 * rows
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -40,29 +45,32 @@ def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figur
     return figure, dict(zip(titles, grid, strict=False))
 
 
-def shades(sizes: Sequence[float]) -> tuple[Normalize, dict[float, tuple]]:
-    """The scale of the sizes, and the colour of each."""
-    low, high = min(sizes), max(sizes)
-    norm = LogNorm(low, high) if 0 < low < high else Normalize(low, high)
-    return norm, {size: _SHADES(float(norm(size))) for size in sizes}
+def shades(sizes: Sequence[float]) -> dict[float, tuple]:
+    """The colour of each size, by rank: neighbours differ equally however far apart their values are."""
+    ordered = sorted(set(sizes))
+    places = np.linspace(0, 1, len(ordered)) if len(ordered) > 1 else [0.5]
+    return {size: _SHADES(float(place)) for size, place in zip(ordered, places, strict=True)}
 
 
 def explain(
-    figure: Figure, axes: Sequence[Axes], column: str, sizes: Sequence[float], extra: Mapping[str, dict]
+    figure: Figure, axes: Sequence[Axes], column: str, sizes: Sequence[float], marks: Mapping[str, dict]
 ) -> None:
-    """Says right of the panels which shade is which size, and what the `extra` marks mean (a style each)."""
-    norm, colors = shades(sizes)
-    marks = [Line2D([], [], **style, label=name) for name, style in extra.items()]
+    """Says right of the panels which shade is which size, and what the `marks` mean (a line style each)."""
+    colors = shades(sizes)
+    extra = [Line2D([], [], **style, label=name) for name, style in marks.items()]
     if len(colors) <= _LEGEND_ENTRIES:
-        lines = [Line2D([], [], color=colors[s], label=format_size(column, s)) for s in sorted(colors)]
-        legend = figure.legend(handles=[*lines, *marks], loc="outside right upper", title=axis_name(column))
+        lines = [Line2D([], [], color=color, label=format_size(column, s)) for s, color in colors.items()]
+        legend = figure.legend(handles=[*lines, *extra], loc="outside right upper", title=axis_name(column))
         legend.get_title().set_fontsize(7)
         return
-    bar = figure.colorbar(ScalarMappable(norm, _SHADES), ax=list(axes), label=axis_name(column), pad=0.02)
-    first, last = math.ceil(math.log2(min(sizes))), math.floor(math.log2(max(sizes)))
-    powers = range(first, last + 1, math.ceil((last - first + 1) / 8))
-    bar.ax.yaxis.set_major_locator(FixedLocator([2.0**power for power in powers]))
-    bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda size, _: format_size(column, size)))
-    if marks:
-        figure.legend(handles=marks, loc="outside upper right", ncols=len(marks))
+    steps = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
+    mappable = ScalarMappable(steps, ListedColormap(list(colors.values())))
+    every = math.ceil(len(colors) / _BAR_LABELS)
+    texts = [format_size(column, size) for size in colors]
+    bar = figure.colorbar(mappable, ax=list(axes), label=axis_name(column), pad=0.02, aspect=25)
+    bar.set_ticks(range(0, len(colors), every), labels=texts[::every])
+    bar.minorticks_off()
+    bar.ax.tick_params(length=0)
+    bar.outline.set_visible(False)
+    if extra:
+        figure.legend(handles=extra, loc="outside upper right", ncols=len(extra))

@@ -113,8 +113,10 @@ def name_series(points: pd.DataFrame, keys: Sequence[str], along: Sequence[str])
     names = points["label"].astype(object)
     for label, rows in points.groupby("label", sort=False):
         configs = rows.drop_duplicates(list(keys)) if keys else rows.head(1)
-        axes = [_swept_key(configs, column, keys) for column in along]
-        apart = _keys_apart(configs, axes, [key for key in keys if key not in axes])
+        swept = [_swept_key(configs, column, keys) for column in along]
+        apart = _keys_apart(configs, swept, [key for key in keys if key not in swept])
+        if configs.duplicated([*along, *apart]).any():  # the swept key does not move the axis
+            apart = _keys_apart(configs, along, [key for key in keys if key not in along])
         for index in rows.index if apart else ():
             values = (f"{short_key(key, keys)}={format_value(points.at[index, key])}" for key in apart)
             names[index] = ", ".join([str(label), *values])
