@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
@@ -234,7 +234,7 @@ _TEXT = (
 )
 
 
-def _read_csv(source: pathlib.Path | IO[str]) -> pd.DataFrame:
+def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
     """Reads back what `to_csv` wrote, with text as text: a run id `12e4`, a version `0.10`.
 
     The word "none" is a value of several options, so only an empty field and `nan` stand for a missing value.

@@ -1,6 +1,7 @@
 """What a figure is here: the numbers in it, the drawing, and the files that hold both."""
 
 import dataclasses
+import functools
 import io
 import pathlib
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Drawing:
     notes: list[str] = dataclasses.field(default_factory=list)
     """What the figure leaves out, a line each."""
 
+    @functools.cached_property
     def png(self) -> bytes:
         """The figure as a PNG image of 200 dots per inch."""
         return self._render("png")
@@ -38,7 +40,7 @@ class Drawing:
         paths = []
         for suffix in formats:
             paths.append(folder / f"{self.name}.{suffix}")
-            paths[-1].write_bytes(self._render(suffix))
+            paths[-1].write_bytes(self.png if suffix == "png" else self._render(suffix))
         paths.append(folder / f"{self.name}.csv")
         write_atomically(paths[-1], to_csv(self.numbers))
         return paths

@@ -14,7 +14,7 @@ from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS, format_value, name_series
 from sandbox.report.slices import difficulties, parse_slice
-from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, axis_name, format_size
+from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, Number, axis_name, format_size
 
 SLICE = "slice"
 _CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT, _LETTER = 0.33, 0.22, 2.0, 0.06  # inches
@@ -87,7 +87,7 @@ def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
 
 
 def _panel(
-    ax: Axes, part: pd.DataFrame, rows: str, down: Sequence[float], columns: str, across: Sequence[object]
+    ax: Axes, part: pd.DataFrame, rows: str, down: Sequence[Number], columns: str, across: Sequence[object]
 ) -> AxesImage:
     values, marks = np.full((len(down), len(across)), np.nan), {}
     for row in part.to_dict("records"):

@@ -35,5 +35,4 @@ def mean_and_interval(values: ArrayLike) -> tuple[float, float, float]:
     tail = (1 - LEVEL) / 2
     # The resampled means are a finite distribution: its quantile is one of them, never a point between two.
     low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
-    # Rounding in the mean of equal values may step over the values themselves.
-    return mean, float(max(low, scores[0])), float(min(high, scores[-1]))
+    return mean, float(low), float(high)

@@ -61,7 +61,7 @@ def _figure(drawing: Drawing) -> dict[str, object]:
         "name": drawing.name,
         "caption": CAPTIONS[drawing.name].format(slice=", ".join(slices)),
         "width": round(drawing.figure.get_figwidth() * _PIXELS_PER_INCH),
-        "png": base64.b64encode(drawing.png()).decode(),
+        "png": base64.b64encode(drawing.png).decode(),
     }
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, accuracy_axis, axis_name, format_size
+from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, Number, accuracy_axis, axis_name, format_size
 
 _PER_ROW = 3
 _LEGEND_ENTRIES = 8  # more sizes than this are told by a colour bar
@@ -45,7 +45,7 @@ def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figur
     return figure, dict(zip(titles, grid, strict=False))
 
 
-def shades(sizes: Sequence[float]) -> dict[float, tuple]:
+def shades(sizes: Sequence[Number]) -> dict[Number, tuple]:
     """The colour of each size, by rank: neighbours differ equally however far apart their values are."""
     ordered = sorted(set(sizes))
     places = np.linspace(0, 1, len(ordered)) if len(ordered) > 1 else [0.5]
@@ -53,7 +53,7 @@ def shades(sizes: Sequence[float]) -> dict[float, tuple]:
 
 
 def explain(
-    figure: Figure, axes: Sequence[Axes], column: str, sizes: Sequence[float], marks: Mapping[str, dict]
+    figure: Figure, axes: Sequence[Axes], column: str, sizes: Sequence[Number], marks: Mapping[str, dict]
 ) -> None:
     """Says right of the panels which shade is which size, and what the `marks` mean (a line style each)."""
     colors = shades(sizes)

@@ -15,6 +15,9 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
+Number = float | int
+"""A size as a table holds it."""
+
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 
 RC: dict[Any, Any] = {
@@ -69,7 +72,7 @@ def axis_name(column: str) -> str:
     return AXIS_NAMES.get(column, column)
 
 
-def format_bytes(size: float) -> str:
+def format_bytes(size: Number) -> str:
     """1536 is `1.5 KiB`: at most three digits, binary units."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
@@ -78,7 +81,7 @@ def format_bytes(size: float) -> str:
     return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
 
 
-def format_size(column: str, size: float) -> str:
+def format_size(column: str, size: Number) -> str:
     """A value of a size column as text: bytes with their unit, other numbers as they are."""
     return format_bytes(size) if column == "state_bytes" else f"{size:g}"
 
@@ -90,7 +93,7 @@ def accuracy_axis(ax: Axes) -> None:
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def size_axis(ax: Axes, column: str, values: Sequence[float]) -> None:
+def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
     """A logarithmic x axis: bytes at powers of two, few values at themselves, others at 1, 2, 5, 10."""
     low, high = min(values), max(values)
     ax.set_xlabel(axis_name(column))

@@ -90,4 +90,4 @@ def _score(row: dict, name: str, best: float) -> Score:
     if np.isnan(mean):
         return Score("–", "", False)
     half = "" if np.isnan(low) else f"{(high - low) / 2:.1f}"
-    return Score(f"{mean:.1f}", half, round(mean, 1) == best)
+    return Score(f"{mean:.1f}", half, bool(round(mean, 1) == best))

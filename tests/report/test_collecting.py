@@ -1,0 +1,132 @@
+import pathlib
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from invented_runs import write_run
+
+from sandbox.cli.collect import main as collect_main
+from sandbox.cli.report import main as report_main
+from sandbox.report import write_report
+from sandbox.results import collect, collect_curves
+
+
+def test_collecting_twice_gives_the_same_bytes(sweep, tmp_path):
+    for name in ("first", "second"):
+        assert collect_main([str(sweep), "-o", str(tmp_path / name)]) == 0
+    for name in ("records.csv", "curves.csv"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_collected_table_holds_what_the_runs_hold(sweep, tmp_path):
+    collect_main([str(sweep), "-o", str(tmp_path)])
+    pd.testing.assert_frame_equal(collect(tmp_path / "records.csv"), collect(sweep))
+    pd.testing.assert_frame_equal(collect_curves(tmp_path / "records.csv"), collect_curves(sweep))
+    pd.testing.assert_frame_equal(collect(tmp_path), collect(sweep), obj="a folder with a table and no runs")
+
+
+def test_text_stays_text_and_none_stays_a_word(sweep):
+    records = collect(sweep)
+    assert set(records["run_id"]) == {"aa", "bb", "12e4"}
+    assert set(records["versions.jax"]) == {"0.10"}
+    assert set(records["mixer.decay"]) == {"none"}
+
+
+def test_one_run_with_an_id_of_digits_keeps_it(tmp_path):
+    write_run(tmp_path, "0012", {(0.1, 0): 0.5}, selected=0.1)
+    assert collect(tmp_path)["run_id"].unique().tolist() == ["0012"]
+
+
+def test_rows_come_by_label_and_size_whatever_the_folders_are_called(sweep):
+    order = collect(sweep)[["label", "state_bytes"]].drop_duplicates().values.tolist()
+    assert order == [["delta rule", 4096], ["delta rule", 8192], ["linear_100%", 8192]]
+
+
+def test_collect_says_what_it_found(sweep, tmp_path, capsys):
+    write_run(sweep, "dead", {(0.1, 0): float("nan")}, selected=0.0, status="failed: why")
+    for name in ("waiting", "waiting/.hydra"):
+        (sweep / name).mkdir()
+        (sweep / name / "config.yaml").write_text("seed: 0\n")
+    assert collect_main([str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert "4 runs, 74 records, 1 members diverged, 1 runs failed, 1 runs unfinished" in said
+    assert f"wrote {sweep / 'records.csv'} and {sweep / 'curves.csv'}" in said
+
+
+def test_a_report_from_the_collected_table_equals_the_one_from_the_runs(sweep, tmp_path):
+    collect_main([str(sweep), "-o", str(tmp_path / "collected")])
+    write_report(sweep, tmp_path / "runs_report", formats=("svg",))
+    assert report_main([str(tmp_path / "collected" / "records.csv"), "--formats", "svg"]) == 0
+    for path in (tmp_path / "runs_report").iterdir():
+        assert path.read_bytes() == (tmp_path / "collected" / "report" / path.name).read_bytes(), path.name
+
+
+def test_the_default_output_is_in_the_folder(sweep, capsys):
+    assert report_main([str(sweep), "--formats", "svg"]) == 0
+    assert (sweep / "report" / "frontier.svg").is_file()
+    assert str(sweep / "report" / "report.html") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], r"nowhere: no such file or folder"),
+        (["{empty}"], r"empty: no finished run \(no summary.json\) at or below it"),
+        (
+            ["{sweep}", "--x", "stat_bytes"],
+            r"--x 'stat_bytes': no such column; there are state_bytes, .*d_state",
+        ),
+        (["{sweep}", "--x", "label"], r"--x 'label': not a column of numbers per run; there are state_bytes"),
+        (["{sweep}", "--x", "accuracy"], r"--x 'accuracy': not a column of numbers per run"),
+        (["{sweep}", "--rows", "d_state"], r"--rows 'd_state': no such column; there are .*mixer.d_state"),
+        (
+            ["{sweep}", "--columns", "decay"],
+            r"--columns 'decay': no such key; there are slice, mixer",
+        ),
+        (
+            ["{sweep}", "--slice", "pairs=5"],
+            r"--slice 'pairs=5': no such slice; there are pairs=4, pairs=",
+        ),
+        (["{sweep}", "--formats", "jpg"], r"format 'jpg': not one of pdf, png, svg"),
+        (["{sweep}", "-o", "{file}"], r"File exists"),
+        (["{file}"], r"file.csv: not a table of records \(no column experiment, run_id, "),
+        (["{broken}"], r"summary.json: not a summary that this version can read"),
+    ],
+)
+def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arguments, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.csv").write_text("step,loss\n1,2\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "summary.json").write_text('{"records": [{"label": "x"}]}')
+    places = {"sweep": sweep, "file": tmp_path / "file.csv"}
+    places |= {name: tmp_path / name for name in ("empty", "broken")}
+    assert report_main([argument.format(**places) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert re.search(message, captured.err)
+    assert captured.err.startswith("sandbox-report: ")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty", "file.csv"])
+def test_collect_refuses_what_is_no_folder_of_runs(tmp_path, capsys, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.csv").write_text("a\n")
+    assert collect_main([str(tmp_path / name)]) == 2
+    assert re.fullmatch(rf"sandbox-collect: .*{name}.*\n", capsys.readouterr().err)
+
+
+def test_reading_and_drawing_need_no_jax(sweep):
+    code = f"""
+import sys
+from sandbox.report import write_report
+write_report({str(sweep)!r}, {str(sweep / "out")!r}, formats=())
+print(sorted({{"jax", "flax", "hydra", "omegaconf", "matplotlib.pyplot"}} & set(sys.modules)))
+"""
+    repository = pathlib.Path(__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository
+    )
+    assert found.stdout == "[]\n"

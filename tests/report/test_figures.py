@@ -1,0 +1,128 @@
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from invented_runs import write_metrics, write_run
+
+from sandbox.report import write_report
+from sandbox.report.frontier import pareto
+from sandbox.report.learning_rates import short_rate
+from sandbox.report.style import format_bytes
+
+
+def drawn(source, out, figure, **options):
+    """The numbers behind one figure."""
+    write_report(source, out, formats=(), **options)
+    return pd.read_csv(out / f"{figure}.csv", keep_default_na=False, na_values=[""])
+
+
+def test_the_pareto_step_keeps_what_no_other_point_beats():
+    cost, score = [4, 1, 2, 2, 8, 4], [0.7, 0.2, 0.5, 0.4, 0.7, 0.6]
+    assert pareto(cost, score).tolist() == [1, 2, 0]
+    assert pareto([1, 1], [0.5, 0.5]).tolist() == [0]
+    points = np.random.default_rng(0).integers(0, 6, size=(40, 2))
+    beaten = [
+        any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points.tolist())
+        for cost, score in points.tolist()
+    ]
+    best = {tuple(point) for point, lost in zip(points.tolist(), beaten, strict=True) if not lost}
+    kept = [tuple(point) for point in points[pareto(*points.T)].tolist()]
+    assert kept == sorted(best)
+
+
+def test_the_frontier_holds_the_mean_and_interval_of_the_hardest_slice(sweep, tmp_path):
+    numbers = drawn(sweep, tmp_path / "out", "frontier")
+    assert numbers["slice"].unique().tolist() == ["pairs=16"]
+    columns = ["series", "state_bytes", "accuracy", "low", "high", "num_diverged", "on_frontier"]
+    assert numbers[columns].values.tolist() == [
+        ["delta rule", 4096, pytest.approx(0.4), 0.3, 0.5, 0, True],
+        ["delta rule", 8192, pytest.approx(0.85), 0.8, 0.9, 1, True],
+        ["linear_100%", 8192, pytest.approx(0.15), 0.1, 0.2, 0, False],
+    ]
+
+
+def test_the_frontier_takes_another_slice_and_axis(sweep, tmp_path):
+    numbers = drawn(sweep, tmp_path / "out", "frontier", x="mixer.d_state", slice="pairs=4")
+    assert numbers["mixer.d_state"].tolist() == [8, 16, 16]
+    assert numbers["accuracy"].tolist() == pytest.approx([0.7, 0.95, 0.7])
+
+
+def test_the_heatmap_has_a_cell_per_size_and_slice(sweep, tmp_path):
+    numbers = drawn(sweep, tmp_path / "out", "heatmap")
+    cells = numbers.set_index(["panel", "mixer.d_state", "slice"])["accuracy"].to_dict()
+    assert cells == pytest.approx(
+        {
+            ("delta rule", 8, "pairs=4"): 0.7,
+            ("delta rule", 8, "pairs=16"): 0.4,
+            ("delta rule", 16, "pairs=4"): 0.95,
+            ("delta rule", 16, "pairs=16"): 0.85,
+            ("linear_100%", 16, "pairs=4"): 0.7,
+            ("linear_100%", 16, "pairs=16"): 0.15,
+        }
+    )
+
+
+def test_the_heatmap_against_a_config_key_is_one_panel_where_the_key_names_the_labels(tmp_path):
+    for (decay, d_state), accuracy in zip(
+        itertools.product(("none", "fixed"), (8, 16)), (0.1, 0.2, 0.3, 0.4), strict=True
+    ):
+        config = {"mixer.decay": decay, "mixer.d_state": d_state}
+        scores = {(0.1, 0): accuracy}
+        write_run(tmp_path, f"{decay}{d_state}", scores, selected=0.1, label=f"{decay} decay", config=config)
+    numbers = drawn(tmp_path, tmp_path / "out", "heatmap", columns="mixer.decay")
+    cells = numbers.set_index(["mixer.decay", "mixer.d_state"])["accuracy"].to_dict()
+    assert cells == {("none", 8): 0.1, ("none", 16): 0.2, ("fixed", 8): 0.3, ("fixed", 16): 0.4}
+    assert numbers["panel"].isna().all()
+
+
+def test_a_curve_follows_the_selected_rate_and_keeps_members_that_stopped(sweep, tmp_path):
+    numbers = drawn(sweep, tmp_path / "out", "curves")
+    assert numbers["mixer.d_state"].unique().tolist() == [8]
+    columns = ["step", "accuracy", "low", "high", "num_seeds"]
+    assert numbers[columns].values.tolist() == [
+        [100, pytest.approx(0.4), 0.2, 0.6, 2],
+        [200, pytest.approx(0.5), 0.4, 0.6, 2],
+    ]
+
+
+def test_curves_join_on_learning_rates_printed_in_another_precision(tmp_path):
+    run = write_run(tmp_path, "a", {(0.001, 0): 0.5}, selected=0.001)
+    write_metrics(run, [(100, float(np.float32(0.001)), 0, 0.25), (100, 0.0011, 0, 0.75)])
+    assert drawn(tmp_path, tmp_path / "out", "curves")["accuracy"].tolist() == [0.25]
+
+
+def test_learning_rates_show_every_member_of_the_validation_split(sweep, tmp_path):
+    numbers = drawn(sweep, tmp_path / "out", "learning_rates")
+    small = numbers[numbers["mixer.d_state"] == 8].set_index(["learning_rate", "seed"])
+    assert small["accuracy"].to_dict() == pytest.approx(
+        {(0.001, 0): 0.065, (0.001, 1): 0.045, (0.01, 0): 0.1, (0.01, 1): 0.1}
+    )
+    assert small["mean"].tolist() == pytest.approx([0.055, 0.055, 0.1, 0.1])
+    assert small["selected"].tolist() == [True, True, False, False]
+
+
+def test_every_format_is_written_and_the_same_numbers_give_the_same_bytes(sweep, tmp_path):
+    for name in ("first", "second"):
+        report = write_report(sweep, tmp_path / name, formats=("pdf", "png"))
+        assert {path.name for path in report.files} == {path.name for path in (tmp_path / name).iterdir()}
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+    assert b"Type3" not in (tmp_path / "first" / "frontier.pdf").read_bytes()
+
+
+def test_eight_series_have_their_legend_beside_the_axes(tmp_path):
+    for number in range(8):
+        label = f"mixer {number}"
+        write_run(tmp_path, f"r{number}", {(0.1, 0): 0.1 * number}, selected=0.1, label=label)
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    width = json.loads((tmp_path / "out" / "frontier.svg").read_text().split('width="')[1].split("pt")[0])
+    assert width > 3.4 * 72
+    assert not [note for note in report.notes if note.startswith("frontier")]
+
+
+def test_sizes_and_rates_print_short():
+    texts = [format_bytes(size) for size in (0, 512, 1024, 1536, 1032, 1 << 20, 1023 << 10)]
+    assert texts == ["0 B", "512 B", "1 KiB", "1.5 KiB", "1.01 KiB", "1 MiB", "1023 KiB"]
+    assert [short_rate(rate) for rate in (3e-4, 3.2e-4, 0.01, 1.0)] == ["3e-4", "3.2e-4", "1e-2", "1e0"]

@@ -1,0 +1,113 @@
+import re
+
+import pytest
+from invented_runs import write_metrics, write_run
+
+from sandbox.report import write_report
+
+FIGURES = ("frontier", "heatmap", "curves", "learning_rates")
+
+
+def figures_in(folder):
+    return {name for name in FIGURES if (folder / f"{name}.svg").is_file()}
+
+
+def test_one_run_with_one_seed_and_one_slice(tmp_path):
+    write_run(tmp_path, "a", {(0.1, 0): 0.5}, selected=0.1)
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == {"frontier"}
+    assert sorted(report.notes) == [
+        "curves: not drawn, no metrics.csv in the runs, and no curves.csv beside the records",
+        "heatmap: not drawn, one value of state_bytes and one of slice make no map",
+        "learning_rates: not drawn, fewer than two learning rates were tried",
+    ]
+
+
+def test_only_failed_runs(tmp_path):
+    write_run(tmp_path, "a", {(0.1, 0): float("nan")}, selected=0.0, status="failed: <no> memory")
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == set()
+    assert "records: 1 run without a test score" in report.notes[0]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "failed: &lt;no&gt; memory" in page
+    assert "1 run failed" in page
+
+
+def test_every_member_diverged_without_a_score(tmp_path):
+    nothing = {(0.1, 0): float("nan"), (0.1, 1): float("nan")}
+    write_run(tmp_path, "a", nothing, selected=0.1, diverged=list(nothing))
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == set()
+    assert "frontier: not drawn, no point with an accuracy and a value of state_bytes" in report.notes
+    assert (
+        r"2 (2\textsuperscript{\textdagger}, 2 without a score)"
+        in (tmp_path / "out" / "table.tex").read_text()
+    )
+
+
+def test_a_series_without_the_column_of_the_axis_is_named(sweep, tmp_path):
+    write_run(
+        sweep, "soft", {(0.1, 0): {"pairs=16": 1.0}}, selected=0.1, label="softmax", state_bytes=1 << 18
+    )
+    report = write_report(sweep, tmp_path / "out", x="mixer.d_state", formats=("svg",))
+    assert "frontier: softmax is left out, it has no mixer.d_state or no score" in report.notes
+    assert figures_in(tmp_path / "out") == set(FIGURES)
+
+
+def test_a_run_without_evaluations_is_named(sweep, tmp_path):
+    report = write_report(sweep, tmp_path / "out", formats=("svg",))
+    assert "curves: 2 of 3 runs left no evaluations" in report.notes
+
+
+@pytest.mark.parametrize("text", ["", "step,learning_rate,seed\n", "step,loss\n1,2\n"])
+def test_metrics_without_what_a_curve_needs(tmp_path, text):
+    run = write_run(tmp_path, "a", {(0.1, 0): 0.5}, selected=0.1)
+    (run / "metrics.csv").write_text(text)
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert any(note.startswith("curves: not drawn") for note in report.notes)
+
+
+def test_a_state_of_no_bytes_is_drawn(tmp_path):
+    write_run(tmp_path, "a", {(0.1, 0): 0.5}, selected=0.1, state_bytes=0)
+    write_run(tmp_path, "b", {(0.1, 0): 0.7}, selected=0.1, label="other")
+    write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert "frontier" in figures_in(tmp_path / "out")
+
+
+def test_twenty_sizes_are_told_by_a_colour_bar(tmp_path):
+    for number in range(20):
+        scores = {(rate, 0): 0.04 * number for rate in (0.1, 0.2)}
+        size = number + 1
+        config = {"mixer.d_state": size}
+        run = write_run(tmp_path, f"r{number}", scores, selected=0.1, state_bytes=64 * size, config=config)
+        write_metrics(run, [(10, 0.1, 0, 0.5)])
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == set(FIGURES), report.notes
+
+
+def test_a_figure_that_is_no_longer_drawn_does_not_stay(sweep, tmp_path):
+    write_report(sweep, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == set(FIGURES)
+    for metrics in sweep.rglob("metrics.csv"):
+        metrics.unlink()
+    write_report(sweep, tmp_path / "out", formats=("svg",))
+    assert figures_in(tmp_path / "out") == set(FIGURES) - {"curves"}
+    assert not (tmp_path / "out" / "curves.csv").exists()
+
+
+def test_the_page_is_whole_by_itself(sweep, tmp_path):
+    write_report(sweep, tmp_path / "out", formats=())
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.lstrip().startswith("<!DOCTYPE html>")
+    assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,)', page)
+    assert page.count("data:image/png;base64,") == 4
+    for text in (
+        "3 runs with 12",
+        "1 member diverged",
+        "0 runs failed",
+        "0.10",
+        "linear_100%",
+        "<b>95.0</b>",
+    ):
+        assert text in page
+    assert "2 (1†)" in page
