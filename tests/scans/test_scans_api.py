@@ -171,13 +171,12 @@ def equations(program):
 @by_every_rule
 @pytest.mark.parametrize("last", [None, 1, KEY])
 def test_chunk_forms_and_their_gradients_can_be_traced_in_a_kernel(rule, last):
-    shapes = {"q": KEY, "k": KEY, "v": VALUE, "beta": 1, "log_decay": last}
-    fields = {"gated_linear_attention": ("q", "k", "v", "log_decay"), "gated_delta_rule": tuple(shapes)}[rule]
-    module = __import__(f"sandbox.scans.rules.{rule}", fromlist=["Inputs"])
-    make = getattr(module, "".join(word.capitalize() for word in rule.split("_")) + "Inputs")
-    inputs = make(
-        **{name: None if shapes[name] is None else jnp.ones((CHUNK, shapes[name])) for name in fields}
-    )
+    key, value, scalar = (jnp.ones((CHUNK, size)) for size in (KEY, VALUE, 1))
+    log_decay = None if last is None else jnp.ones((CHUNK, last))
+    inputs = {
+        "gated_linear_attention": GatedLinearAttentionInputs(key, key, value, log_decay, bonus=key),
+        "gated_delta_rule": GatedDeltaRuleInputs(key, key, value, scalar, log_decay),
+    }[rule]
     state = jnp.ones((KEY, VALUE))
 
     def with_gradient(state, inputs):
