@@ -1,6 +1,7 @@
 """A population, learning rates × seeds, as one compiled program per phase.
 
-What the members share is traced and compiled once: sixteen members compile as fast as one.
+What the members share is traced and compiled once: sixteen members compile as fast as one. Data are drawn by programs of
+their own, which depend on the task alone and so are compiled once for a whole sweep; members with equal seeds share them.
 """
 
 import functools
@@ -12,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 from sandbox.train.config import TrainConfig
-from sandbox.train.step import Member, Params, Problem, Scores, init_member, score, train_step
+from sandbox.train.step import Member, Problem, init_member, train_step
 
-EVALUATION_BATCH = 256
-"""Sequences scored at once: bounds the memory that an evaluation takes, not its result."""
+DRAWN_BYTES = 2**26
+"""Training data drawn ahead, at most, per seed; a step's batch is drawn even where it alone is more."""
 
 
 def mapping() -> str:
@@ -40,62 +42,71 @@ def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rates, seeds
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def init_population(
-    problem: Problem, learning_rates: Float[Array, "P"], seeds: Int[Array, "P"]
-) -> Member:
-    """All members before their first step."""
-    return over_members(functools.partial(init_member, problem), learning_rates, seeds)
+def init_population(problem: Problem, seed: int) -> Member:
+    """All members before their first step. Not compiled as a whole: drawing weights once is not worth it."""
+    rates, seeds = members_of(problem.train, seed)
+    members = [
+        init_member(problem, jnp.float32(rate), jnp.int32(seed)) for rate, seed in zip(rates, seeds, strict=True)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
+    """Steps `start` to `stop - 1` of every active member, and its mean loss over them, [P]."""
+    train = problem.train
+    example = jax.eval_shape(problem.task.sample, jax.random.key(0))
+    step_bytes = train.batch_size * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(example))
+    ahead = min(max(DRAWN_BYTES // step_bytes, 1), train.eval_every)
+    total = np.zeros(train.num_members)
+    for first in range(start, stop, ahead):
+        batches = draw_training(
+            problem.task, population.seed[: train.num_seeds], first, ahead, train.batch_size, train.num_examples
+        )
+        population, losses = train_chunk(problem, population, batches, first, min(first + ahead, stop))
+        total += np.asarray(losses)
+    return population, total / (stop - start)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4, 5))
+def draw_training(
+    task: TaskConfig,
+    seeds: Int[Array, "R"],
+    start: Int[Array, ""],
+    num_steps: int,
+    batch_size: int,
+    num_examples: int | None,
+) -> Example:
+    """The batches of `num_steps` steps for each seed: leaves are [R, num_steps, batch_size, ...]."""
+
+    def batch(seed: Int[Array, ""], step: Int[Array, ""]) -> Example:
+        key = jax.random.fold_in(jax.random.key(1), seed)
+        return sample_batch(task, key, Split.TRAIN, step * batch_size, batch_size, num_examples)
+
+    steps = start + jnp.arange(num_steps, dtype=jnp.int32)
+    return jax.lax.map(lambda seed: jax.lax.map(lambda step: batch(seed, step), steps), seeds)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def train_chunk(
-    problem: Problem, population: Member, start: Int[Array, ""], stop: Int[Array, ""]
+    problem: Problem, population: Member, batches: Example, start: Int[Array, ""], stop: Int[Array, ""]
 ) -> tuple[Member, Float[Array, "P"]]:
-    """Steps `start` to `stop - 1` of every active member, and its mean loss over them.
+    """Steps `start` to `stop - 1`, where `batches` begins with step `start`; the summed loss of each member.
 
     The bounds are traced, so that chunks of any length share one program.
     """
+    seed_index = jnp.arange(problem.train.num_members) % problem.train.num_seeds
 
-    def advance(member: Member) -> tuple[Member, Float[Array, ""]]:
+    def train(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
         def body(step: Int[Array, ""], carry: tuple[Member, Float[Array, ""]]) -> tuple[Member, Float[Array, ""]]:
             member, total = carry
-            member, loss = train_step(problem, member, step)
+            member, loss = train_step(problem, member, step, jax.tree.map(lambda x: x[index, step - start], batches))
             return member, total + loss
 
-        member, total = jax.lax.fori_loop(start, stop, body, (member, jnp.zeros(())))
-        return member, total / (stop - start)
+        return jax.lax.fori_loop(start, stop, body, (member, jnp.zeros(())))
 
-    def advance_if_active(member: Member) -> tuple[Member, Float[Array, ""]]:
-        return jax.lax.cond(member.active, advance, lambda frozen: (frozen, jnp.nan), member)
+    def train_if_active(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
+        return jax.lax.cond(
+            member.active, train, lambda member, index: (member, jnp.full((), jnp.nan)), member, index
+        )
 
-    return over_members(advance_if_active, population)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def evaluate(problem: Problem, params: Params, split: Split, num_examples: int) -> Scores:
-    """Scores of all members on the first examples of a split, which are the same for every run of a task."""
-    batches = evaluation_batches(problem, split, num_examples)
-
-    def evaluate_member(params: Params) -> Scores:
-        scores = jax.lax.map(functools.partial(score, problem, params), batches)
-        return jax.tree.map(lambda leaf: leaf.reshape(-1)[:num_examples], scores)
-
-    return over_members(evaluate_member, params)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def evaluation_slices(problem: Problem, split: Split, num_examples: int) -> dict[str, Int[Array, "E"]]:
-    """How difficult each of these examples is, by slice name."""
-    batches = evaluation_batches(problem, split, num_examples)
-    return {name: values.reshape(-1)[:num_examples] for name, values in batches.slices.items()}
-
-
-def evaluation_batches(problem: Problem, split: Split, num_examples: int) -> Example:
-    """The first examples of a split in equal batches; the last one may hold a few more than are asked for."""
-    num_batches = -(-num_examples // EVALUATION_BATCH)
-    batch_size = -(-num_examples // num_batches)
-    starts = batch_size * jnp.arange(num_batches, dtype=jnp.int32)
-    return jax.lax.map(
-        lambda start: sample_batch(problem.task, jax.random.key(2), split, start, batch_size), starts
-    )
+    return over_members(train_if_active, population, seed_index)

@@ -15,7 +15,6 @@ from sandbox.models.lm import LanguageModel, ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.shapes import PRNGKey
 from sandbox.tasks import TaskConfig
-from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 from sandbox.train.config import TrainConfig
 
@@ -122,16 +121,13 @@ def position_scores(
     return losses, (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
 
 
-def train_step(problem: Problem, member: Member, step: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
-    """One step on fresh examples, and the loss before it.
+def train_step(
+    problem: Problem, member: Member, step: Int[Array, ""], batch: Example
+) -> tuple[Member, Float[Array, ""]]:
+    """Step number `step` on this batch, and the loss before it.
 
     A member whose loss or gradient is not finite keeps the parameters it had and is marked as diverged.
     """
-    train = problem.train
-    data_key = jax.random.fold_in(jax.random.key(1), member.seed)
-    batch = sample_batch(
-        problem.task, data_key, Split.TRAIN, step * train.batch_size, train.batch_size, train.num_examples
-    )
 
     def loss_of(params: Params) -> Float[Array, ""]:
         losses, _ = position_scores(problem, params, batch)
@@ -140,7 +136,7 @@ def train_step(problem: Problem, member: Member, step: Int[Array, ""]) -> tuple[
     loss, gradients = jax.value_and_grad(loss_of)(member.params)
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
     updates, opt_state = problem.optimizer.update(gradients, member.opt_state, member.params)
-    rate = member.learning_rate * schedule(train, step)
+    rate = member.learning_rate * schedule(problem.train, step)
     params = jax.tree.map(lambda param, update: param - rate * update, member.params, updates)
     keep = member.active & finite
     return Member(
@@ -154,7 +150,7 @@ def train_step(problem: Problem, member: Member, step: Int[Array, ""]) -> tuple[
     ), loss
 
 
-def score(problem: Problem, params: Params, batch: Example) -> Scores:
+def score(problem: Problem, batch: Example, params: Params) -> Scores:
     """Scores of each sequence of a batch."""
     losses, correct = position_scores(problem, params, batch)
     total = jnp.maximum(jnp.sum(batch.weights, axis=-1), 1.0)

@@ -78,7 +78,7 @@ class OuterConfig(MixerConfig):
     num_heads: int = 1
     decay: Decay = Decay.none
     update: Update = Update.add
-    feature_map: FeatureMap = FeatureMap.silu
+    feature_map: FeatureMap = FeatureMap.identity
     normalize_qk: bool = True
     """Scale queries and keys to length 1, after the feature map. The delta rule is unstable without it."""
     short_conv: int = 0
@@ -227,5 +227,4 @@ class Outer(Mixer):
 
 def fixed_decays(num_heads: int) -> np.ndarray:
     """RetNet's decay of each head: γ_h = 1 - 2^(-5-h), h = 0, 1, ... (Sun et al. 2023, eq. 8)."""
-    import os
-    return 1.0 - 2.0 ** (-float(os.environ.get("SPAN","5")) - np.arange(num_heads))
+    return 1.0 - 2.0 ** (-5.0 - np.arange(num_heads))

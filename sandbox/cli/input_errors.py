@@ -1,0 +1,42 @@
+"""Wrong input in one line: the key, the value, and what is allowed."""
+
+import dataclasses
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from sandbox.config import unknown_key
+from sandbox.results import InputError
+
+
+def as_one_line(error: BaseException | None) -> str | None:
+    """What to tell the user about this error, or None where it is not about their input."""
+    match error:
+        case None:
+            return None
+        case InputError():
+            return str(error)
+        case MissingConfigException(options=options) if options:
+            group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+            return f"{group}={choice}: no such choice; there are {', '.join(sorted(options))}"
+        case OverrideParseException():
+            return f"{error.override}: cannot be read as key=value ({_first_line(error.message)})"
+        case OmegaConfBaseException():
+            return _config_error(error)
+        case ConfigCompositionException():
+            return as_one_line(error.__cause__) or _first_line(str(error))
+    return None
+
+
+def _config_error(error: OmegaConfBaseException) -> str:
+    """A key or value that does not fit the schema."""
+    key, kind = error.full_key or str(error.key), error.object_type
+    if isinstance(error, KeyError | AttributeError):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            return unknown_key(key, kind)
+        return f"{key}: no such key"
+    return f"{key}={error.value}: {_first_line(str(error))}"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,37 @@
+"""What a finished sweep leaves and shows: its records in one table, the report, and the scores on the terminal."""
+
+import pathlib
+from collections.abc import Sequence
+
+from rich.table import Table as TerminalTable
+
+from sandbox.cli.display import console
+from sandbox.report import write_report
+from sandbox.report.write import Report
+from sandbox.results import CURVES, RECORDS, collect, collect_curves, to_csv, write_atomically
+
+
+def summarise(runs: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
+    """Collects these runs, and no others that the folder may hold, into `folder/report`, and prints their scores."""
+    out = folder / "report"
+    out.mkdir(exist_ok=True)
+    write_atomically(out / RECORDS, to_csv(collect(*runs)))
+    write_atomically(out / CURVES, to_csv(collect_curves(*runs)))
+    report = write_report(out / RECORDS, out)
+    print_scores(report)
+    for name in ("frontier.png", "report.html"):
+        if out / name in report.files:
+            console.print(f"{name}: {out / name}")
+
+
+def print_scores(report: Report) -> None:
+    """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval."""
+    table = TerminalTable(title="test accuracy, per cent: mean ± half of the interval over seeds", title_justify="left")
+    for head in report.table.heads:
+        table.add_column(head)
+    for name in report.table.slices:
+        table.add_column(name, justify="right")
+    for texts, scores in report.table.rows:
+        cells = [f"{score.mean} ± {score.half}" if score.half else score.mean for score in scores]
+        table.add_row(*texts, *cells)
+    console.print(table)

@@ -1,0 +1,167 @@
+"""`run(config)`: trains one population, measures it, and leaves its records. No Hydra, no printing."""
+
+import importlib.metadata
+import math
+import os
+import pathlib
+import platform
+import traceback
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from sandbox.config import Config, plain
+from sandbox.cost.state import num_parameters, state_bytes
+from sandbox.results import (
+    CONFIG,
+    FAILURE,
+    STATUS_DIVERGED,
+    STATUS_FAILED,
+    STATUS_OK,
+    InputError,
+    Record,
+    is_to_do,
+    read_summary,
+    write_atomically,
+    write_summary,
+)
+from sandbox.tasks.streams import Split
+from sandbox.train.evaluation import ALL, EvaluationSet
+from sandbox.train.loop import Fitted, Listener, fit
+from sandbox.train.population import mapping, members_of
+from sandbox.train.step import Problem, Scores
+
+MEASURED_WITH = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def run_directory(config: Config) -> pathlib.Path:
+    """Where this run leaves its files: `<output_dir>/<experiment>/<run id>`."""
+    return pathlib.Path(config.output_dir) / config.experiment / config.run_id
+
+
+def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:
+    """Trains and measures the population that `config` describes, or reads what a finished run left.
+
+    Goes on from the newest checkpoint where there is one. `listen` is told of every evaluation.
+    Raises InputError where the output folder cannot be written. Whatever else stops a run is raised again, after
+    its traceback was written to `failure.txt` and its records with the status `failed: why`.
+    """
+    directory = run_directory(config)
+    if not is_to_do(directory):
+        return read_summary(directory)
+    make_writable(directory)
+    write_atomically(directory / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
+    problem = Problem(config.model, config.mixer, config.task, config.train)
+    constants = describe(config, problem)
+    try:
+        fitted = fit(
+            problem, config.seed, directory, checkpoint_seconds=config.checkpoint_seconds, listen=listen
+        )
+        records = measure(config, problem, fitted, constants)
+    except Exception as error:
+        write_atomically(directory / FAILURE, traceback.format_exc())
+        write_summary(directory, failed_records(config, constants, error))
+        raise
+    (directory / FAILURE).unlink(missing_ok=True)
+    write_summary(directory, records)
+    return records
+
+
+def make_writable(directory: pathlib.Path) -> None:
+    """Creates the directory; raises InputError where no file can be made in it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        writable = os.access(directory, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(f"output_dir: cannot write to {directory}; give a folder that can be written")
+
+
+def describe(config: Config, problem: Problem) -> dict[str, Any]:
+    """What all records of a run share, known before it trains."""
+    model, length = problem.abstract_model, config.task.max_len
+    return {
+        "experiment": config.experiment,
+        "run_id": config.run_id,
+        "label": config.series,
+        "state_bytes": state_bytes(model, length),
+        "parameters": num_parameters(model),
+        "implementation": ", ".join(dict.fromkeys(model.resolved_implementations(length))),
+        "population": mapping(),
+        "platform": jax.devices()[0].device_kind,
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in MEASURED_WITH},
+        "config": flatten(plain(config)),
+    }
+
+
+def measure(config: Config, problem: Problem, fitted: Fitted, constants: dict[str, Any]) -> list[Record]:
+    """One record per member, split and slice."""
+    population, train = fitted.population, config.train
+    sets = {
+        Split.VALIDATION: EvaluationSet(config.task, Split.VALIDATION, train.validation_examples),
+        Split.TEST: EvaluationSet(config.task, Split.TEST, train.test_examples),
+    }
+    scores = {split: examples.score(problem, population.params) for split, examples in sets.items()}
+    rates, seeds = members_of(train, config.seed)
+    best = best_learning_rate(rates, scores[Split.VALIDATION])
+    diverged, steps = np.asarray(population.diverged), np.asarray(population.steps)
+    return [
+        Record(
+            **constants,
+            status=STATUS_DIVERGED if diverged[member] else STATUS_OK,
+            split=split.name.lower(),
+            slice=name,
+            learning_rate=rates[member].item(),
+            seed=seeds[member].item(),
+            selected=bool(rates[member] == best),
+            accuracy=scores[split].accuracy[member, mask].mean().item(),
+            loss=scores[split].loss[member, mask].mean().item(),
+            steps=steps[member].item(),
+            seconds=round(fitted.seconds, 3),
+        )
+        for split, examples in sets.items()
+        for name, mask in examples.slices.items()
+        for member in range(train.num_members)
+    ]
+
+
+def failed_records(config: Config, constants: dict[str, Any], error: Exception) -> list[Record]:
+    """One record per member of a run that stopped: no scores, and the reason."""
+    first_line = (str(error) or repr(error)).partition("\n")[0]
+    return [
+        Record(
+            **constants,
+            status=f"{STATUS_FAILED}: {first_line}",
+            split=Split.TEST.name.lower(),
+            slice=ALL,
+            learning_rate=rate.item(),
+            seed=seed.item(),
+            selected=False,
+            accuracy=math.nan,
+            loss=math.nan,
+            steps=0,
+            seconds=math.nan,
+        )
+        for rate, seed in zip(*members_of(config.train, config.seed), strict=True)
+    ]
+
+
+def best_learning_rate(rates: np.ndarray, validation: Scores) -> float:
+    """The learning rate with the best validation accuracy, averaged over seeds; the smaller one where two tie."""
+    accuracy = validation.accuracy.mean(axis=1)
+    return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates))[1]
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"mixer": {"d_state": 8}}` as `{"mixer.d_state": 8}`; lists are written as text."""
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = str(value) if isinstance(value, list) else value
+    return leaves

@@ -1,0 +1,77 @@
+"""Scores on validation and test data: the first examples of a split, the same for every run of a task."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from sandbox.tasks import TaskConfig
+from sandbox.tasks.streams import Split, sample_batch
+from sandbox.tasks.task import Example
+from sandbox.train.population import over_members
+from sandbox.train.step import Params, Problem, Scores, score
+
+ALL = "all"
+"""The slice that holds every sequence."""
+
+EVALUATION_BATCH = 256
+"""Sequences scored at once: bounds the memory that an evaluation takes, not its result."""
+
+
+class EvaluationSet:
+    """The first `num_examples` examples of a split, drawn once, and which of them belong to each slice."""
+
+    def __init__(self, task: TaskConfig, split: Split, num_examples: int):
+        starts = range(0, num_examples, EVALUATION_BATCH)
+        self.batches = [draw_evaluation(task, split, start) for start in starts]
+        self.num_examples = num_examples
+        self.slices = {ALL: np.ones(num_examples, bool)}
+        """Masks over the examples: `all`, then `pairs=4` and so on where the task has several difficulties."""
+        for name in self.batches[0].slices:
+            values = np.concatenate([batch.slices[name] for batch in self.batches])[:num_examples]
+            different = np.unique(values)
+            if len(different) > 1:
+                self.slices |= {f"{name}={value}": values == value for value in different}
+
+    def score(self, problem: Problem, params: Params) -> Scores:
+        """Scores of every member on every example."""
+        scores = [score_population(problem, params, batch) for batch in self.batches]
+        return jax.tree.map(
+            lambda *parts: np.concatenate(parts, axis=1)[:, : self.num_examples], *jax.device_get(scores)
+        )
+
+    def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
+        """Which members answer at least this share of the questions on every slice."""
+        worst = np.min([scores.accuracy[:, mask].mean(axis=1) for mask in self.slices.values()], axis=0)
+        return worst >= threshold
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def draw_evaluation(task: TaskConfig, split: Split, start: Int[Array, ""]) -> Example:
+    """Examples `start` to `start + EVALUATION_BATCH - 1` of a split."""
+    return sample_batch(task, jax.random.key(2), split, start, EVALUATION_BATCH)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def score_population(problem: Problem, params: Params, batch: Example) -> Scores:
+    """Scores of all members on one batch."""
+    return over_members(functools.partial(score, problem, batch), params)
+
+
+def summarise(
+    step: int, rates: np.ndarray, seeds: np.ndarray, train_loss: Float[np.ndarray, "P"], scores: Scores
+) -> list[dict[str, Any]]:
+    """The rows of one evaluation, one a member."""
+    columns = {
+        "learning_rate": rates,
+        "seed": seeds,
+        "train_loss": train_loss,
+        "validation_loss": scores.loss.mean(axis=1),
+        "validation_accuracy": scores.accuracy.mean(axis=1),
+    }
+    return [
+        {"step": step} | {name: column[member].item() for name, column in columns.items()}
+        for member in range(len(rates))
+    ]
