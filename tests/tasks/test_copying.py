@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sandbox.tasks.copy import BOS, EOS, FIRST_LETTER, PAD, SEP, CopyConfig
@@ -18,7 +18,7 @@ def options(draw):
     }
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(options=options())
 def test_every_example_is_a_string_and_its_copy(options, draw_batch):
     task = CopyConfig(**options)

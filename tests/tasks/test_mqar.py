@@ -1,14 +1,19 @@
 """Associative recall: the rules of the task hold in every example, and the queries have the published law."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from sandbox.tasks.mqar import Filler, MQARConfig
+
+# A failing task is reported as found: each step of shrinking it would compile another program.
+search = functools.partial(settings, deadline=None, derandomize=True, phases=[Phase.generate])
 
 
 @st.composite
@@ -67,7 +72,7 @@ def assert_every_example_keeps_the_rules(task, batch):
         )
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@search(max_examples=6)
 @given(options=options())
 def test_every_example_keeps_the_rules(options, draw_batch):
     task = MQARConfig(**options)
@@ -75,7 +80,7 @@ def test_every_example_keeps_the_rules(options, draw_batch):
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@search(max_examples=40)
 @given(options=options())
 def test_every_example_keeps_the_rules_in_many_tasks(options, draw_batch):
     task = MQARConfig(**options)
