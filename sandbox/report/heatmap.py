@@ -14,10 +14,10 @@ from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS, format_value, name_series
 from sandbox.report.slices import difficulties, parse_slice
-from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, Number, axis_name, format_size
+from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, TITLE_LETTER, Number, axis_name, format_size
 
 SLICE = "slice"
-_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT, _LETTER = 0.33, 0.22, 2.0, 0.06  # inches
+_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
 
 
 def heatmap(
@@ -51,14 +51,15 @@ def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
     # Bytes differ from series to series, so each panel has its own rows; a config's size is common.
     common = sorted(set(numbers[rows])) if rows != "state_bytes" else []
     down = {name: common or sorted(set(part[rows])) for name, part in panels.items()}
-    panel_width = _CELL_WIDTH * len(across) + (0.25 if common else 0.6)
+    longest = TITLE_LETTER * max(len(str(name)) for name in panels)
+    panel_width = max(_CELL_WIDTH * len(across), longest) + (0.25 if common else 0.6)
     _, per_row = balanced(len(panels), max(1, int((PAGE_WIDTH - 0.9) / panel_width)))
     counts = [len(sizes) for sizes in down.values()]
     heights = [max(counts[start : start + per_row]) for start in range(0, len(counts), per_row)]
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, per_row * panel_width + 0.9))
     height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + 0.35 * len(heights))
     names = [_column_name(columns, value, across) for value in across]
-    text_width = _LETTER * max(map(len, names))
+    text_width = TITLE_LETTER * max(map(len, names))
     slant: dict[str, Any] = {}
     if text_width > (width - 0.9) / per_row / len(across):
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}

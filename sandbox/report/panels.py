@@ -11,9 +11,18 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, Number, accuracy_axis, axis_name, format_size
+from sandbox.report.style import (
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    TITLE_LETTER,
+    Number,
+    accuracy_axis,
+    axis_name,
+    format_size,
+)
 
 _PER_ROW = 3
+_ALL_PANELS = 5.7  # inches that the legend and the labels leave for panels
 _LEGEND_ENTRIES = 8  # more sizes than this are told by a colour bar
 _BAR_LABELS = 16
 # Viridis without its bright end, so that the smallest size is visible on white.
@@ -28,7 +37,8 @@ def balanced(panels: int, most: int) -> tuple[int, int]:
 
 def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figure, dict[str, Axes]]:
     """A figure with one panel per title, equal axes, accuracy as y; tick labels only at the outer panels."""
-    rows, per_row = balanced(len(titles), _PER_ROW)
+    longest = max(map(len, titles)) * TITLE_LETTER
+    rows, per_row = balanced(len(titles), max(1, min(_PER_ROW, int(_ALL_PANELS / longest))))
     width = COLUMN_WIDTH if per_row == 1 else PAGE_WIDTH
     height = 2.4 if per_row == 1 else 0.5 + 1.6 * rows
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -20,6 +20,9 @@ Number = float | int
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 
+TITLE_LETTER = 0.068
+"""Width of a letter in the titles and labels, on average."""
+
 RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -88,17 +91,18 @@ def format_size(column: str, size: Number) -> str:
 
 def accuracy_axis(ax: Axes) -> None:
     """Accuracy from 0 to 1 as per cent on y, with room for a marker at either end."""
-    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
-    """A logarithmic x axis: bytes at powers of two, few values at themselves, others at 1, 2, 5, 10."""
+    """An x axis for sizes: logarithmic, with bytes at powers of two; linear where values are close."""
     low, high = min(values), max(values)
     ax.set_xlabel(axis_name(column))
-    if low <= 0:
-        return  # a model without state has no place on a logarithmic axis
+    narrow = column != "state_bytes" and low < high < 4 * low
+    if low <= 0 or narrow:  # a model without state has no place on a logarithmic axis
+        return
     ax.set_xscale("log", base=2)
     margin = (high / low) ** 0.06 if high > low else 2
     ax.set_xlim(low / margin, high * margin)
