@@ -65,7 +65,7 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
 def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
     """Measured on CPU, forward and backward."""
     per_channel = inputs.log_decay is not None and inputs.log_decay.shape[-1] > 1
-    return 32 if per_channel else 64
+    return 16 if per_channel else 64
 
 
 GATED_LINEAR_ATTENTION = Rule(step, chunk, default_chunk_size)
