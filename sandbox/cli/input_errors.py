@@ -1,6 +1,7 @@
 """Wrong input in one line: the key, the value, and what is allowed."""
 
 import dataclasses
+import re
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -24,7 +25,7 @@ def as_one_line(error: BaseException | None) -> str | None:
         case OmegaConfBaseException():
             return _config_error(error)
         case ConfigCompositionException():
-            return as_one_line(error.__cause__) or _first_line(str(error))
+            return as_one_line(error.__cause__) or _composition_error(str(error))
     return None
 
 
@@ -36,6 +37,13 @@ def _config_error(error: OmegaConfBaseException) -> str:
             return unknown_key(key, kind)
         return f"{key}: no such key"
     return f"{key}={error.value}: {_first_line(str(error))}"
+
+
+def _composition_error(message: str) -> str:
+    if several := re.match(r"Ambiguous value for argument '(.*)'", message):
+        key, _, values = several[1].partition("=")
+        return f"{key}={values}: several values; add -m to sweep over them, or write {key}=[{values}] for a list"
+    return _first_line(message)
 
 
 def _first_line(text: str) -> str:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 import warnings
+from typing import NoReturn
 
 import hydra
 import jax
@@ -17,7 +18,8 @@ from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.summary import summarise
 from sandbox.cli.sweeper import SweepFailed, register_sweeper
 from sandbox.config import Config, from_hydra, register
-from sandbox.run import run, run_directory
+from sandbox.results import InputError
+from sandbox.run import make_writable, run, run_directory
 
 QUICKSTART = "experiment=quickstart"
 
@@ -37,11 +39,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the newest checkpoints")
     except Exception as error:
-        line = as_one_line(error)
-        if line is None:
+        if (line := as_one_line(error)) is None:
             raise
-        print(f"sandbox: {line}", file=sys.stderr)
-        sys.exit(2)
+        refuse(line)
+
+
+def refuse(line: str) -> NoReturn:
+    """Ends the process for wrong input."""
+    print(f"sandbox: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 def conf_dir() -> str:
@@ -71,7 +77,11 @@ def use_compile_cache() -> None:
 def _configure_and_run(composed: DictConfig) -> None:
     """One run: alone, or one of a sweep."""
     use_compile_cache()
-    config = from_hydra(composed)
+    try:
+        config = from_hydra(composed)
+        make_writable(run_directory(config))
+    except InputError as error:  # here, because Hydra would print a line of its own about the job
+        refuse(str(error))
     with display.training(config, describe(config)) as listen:
         run(config, listen)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:

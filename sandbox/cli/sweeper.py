@@ -27,7 +27,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from sandbox.cli import display
 from sandbox.cli.summary import summarise
@@ -121,7 +121,7 @@ def read_grid(grid: Mapping[str, Any]) -> dict[str, list[str]]:
     """A grid from YAML: a list is swept, anything else is one value."""
     return {
         key: [as_override(value) for value in (values if isinstance(values, list) else [values])]
-        for key, values in OmegaConf.to_container(OmegaConf.create(dict(grid))).items()  # type: ignore[union-attr]
+        for key, values in grid.items()
     }
 
 
@@ -163,7 +163,8 @@ def register_sweeper() -> None:
 
     Hydra takes plugins from a top-level package `hydra_plugins` alone; an alias of that name spares this project one.
     """
-    if importlib.util.find_spec("hydra_plugins") is None:  # it exists where any other plugin is installed
+    # The package exists where any other plugin is installed.
+    if "hydra_plugins" not in sys.modules and importlib.util.find_spec("hydra_plugins") is None:
         package = types.ModuleType("hydra_plugins")
         package.__path__ = []
         sys.modules["hydra_plugins"] = package
@@ -172,5 +173,10 @@ def register_sweeper() -> None:
     sys.modules[PLUGIN_MODULE] = module
     GridSweeper.__module__ = PLUGIN_MODULE
     Plugins.instance().register(GridSweeper)
-    node = {"_target_": f"{PLUGIN_MODULE}.{GridSweeper.__name__}", "grids": None, "params": None}
+    node = {
+        "_target_": f"{PLUGIN_MODULE}.{GridSweeper.__name__}",
+        "_convert_": "all",
+        "grids": None,
+        "params": None,
+    }
     ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=node, provider="sandbox")

@@ -6,6 +6,7 @@ Parameters are float32; a layer computes in the type of its input.
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.shapes import Activations, Token
@@ -61,7 +62,7 @@ class CausalConv(nnx.Module):
     def __call__(self, x: Activations) -> Activations:
         return self._convolve(jnp.pad(x, ((0, 0), (self.width - 1, 0), (0, 0))))
 
-    def init_state(self, batch_size: int, dtype: jnp.dtype) -> Float[Array, "B I D"]:
+    def init_state(self, batch_size: int, dtype: DTypeLike) -> Float[Array, "B I D"]:
         """No inputs seen yet."""
         return jnp.zeros((batch_size, self.width - 1, self.bias.shape[0]), dtype)
 

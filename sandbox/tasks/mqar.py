@@ -64,8 +64,9 @@ class MQARConfig(TaskConfig):
     """Tokens of a sequence (int or list of int): even, at least 4 per pair. Shorter ones are padded."""
     pairs: Any = (4, 8, 16)
     """Key-value pairs of a sequence (int or list of int), each of which is queried once."""
-    weights: Any = (2, 1, 1)
-    """Relative frequency of each difficulty (positive number or list of them), in any unit."""
+    weights: Any = 1
+    """Relative frequency of each difficulty (positive number or list of them), in any unit. One number: all
+    are equally frequent."""
     power_a: float = 0.01
     """Concentration of queries after the context: slot i (from 0) is drawn in proportion to
     (i+1)^(power_a-1). Small values ask soon, 1 asks uniformly."""

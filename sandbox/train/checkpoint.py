@@ -1,7 +1,7 @@
 """Checkpoints of a whole population, so that a run that was killed goes on where it was, bit for bit."""
 
 import pathlib
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -28,7 +28,7 @@ class Checkpoints:
             directory.absolute(), options=ocp.CheckpointManagerOptions(max_to_keep=1)
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,55 @@
+"""Unions of grids, and what the command line makes of them."""
+
+import pytest
+
+from sandbox.cli.sweeper import as_override, narrow, read_grid
+from sandbox.results import InputError
+
+GRIDS = [
+    {"mixer": ["softmax"], "label": ["a"]},
+    {"mixer": ["outer"], "label": ["b"], "mixer.d_state": ["8", "16"]},
+]
+
+
+def is_group(key):
+    return key in ("mixer", "task")
+
+
+def test_a_list_is_swept_and_anything_else_is_one_value():
+    assert read_grid({"mixer.d_state": [8, 16], "label": "no decay", "train.learning_rates": [[0.1, 0.2]]}) == {
+        "mixer.d_state": ["8", "16"],
+        "label": ['"no decay"'],
+        "train.learning_rates": ["[0.1,0.2]"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("none", "none"), ("a, b", '"a, b"'), (True, "true"), (None, "null"), (1e-3, "0.001")]
+)
+def test_values_are_written_as_hydra_reads_them(value, text):
+    assert as_override(value) == text
+
+
+def test_a_key_that_no_grid_has_holds_for_all():
+    assert [grid["train.steps"] for grid in narrow(GRIDS, {"train.steps": ["5"]}, is_group)] == [["5"], ["5"]]
+
+
+def test_a_swept_key_is_replaced_where_it_is_swept_only():
+    softmax, outer = narrow(GRIDS, {"mixer.d_state": ["4"]}, is_group)
+    assert "mixer.d_state" not in softmax
+    assert outer["mixer.d_state"] == ["4"]
+
+
+def test_a_group_keeps_the_grids_that_have_the_choice():
+    (outer,) = narrow(GRIDS, {"mixer": ["outer", "gla"]}, is_group)
+    assert outer == GRIDS[1]
+
+
+def test_a_choice_that_no_grid_has_is_refused():
+    with pytest.raises(InputError, match="mixer=gla: the grids of this experiment have outer, softmax"):
+        narrow(GRIDS, {"mixer": ["gla"]}, is_group)
+
+
+def test_without_grids_the_command_line_is_the_grid():
+    asked = {"mixer": ["outer"], "mixer.d_state": ["1", "2"]}
+    assert narrow([{}], asked, is_group) == [asked]

@@ -1,0 +1,137 @@
+"""The contract of every mixer in the table, at odd lengths: three forms that agree, causality, honest state."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sandbox.models.mixers import MIXERS
+from sandbox.models.mixers.outer import Decay, FeatureMap, OuterConfig, Update
+from sandbox.models.mixers.short_conv import ShortConvConfig
+from sandbox.models.mixers.softmax import Positions, SoftmaxConfig
+
+D_MODEL, BATCH, LENGTH = 12, 2, 13
+
+VARIANTS = {name: config() for name, config in MIXERS.items()} | {
+    "softmax, grouped, rope": SoftmaxConfig(num_heads=6, num_kv_heads=2, positions=Positions.rope),
+    "softmax, learned": SoftmaxConfig(num_heads=3, positions=Positions.learned, max_positions=LENGTH),
+    "short_conv, width 1": ShortConvConfig(width=1),
+    "outer, everything": OuterConfig(
+        d_state=5,
+        num_heads=3,
+        decay=Decay.data_channel,
+        update=Update.delta,
+        feature_map=FeatureMap.silu,
+        short_conv=3,
+        output_gate=True,
+        chunk_size=4,
+    ),
+    "outer, bare": OuterConfig(d_state=3, normalize_qk=False, output_norm=False, feature_map=FeatureMap.elu1),
+}
+for decay, update in itertools.product(Decay, Update):
+    VARIANTS[f"outer, {decay.name}, {update.name}"] = OuterConfig(
+        d_state=3, num_heads=2, decay=decay, update=update, chunk_size=8
+    )
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+def config(request):
+    return request.param
+
+
+def make(config, dtype=jnp.float32):
+    return config.make(D_MODEL, rngs=nnx.Rngs(0), dtype=dtype)
+
+
+def inputs(batch=BATCH, dtype=jnp.float32, length=LENGTH):
+    return jax.random.normal(jax.random.key(1), (batch, length, D_MODEL)).astype(dtype)
+
+
+def assert_close(actual, expected, tolerance, name):
+    actual, expected = np.asarray(actual, np.float32), np.asarray(expected, np.float32)
+    error = np.linalg.norm(actual - expected) / (np.linalg.norm(expected) + 1e-30)
+    assert error <= tolerance, f"{name}: relative RMS error {error:.2e}"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "batch", "tolerance"), [(jnp.float32, 2, 1e-5), (jnp.bfloat16, 1, 3e-2)], ids=["f32", "bf16"]
+)
+def test_three_forms_agree(config, dtype, batch, tolerance):
+    mixer, x = make(config, dtype), inputs(batch, dtype)
+
+    @jax.jit
+    def three_forms(x):
+        empty = mixer.init_state(batch, LENGTH)
+        first, state = mixer.prefill(x[:, :5], empty)
+        second, prefilled = mixer.prefill(x[:, 5:], state)
+        stepped, steps = jax.lax.scan(
+            lambda state, token: mixer.step(token, state)[::-1], empty, jnp.swapaxes(x, 0, 1)
+        )
+        parts = jnp.concatenate([first, second], axis=1)
+        return mixer(x), (parts, prefilled), (jnp.swapaxes(steps, 0, 1), stepped)
+
+    whole, (parts, prefilled), (steps, stepped) = three_forms(x)
+    assert whole.shape == x.shape
+    assert whole.dtype == dtype
+    assert_close(parts, whole, tolerance, "prefill in two parts")
+    assert_close(steps, whole, tolerance, "step by step")
+    for one, other in zip(jax.tree.leaves(stepped), jax.tree.leaves(prefilled), strict=True):
+        assert_close(one, other, tolerance, "final state")
+
+
+def test_step_carries_exactly_what_init_state_promised(config):
+    mixer = make(config)
+    promised = mixer.init_state(BATCH, LENGTH)
+    _, carried = jax.eval_shape(mixer.step, inputs()[:, 0], promised)
+    assert jax.tree.structure(carried) == jax.tree.structure(promised)
+    shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)] for state in (promised, carried)]
+    assert shapes[0] == shapes[1]
+
+
+def test_state_of_a_fixed_state_mixer_does_not_depend_on_the_length(config):
+    mixer = make(config)
+    short, long = (
+        sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda n=n: mixer.init_state(1, n))))
+        for n in (LENGTH - 1, LENGTH)
+    )
+    grows = isinstance(config, SoftmaxConfig)
+    assert (long > short) == grows
+
+
+def test_causality_and_finite_gradients(config):
+    mixer, x = make(config), inputs(1, length=7)
+
+    @jax.jit
+    def derivatives(mixer, x):
+        jacobian = jax.jacrev(lambda x: mixer(x)[0].sum(axis=-1))(x)[:, 0]  # [T out, T in, D]
+        return jacobian, nnx.grad(lambda mixer: jnp.sum(mixer(x) ** 2))(mixer)
+
+    jacobian, gradients = derivatives(mixer, x)
+    influence = np.abs(np.asarray(jacobian)).max(axis=-1)
+    assert np.all(np.triu(influence, k=1) == 0), "an output depends on a later input"
+    assert np.all(np.diag(influence) > 0), "an output does not depend on its own input"
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+        assert np.all(np.isfinite(leaf)), path
+
+
+@pytest.mark.parametrize(
+    ("make_config", "message"),
+    [
+        (lambda: OuterConfig(d_state=0), "mixer.d_state=0 must be at least 1"),
+        (lambda: OuterConfig(update=Update.delta, normalize_qk=False), "mixer.normalize_qk=false"),
+        (lambda: OuterConfig(num_heads=5).check(12), "model.d_model=12 must be divisible by mixer.num_heads=5"),
+        (lambda: SoftmaxConfig(num_heads=4, num_kv_heads=3), "mixer.num_heads=4 must be divisible by"),
+        (lambda: SoftmaxConfig(num_heads=4, positions=Positions.rope).check(12), "rope pairs channels"),
+        (lambda: ShortConvConfig(width=0), "mixer.width=0 must be at least 1"),
+        (
+            lambda: make(SoftmaxConfig(positions=Positions.learned, max_positions=4))(inputs()),
+            "mixer.max_positions=4 is the longest sequence",
+        ),
+    ],
+)
+def test_impossible_options_are_refused(make_config, message):
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        make_config()

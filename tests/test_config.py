@@ -1,0 +1,74 @@
+"""The root config: what identifies a run, and that every file under conf/ composes."""
+
+import dataclasses
+import pathlib
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from sandbox.cli.main import conf_dir
+from sandbox.cli.sweeper import register_sweeper
+from sandbox.config import Config, from_hydra, from_plain, plain, register
+from sandbox.models.lm import ModelConfig
+from sandbox.models.mixers import MIXERS
+from sandbox.tasks import TASKS
+
+EXPERIMENTS = sorted(path.stem for path in pathlib.Path(conf_dir(), "experiment").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def composed():
+    register()
+    register_sweeper()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        yield lambda *overrides: from_hydra(compose("config", overrides=list(overrides)))
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_mixer_and_task_by_its_name(composed, mixer, task):
+    config = composed(f"mixer={mixer}", f"task={task}")
+    assert type(config.mixer) is MIXERS[mixer]
+    assert type(config.task) is TASKS[task]
+
+
+def test_defaults_are_those_of_the_dataclasses(composed):
+    assert composed() == Config(MIXERS["outer"](), TASKS["mqar"]())
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_a_saved_config_comes_back(mixer):
+    config = Config(
+        MIXERS[mixer](),
+        TASKS["mqar"](pairs=[2, 4]),
+        ModelConfig(layout=["a", "mixer"], mixers={"a": MIXERS["outer"](d_state=3)}),
+    )
+    assert from_plain(yaml.safe_load(yaml.safe_dump(plain(config)))) == config
+
+
+def test_a_hybrid_from_the_command_line(composed):
+    config = composed("+mixer@model.mixers.far=softmax", "model.mixers.far.num_heads=2", "model.layout=[mixer,far]")
+    assert config.model.mixers["far"] == MIXERS["softmax"](num_heads=2)
+
+
+def test_the_run_id_follows_what_determines_the_results():
+    config = Config(MIXERS["outer"](), TASKS["mqar"]())
+    same = dataclasses.replace(config, experiment="x", label="y", output_dir="z", checkpoint_seconds=1.0)
+    assert same.run_id == config.run_id
+    for other in (
+        dataclasses.replace(config, seed=1),
+        dataclasses.replace(config, mixer=MIXERS["outer"](d_state=17)),
+        dataclasses.replace(config, task=TASKS["mqar"](vocab_size=128)),
+        dataclasses.replace(config, mixer=MIXERS["softmax"]()),
+    ):
+        assert other.run_id != config.run_id
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_and_asks_a_question(composed, name):
+    assert composed(f"experiment={name}").experiment == name
+    package, question, *_ = (pathlib.Path(conf_dir()) / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert package == "# @package _global_"
+    assert question.startswith("# ")
+    assert question.endswith("?")

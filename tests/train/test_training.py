@@ -1,0 +1,198 @@
+"""Training a population: what is shared, what is frozen, what is chosen."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sandbox.config import Config
+from sandbox.models.layers import Undecayed
+from sandbox.models.lm import ModelConfig
+from sandbox.models.mixers.outer import Decay, OuterConfig
+from sandbox.models.mixers.softmax import SoftmaxConfig
+from sandbox.results import FAILURE, METRICS, SUMMARY, InputError
+from sandbox.run import best_learning_rate, run, run_directory
+from sandbox.tasks.mqar import MQARConfig
+from sandbox.train import loop, population
+from sandbox.train.config import TrainConfig
+from sandbox.train.step import Problem, Scores, schedule
+
+TASK = MQARConfig(vocab_size=16, length=16, pairs=[2, 4], weights=1)
+TRAIN = TrainConfig(
+    steps=6,
+    batch_size=4,
+    learning_rates=[1e-3, 1e-2],
+    num_seeds=2,
+    eval_every=4,
+    validation_examples=10,
+    test_examples=20,
+)
+MODEL = ModelConfig(d_model=8, layout=["mixer"])
+
+
+def config(tmp_path, mixer=None, **options):
+    train = dataclasses.replace(TRAIN, **options)
+    return Config(mixer or SoftmaxConfig(), TASK, MODEL, train, output_dir=str(tmp_path))
+
+
+def problem(mixer=None, **options):
+    return Problem(MODEL, mixer or SoftmaxConfig(), TASK, dataclasses.replace(TRAIN, **options))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    asked = config(tmp_path_factory.mktemp("outputs"))
+    return asked, run(asked)
+
+
+def test_one_record_per_member_split_and_slice(finished):
+    asked, records = finished
+    keys = {(r.learning_rate, r.seed, r.split, r.slice) for r in records}
+    assert len(keys) == len(records) == 2 * 2 * 2 * 3
+    assert {r.slice for r in records} == {"all", "pairs=2", "pairs=4"}
+    assert {r.status for r in records} == {"ok"}
+    assert {r.steps for r in records} == {TRAIN.steps}
+    assert {r.config["mixer.kind"] for r in records} == {"softmax"}
+    assert all(r.state_bytes == 4 * 2 * 8 * TASK.max_len + 4 for r in records)
+
+
+def test_the_learning_rate_is_chosen_on_validation(finished):
+    _, records = finished
+    validation = [r for r in records if r.split == "validation" and r.slice == "all"]
+    mean = {rate: np.mean([r.accuracy for r in validation if r.learning_rate == rate]) for rate in (1e-3, 1e-2)}
+    selected = {r.learning_rate for r in records if r.selected}
+    assert selected == {max(mean, key=mean.get)}
+
+
+def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
+    scores = Scores(accuracy=np.array([[0.2], [0.4], [0.5], [0.1], [0.3], [0.3]]), loss=np.zeros((6, 1)))
+    assert best_learning_rate(np.repeat([0.1, 0.2, 0.3], 2), scores) == 0.1
+
+
+def test_a_row_of_metrics_per_evaluation_and_member(finished):
+    asked, _ = finished
+    rows = (run_directory(asked) / METRICS).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step"] + ["4"] * 4 + ["6"] * 4
+
+
+def test_a_finished_run_is_read_not_trained(finished, monkeypatch):
+    asked, records = finished
+    monkeypatch.setattr("sandbox.run.fit", lambda *_, **__: pytest.fail("trained again"))
+    assert run(asked) == records
+
+
+def test_members_do_not_disturb_each_other():
+    """A member of a population is the member alone, up to rounding."""
+    whole, one = problem(), problem(learning_rates=[1e-2], num_seeds=1)
+    together, _ = population.advance(whole, population.init_population(whole, 0), 0, 4)
+    alone, _ = population.advance(one, population.init_population(one, 0), 0, 4)
+    member = jax.tree.map(lambda leaf: leaf[2], together.params)  # learning rate 1e-2, seed 0
+    for a, b in zip(jax.tree.leaves(member), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_allclose(a, b[0], atol=1e-5)
+
+
+def test_side_by_side_equals_one_after_the_other(monkeypatch):
+    results = []
+    for mapping in ("map", "vmap"):
+        monkeypatch.setattr(population, "mapping", lambda mapping=mapping: mapping)
+        fresh = problem()
+        results.append(population.advance(fresh, population.init_population(fresh, 0), 0, 4))
+    (mapped, losses), (vmapped, vmapped_losses) = results
+    np.testing.assert_allclose(losses, vmapped_losses, rtol=1e-4)
+    for a, b in zip(jax.tree.leaves(mapped.params), jax.tree.leaves(vmapped.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_drawing_ahead_less_changes_nothing(monkeypatch):
+    fresh = problem()
+    start = population.init_population(fresh, 0)
+    expected, expected_loss = population.advance(fresh, start, 0, 4)
+    monkeypatch.setattr(population, "DRAWN_BYTES", 1)
+    stepwise, loss = population.advance(fresh, start, 0, 4)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(stepwise), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_diverged_member_is_frozen_and_reported(tmp_path):
+    records = run(config(tmp_path, learning_rates=[1e-3, 1e38], num_seeds=1))
+    status = {r.learning_rate: r.status for r in records}
+    assert status == {1e-3: "ok", 1e38: "diverged"}
+    steps = {r.learning_rate: r.steps for r in records}
+    assert steps[1e-3] == TRAIN.steps
+    assert steps[1e38] < TRAIN.steps
+    assert all(np.isfinite(r.accuracy) for r in records)
+
+
+def test_training_stops_when_all_members_have_solved_the_task(tmp_path):
+    records = run(config(tmp_path, solved_at=0.0, steps=100))
+    assert {r.steps for r in records} == {TRAIN.eval_every}
+
+
+def test_a_failed_run_says_why_and_is_tried_again(tmp_path, monkeypatch):
+    asked = config(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "advance", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory\nat 0x1")))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(asked)
+    directory = run_directory(asked)
+    assert "out of memory" in (directory / FAILURE).read_text()
+    assert '"failed: out of memory"' in (directory / SUMMARY).read_text()
+    assert {r.status for r in run(asked)} == {"ok"}
+    assert not (directory / FAILURE).exists()
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
+    blocked = tmp_path / "a_file"
+    blocked.write_text("")
+    with pytest.raises(InputError, match=r"output_dir: cannot write to .*a_file"):
+        run(config(blocked))
+
+
+def test_weight_decay_leaves_norms_biases_and_decays_alone():
+    mixer = OuterConfig(d_state=2, decay=Decay.data_channel, short_conv=2)
+    model = problem(mixer).abstract_model
+    leaves = jax.tree_util.tree_leaves_with_path(
+        nnx.state(model, nnx.Param), is_leaf=lambda node: isinstance(node, nnx.Variable)
+    )
+    undecayed = {str(path[-1].key) for path, leaf in leaves if isinstance(leaf, Undecayed)}
+    decayed = {str(path[-1].key) for path, leaf in leaves if not isinstance(leaf, Undecayed)}
+    assert undecayed == {"scale", "bias", "decay_bias"}
+    assert decayed == {"kernel", "embedding"}
+
+
+def test_weight_decay_shrinks_what_it_should():
+    """With a zero gradient only decayed weights move, towards zero."""
+    fresh = problem(weight_decay=0.5)
+    params = jax.tree.map(lambda leaf: leaf[0], population.init_population(fresh, 0).params)
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = fresh.optimizer.update(zero, fresh.optimizer.init(params), params)
+    np.testing.assert_allclose(updates["embedding"], 0.5 * params["embedding"])
+    np.testing.assert_array_equal(updates["norm"]["scale"], 0)
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 1 / 11), (5, 6 / 11), (10, 1.0), (55, 0.5), (100, 0.0)])
+def test_schedule_warms_up_then_falls_as_a_cosine(step, share):
+    train = TrainConfig(steps=100, warmup=0.1)
+    np.testing.assert_allclose(schedule(train, jnp.int32(step)), share, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rates": []}, r"train\.learning_rates=\[\] is empty"),
+        ({"learning_rates": [0.0, 1e-3]}, r"train\.learning_rates=\[0\.0, 0\.001\] must all be positive"),
+        ({"learning_rates": [1e-3, 1e-3]}, "names a value twice"),
+        ({"steps": 0}, r"train\.steps=0 must be at least 1"),
+        ({"num_seeds": 0}, r"train\.num_seeds=0 must be at least 1"),
+        ({"warmup": 1.5}, r"train\.warmup=1\.5 must be between 0 and 1"),
+        ({"num_examples": 0}, r"train\.num_examples=0 must be at least 1"),
+        ({"beta1": 1.0}, r"train\.beta1=1\.0 must be at least 0 and below 1"),
+    ],
+)
+def test_impossible_training_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**options)
