@@ -237,7 +237,8 @@ _TEXT = (
 def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
     """Reads back what `to_csv` wrote, with text as text: a run id `12e4`, a version `0.10`.
 
-    The word "none" is a value of several options, so only an empty field and `nan` stand for a missing value.
+    A word such as `None` or `NA` may be the value of an option: only an empty field and `nan` mean that it
+    has none.
     """
     try:
         columns = pd.read_csv(source, nrows=0).columns

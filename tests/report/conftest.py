@@ -23,7 +23,7 @@ def sweep(tmp_path: pathlib.Path) -> pathlib.Path:
         "bb",
         {(0.001, 0): slices(0.8, 0.5), (0.001, 1): slices(0.6, 0.3), **perfect},
         selected=0.001,
-        config={"mixer.d_state": 8},
+        config={"mixer.d_state": 8, "mixer.gate": "None"},
     )
     write_run(
         root,

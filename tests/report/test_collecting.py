@@ -21,10 +21,11 @@ def test_collecting_twice_gives_the_same_bytes(sweep, tmp_path):
 
 
 def test_a_collected_table_holds_what_the_runs_hold(sweep, tmp_path):
-    collect_main([str(sweep), "-o", str(tmp_path)])
-    pd.testing.assert_frame_equal(collect(tmp_path / "records.csv"), collect(sweep))
-    pd.testing.assert_frame_equal(collect_curves(tmp_path / "records.csv"), collect_curves(sweep))
-    pd.testing.assert_frame_equal(collect(tmp_path), collect(sweep), obj="a folder with a table and no runs")
+    folder = tmp_path / "collected"
+    collect_main([str(sweep), "-o", str(folder)])
+    for source in (folder / "records.csv", folder):
+        pd.testing.assert_frame_equal(collect(source), collect(sweep))
+        pd.testing.assert_frame_equal(collect_curves(source), collect_curves(sweep))
 
 
 def test_text_stays_text_and_none_stays_a_word(sweep):
@@ -32,6 +33,7 @@ def test_text_stays_text_and_none_stays_a_word(sweep):
     assert set(records["run_id"]) == {"aa", "bb", "12e4"}
     assert set(records["versions.jax"]) == {"0.10"}
     assert set(records["mixer.decay"]) == {"none"}
+    assert set(records["mixer.gate"].dropna()) == {"None"}
 
 
 def test_one_run_with_an_id_of_digits_keeps_it(tmp_path):
@@ -110,12 +112,19 @@ def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arg
     assert not captured.out
 
 
-@pytest.mark.parametrize("name", ["nowhere", "empty", "file.csv"])
-def test_collect_refuses_what_is_no_folder_of_runs(tmp_path, capsys, name):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "no such file or folder"),
+        ("empty", r"no finished run \(no summary.json\) at or below it"),
+        ("file.csv", "a file; sandbox-collect reads a folder of runs"),
+    ],
+)
+def test_collect_refuses_what_is_no_folder_of_runs(tmp_path, capsys, name, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.csv").write_text("a\n")
     assert collect_main([str(tmp_path / name)]) == 2
-    assert re.fullmatch(rf"sandbox-collect: .*{name}.*\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"sandbox-collect: .*{name}: {message}\n", capsys.readouterr().err)
 
 
 def test_reading_and_drawing_need_no_jax(sweep):
