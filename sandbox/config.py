@@ -1,4 +1,4 @@
-"""The root config: put together from the parts' own dataclasses, and known to Hydra under their registry names."""
+"""The root config: put together from the parts' own dataclasses, which Hydra knows by their registry names."""
 
 import dataclasses
 import difflib
@@ -24,7 +24,7 @@ KIND = "kind"
 
 @dataclasses.dataclass
 class Config:
-    """One run: a model, a task, and how it trains. The first five keys determine its results and its run id."""
+    """One run: a model, a task, and how it trains. The first five keys determine its results and its id."""
 
     mixer: MixerConfig
     task: TaskConfig
@@ -82,13 +82,15 @@ def plain(value: Any) -> Any:
 
 
 def from_plain(content: Mapping[str, Any]) -> Config:
-    """The config that `plain` wrote, such as a run's `config.yaml`; checked as if it came from the command line."""
+    """The config that `plain` wrote, such as a run's `config.yaml`; checked like one from the command line."""
     schema = OmegaConf.structured(Config)
     for key, table in (("mixer", MIXERS), ("task", TASKS)):
         schema[key] = table[content[key][KIND]]
     for name, mixer in content["model"]["mixers"].items():
         schema.model.mixers[name] = MIXERS[mixer[KIND]]
-    return from_hydra(OmegaConf.merge(schema, _without_kinds(content)))
+    merged = OmegaConf.merge(schema, _without_kinds(content))
+    assert isinstance(merged, DictConfig)
+    return from_hydra(merged)
 
 
 def from_hydra(composed: DictConfig) -> Config:
@@ -106,9 +108,9 @@ def from_hydra(composed: DictConfig) -> Config:
 
 
 def _refuse_unknown_keys(node: DictConfig, path: str = "") -> None:
-    """Hydra lets `+mixer.d_stat=8` add a key that no dataclass has; raises InputError for the first such key."""
+    """Hydra lets `+mixer.d_stat=8` add a key that no dataclass has; raises InputError for the first."""
     kind = OmegaConf.get_type(node)
-    for key in node:
+    for key in map(str, node):
         child = node._get_node(key)
         if dataclasses.is_dataclass(kind) and key not in _field_names(kind):
             raise InputError(unknown_key(f"{path}{key}", kind))
@@ -138,8 +140,8 @@ def register() -> None:
     for group, table in (("mixer", MIXERS), ("task", TASKS)):
         for name, kind in table.items():
             store.store(group=group, name=name, node=kind)
-    for group, kind in (("model", ModelConfig), ("train", TrainConfig)):
-        store.store(group=group, name="default", node=kind)
+    store.store(group="model", name="default", node=ModelConfig)
+    store.store(group="train", name="default", node=TrainConfig)
 
 
 def _names_of(table: Mapping[str, type]) -> dict[type, str]:

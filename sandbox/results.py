@@ -142,17 +142,14 @@ def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
     return sorted(
         path.parent
         for path in root.rglob(CONFIG)
-        if not is_finished(path.parent)
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not is_finished(path.parent) and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a table, one row each: the fields, then the versions, then the config keys, both sorted."""
     frame = pd.DataFrame([record.row() for record in records])
-    others = sorted(
-        set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name)
-    )
+    others = sorted(set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name))
     return frame[[*FIELDS, *others]]
 
 

@@ -45,8 +45,8 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     """Trains and measures the population that `config` describes, or reads what a finished run left.
 
     Goes on from the newest checkpoint where there is one. `listen` is told of every evaluation.
-    Raises InputError where the output folder cannot be written. Whatever else stops a run is raised again, after
-    its traceback was written to `failure.txt` and its records with the status `failed: why`.
+    Raises InputError where the output folder cannot be written. Whatever else stops a run is raised again,
+    after its traceback was written to `failure.txt` and its records with the status `failed: why`.
     """
     directory = run_directory(config)
     if not is_to_do(directory):
@@ -56,9 +56,7 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     problem = Problem(config.model, config.mixer, config.task, config.train)
     constants = describe(config, problem)
     try:
-        fitted = fit(
-            problem, config.seed, directory, checkpoint_seconds=config.checkpoint_seconds, listen=listen
-        )
+        fitted = fit(problem, config.seed, directory, checkpoint_seconds=config.checkpoint_seconds, listen=listen)
         records = measure(config, problem, fitted, constants)
     except Exception as error:
         write_atomically(directory / FAILURE, traceback.format_exc())
@@ -151,7 +149,7 @@ def failed_records(config: Config, constants: dict[str, Any], error: Exception) 
 
 
 def best_learning_rate(rates: np.ndarray, validation: Scores) -> float:
-    """The learning rate with the best validation accuracy, averaged over seeds; the smaller one where two tie."""
+    """The learning rate with the best validation accuracy, averaged over seeds; the smaller of two that tie."""
     accuracy = validation.accuracy.mean(axis=1)
     return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates))[1]
 

@@ -48,7 +48,9 @@ def test_a_saved_config_comes_back(mixer):
 
 
 def test_a_hybrid_from_the_command_line(composed):
-    config = composed("+mixer@model.mixers.far=softmax", "model.mixers.far.num_heads=2", "model.layout=[mixer,far]")
+    config = composed(
+        "+mixer@model.mixers.far=softmax", "model.mixers.far.num_heads=2", "model.layout=[mixer,far]"
+    )
     assert config.model.mixers["far"] == MIXERS["softmax"](num_heads=2)
 
 

@@ -15,7 +15,7 @@ from sandbox.train.loop import Listener
 LINE_SECONDS = 10.0
 """Least time between two lines where there is no terminal."""
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclasses.dataclass
@@ -64,7 +64,12 @@ def training(config: Config, what: str) -> Iterator[Listener]:
 
 @contextlib.contextmanager
 def _bar(config: Config, title: str) -> Iterator[Listener]:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=config.train.steps, note="compiling")
         speed = Speed(config)

@@ -68,7 +68,7 @@ def silence_third_parties() -> None:
 
 def use_compile_cache() -> None:
     """A program compiled once is read from disk afterwards; JAX's own variable names another folder."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sandbox" / "jax"
         jax.config.update("jax_compilation_cache_dir", str(cache))
 
@@ -85,7 +85,7 @@ def _configure_and_run(composed: DictConfig) -> None:
     with display.training(config, describe(config)) as listen:
         run(config, listen)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        summarise([run_directory(config)], run_directory(config))
+        summarise(run_directory(config).parent, [config.run_id])
 
 
 def describe(config: Config) -> str:

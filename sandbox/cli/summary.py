@@ -1,7 +1,7 @@
-"""What a finished sweep leaves and shows: its records in one table, the report, and the scores on the terminal."""
+"""What a finished sweep leaves and shows: its records in one table, the report, the scores."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from rich.table import Table as TerminalTable
 
@@ -11,12 +11,12 @@ from sandbox.report.write import Report
 from sandbox.results import CURVES, RECORDS, collect, collect_curves, to_csv, write_atomically
 
 
-def summarise(runs: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
-    """Collects these runs, and no others that the folder may hold, into `folder/report`, and prints their scores."""
+def summarise(folder: pathlib.Path, run_ids: Collection[str]) -> None:
+    """Reports on these runs, and no others that the folder may hold, in `folder/report`; prints their scores."""
     out = folder / "report"
     out.mkdir(exist_ok=True)
-    write_atomically(out / RECORDS, to_csv(collect(*runs)))
-    write_atomically(out / CURVES, to_csv(collect_curves(*runs)))
+    for name, table in ((RECORDS, collect(folder)), (CURVES, collect_curves(folder))):
+        write_atomically(out / name, to_csv(table[table["run_id"].isin(run_ids)]))
     report = write_report(out / RECORDS, out)
     print_scores(report)
     for name in ("frontier.png", "report.html"):
@@ -26,7 +26,9 @@ def summarise(runs: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
 
 def print_scores(report: Report) -> None:
     """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval."""
-    table = TerminalTable(title="test accuracy, per cent: mean ± half of the interval over seeds", title_justify="left")
+    table = TerminalTable(
+        title="test accuracy, per cent: mean ± half of the interval over seeds", title_justify="left"
+    )
     for head in report.table.heads:
         table.add_column(head)
     for name in report.table.slices:

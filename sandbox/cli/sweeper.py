@@ -1,7 +1,8 @@
-"""Hydra's sweep, with three things that Hydra leaves to its users: unions of grids, checks before the start, resume.
+"""Hydra's sweep, with what Hydra leaves to its users: unions of grids, checks before the start, resume.
 
-An experiment is rarely one Cartesian product: softmax attention has no `d_state`, so it stands beside the grid of the
-others. `hydra.sweeper.grids` is a list of grids, each a table from key to a value or a list of values to sweep:
+An experiment is rarely one Cartesian product: softmax attention has no `d_state`, so it stands beside the grid
+of the others. `hydra.sweeper.grids` is a list of grids, each a table from key to a value or a list of values to
+sweep:
 
     hydra:
       sweeper:
@@ -9,8 +10,9 @@ others. `hydra.sweeper.grids` is a list of grids, each a table from key to a val
           - {label: softmax attention, mixer: softmax}
           - {label: delta rule, mixer: outer, mixer.update: delta, mixer.d_state: [8, 16, 32]}
 
-Overrides on the command line narrow it. `mixer=outer` keeps the grids with that mixer; `mixer.d_state=8` replaces the
-values in the grids that sweep this key, and leaves the others alone; a key that no grid has holds for all runs.
+Overrides on the command line narrow it. `mixer=outer` keeps the grids with that mixer; `mixer.d_state=8`
+replaces the values in the grids that sweep this key, and leaves the others alone; a key that no grid has holds
+for all runs.
 """
 
 import importlib.util
@@ -54,22 +56,22 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
-        self.hydra_context, self.config = hydra_context, config
+        self.base = config
+        self.config_loader = hydra_context.config_loader
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Checks every run, starts those that are not finished, and reports on all of them.
+        """Checks every run, starts those that are not finished, and reports on all of them together.
 
         Raises InputError before any run starts where one has a wrong key or value, SweepFailed after the last
         where one failed.
         """
         asked = self._parse([f"{key}={values}" for key, values in self.params.items()] + arguments)
         runs = self._runs(narrow(map(read_grid, self.grids), asked, self._is_group))
-        directories = [run_directory(config) for config in runs.values()]
-        for directory in directories:
-            make_writable(directory.parent)
+        folder = run_directory(next(iter(runs.values()))).parent
+        make_writable(folder)
         waiting = [list(job) for job, config in runs.items() if is_to_do(run_directory(config))]
         display.start_sweep(total=len(runs), finished=len(runs) - len(waiting))
         failures = []
@@ -79,13 +81,13 @@ class GridSweeper(Sweeper):
                     job.return_value  # noqa: B018  (raises what the job raised)
                 except Exception as error:
                     failures.append(f"{' '.join(job.overrides or [])}: {type(error).__name__}: {error}")
-        if finished := [path for path in directories if is_finished(path)]:
-            summarise(finished, directories[0].parent)
+        if finished := [config.run_id for config in runs.values() if is_finished(run_directory(config))]:
+            summarise(folder, finished)
         if failures:
             raise SweepFailed("\n".join([f"{len(failures)} of {len(runs)} runs failed:", *failures]))
 
     def _parse(self, arguments: list[str]) -> dict[str, list[str]]:
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parser = OverridesParser.create(config_loader=self.config_loader)
         values = {}
         for override in parser.parse_overrides(arguments):
             if not override.is_sweep_override():
@@ -98,7 +100,7 @@ class GridSweeper(Sweeper):
         return values
 
     def _is_group(self, key: str) -> bool:
-        return bool(self.hydra_context.config_loader.get_group_options(key))
+        return bool(self.config_loader.get_group_options(key))
 
     def _runs(self, grids: Iterable[Grid]) -> dict[tuple[str, ...], Config]:
         """The checked config of every run, by its overrides; of two that would be the same run, the first."""
@@ -107,7 +109,7 @@ class GridSweeper(Sweeper):
         for grid in grids:
             for values in itertools.product(*grid.values()):
                 job = tuple(f"{key}={value}" for key, value in zip(grid, values, strict=True))
-                composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
+                composed = self.config_loader.load_sweep_config(self.base, list(job))
                 with open_dict(composed):
                     del composed["hydra"]
                 config = from_hydra(composed)
@@ -152,7 +154,9 @@ def narrow(grids: Iterable[Grid], asked: Grid, is_group: Any) -> list[Grid]:
                 if (kept := [choice for choice in grid.get(key, []) if choice in values])
             ]
             if not grids:
-                raise InputError(f"{key}={','.join(values)}: the grids of this experiment have {', '.join(choices)}")
+                raise InputError(
+                    f"{key}={','.join(values)}: the grids of this experiment have {', '.join(choices)}"
+                )
         else:
             grids = [{**grid, key: values} if key in grid else grid for grid in grids]
     return grids
@@ -161,7 +165,8 @@ def narrow(grids: Iterable[Grid], asked: Grid, is_group: Any) -> list[Grid]:
 def register_sweeper() -> None:
     """Makes `hydra/sweeper=grid` known.
 
-    Hydra takes plugins from a top-level package `hydra_plugins` alone; an alias of that name spares this project one.
+    Hydra takes plugins from a top-level package `hydra_plugins` alone; an alias of that name spares this
+    project one.
     """
     # The package exists where any other plugin is installed.
     if "hydra_plugins" not in sys.modules and importlib.util.find_spec("hydra_plugins") is None:

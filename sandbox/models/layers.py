@@ -13,7 +13,7 @@ from sandbox.shapes import Activations, Token
 
 
 class Undecayed(nnx.Param):
-    """A parameter that weight decay leaves alone: norms, biases, and whatever sets a decay or a time scale."""
+    """A parameter that weight decay leaves alone: norms, biases, whatever sets a decay or a time scale."""
 
 
 class Dense(nnx.Module):
@@ -53,9 +53,7 @@ class CausalConv(nnx.Module):
 
     def __init__(self, channels: int, width: int, *, rngs: nnx.Rngs):
         bound = width**-0.5
-        self.kernel = nnx.Param(
-            jax.random.uniform(rngs.params(), (width, channels), jnp.float32, -bound, bound)
-        )
+        self.kernel = nnx.Param(jax.random.uniform(rngs.params(), (width, channels), jnp.float32, -bound, bound))
         self.bias = Undecayed(jnp.zeros((channels,), jnp.float32))
         self.width = width
 
@@ -66,9 +64,7 @@ class CausalConv(nnx.Module):
         """No inputs seen yet."""
         return jnp.zeros((batch_size, self.width - 1, self.bias.shape[0]), dtype)
 
-    def prefill(
-        self, x: Activations, state: Float[Array, "B I D"]
-    ) -> tuple[Activations, Float[Array, "B I D"]]:
+    def prefill(self, x: Activations, state: Float[Array, "B I D"]) -> tuple[Activations, Float[Array, "B I D"]]:
         """The next T positions, and the last W - 1 inputs seen."""
         window = jnp.concatenate([state, x.astype(state.dtype)], axis=1)
         return self._convolve(window).astype(x.dtype), window[:, window.shape[1] - self.width + 1 :]

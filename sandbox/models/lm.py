@@ -57,18 +57,20 @@ class ModelConfig:
         pattern: list[str] = []
         known = [SWEPT, *self.mixers, *MIXERS]
         for entry in self.layout:
-            match = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
-            if not match or match[1] not in known:
-                names = ", ".join(dict.fromkeys(known))
-                raise ValueError(f"model.layout has {entry!r}: each entry is a name or name*times, names: {names}")
-            pattern += [match[1]] * int(match[2] or 1)
+            parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
+            if not parts or parts[1] not in known:
+                choices = ", ".join(dict.fromkeys(known))
+                raise ValueError(
+                    f"model.layout has {entry!r}: each entry is a name or name*times, names: {choices}"
+                )
+            pattern += [parts[1]] * int(parts[2] or 1)
         if not pattern:
             raise ValueError("model.layout=[] has no layer: name at least one mixer")
         names = list(itertools.islice(itertools.cycle(pattern), self.num_layers or len(pattern)))
         if left_out := sorted({*pattern} - {*names}):
             raise ValueError(
-                f"model.num_layers={self.num_layers} leaves no layer for {', '.join(left_out)} of model.layout: "
-                f"use {len(pattern)} or more"
+                f"model.num_layers={self.num_layers} leaves no layer for {', '.join(left_out)} "
+                f"of model.layout: use {len(pattern)} or more"
             )
         return names
 
@@ -103,9 +105,7 @@ class LanguageModel(nnx.Module):
         )
         self.norm = RMSNorm(config.d_model)
 
-    def __call__(
-        self, tokens: Tokens, positions: Int[Array, "B M"] | None = None
-    ) -> Float[Array, "B M N"]:
+    def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
         """Logits at `positions`, or at every position (M = T) where none are given.
 
         Only these positions reach the readout: at a vocabulary of 8192 that is most of the arithmetic.
@@ -121,9 +121,7 @@ class LanguageModel(nnx.Module):
         """The empty decode state for sequences of up to `max_len` tokens."""
         return tuple(block.mixer.init_state(batch_size, max_len) for block in self.blocks)
 
-    def prefill(
-        self, tokens: Tokens, state: tuple[State, ...]
-    ) -> tuple[Float[Array, "B T N"], tuple[State, ...]]:
+    def prefill(self, tokens: Tokens, state: tuple[State, ...]) -> tuple[Float[Array, "B T N"], tuple[State, ...]]:
         """Logits at the next T tokens, from `state`."""
         x, carried = self._embed(tokens), []
         for block, layer_state in zip(self.blocks, state, strict=True):

@@ -1,9 +1,9 @@
 """What every sequence mixer is: a config that makes it, and a module with three forms that agree.
 
-`__call__` is the training form, over a whole sequence at once. `prefill` continues from a decode state over any
-number of tokens. `step` takes one token. The decode state is a pytree of arrays and holds *everything* that is
-carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size is the
-x axis of the chart, so nothing may be kept outside it.
+`__call__` is the training form, over a whole sequence at once. `prefill` continues from a decode state over
+any number of tokens. `step` takes one token. The decode state is a pytree of arrays and holds *everything* that
+is carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size
+is the x axis of the chart, so nothing may be kept outside it.
 """
 
 import dataclasses

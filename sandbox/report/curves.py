@@ -51,11 +51,7 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
 def _line(members: pd.DataFrame) -> pd.DataFrame:
     """Mean, worst and best of the members at every step that any of them was evaluated at."""
     members = members.drop_duplicates([*_RUN, "seed", "step"], keep="last")
-    table = (
-        members.pivot(index="step", columns=[*_RUN, "seed"], values="validation_accuracy")
-        .sort_index()
-        .ffill()
-    )
+    table = members.pivot(index="step", columns=[*_RUN, "seed"], values="validation_accuracy").sort_index().ffill()
     summary = {"accuracy": table.mean(axis=1), "low": table.min(axis=1), "high": table.max(axis=1)}
     return pd.DataFrame(summary | {"num_seeds": table.notna().sum(axis=1)}).reset_index()
 
@@ -63,9 +59,7 @@ def _line(members: pd.DataFrame) -> pd.DataFrame:
 def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     sizes = sorted(set(numbers[size]))
     colors = shades(sizes)
-    figure, panels = panel_grid(
-        list(dict.fromkeys(numbers["series"])), "Optimiser steps", "Validation accuracy"
-    )
+    figure, panels = panel_grid(list(dict.fromkeys(numbers["series"])), "Optimiser steps", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
     for _, line in numbers.groupby(lines, sort=False, dropna=False):
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]

@@ -75,9 +75,7 @@ def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
         ax.set_xticks(range(len(names)), names, **slant)
         ax.set_ylim(-0.5, tallest - 0.5)  # cells of one height: a panel with fewer rows leaves room above it
         ax.set_title(name, y=len(down[name]) / tallest)
-        ax.tick_params(
-            labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels)
-        )
+        ax.tick_params(labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels))
     figure.supxlabel(_columns_title(columns, across), fontsize=8)
     figure.supylabel(axis_name(rows), fontsize=8)
     shrink = min(1, _BAR_HEIGHT / figure.get_figheight())

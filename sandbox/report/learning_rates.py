@@ -70,9 +70,7 @@ def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
         crosses = diverged[line.index]
         dots: dict[str, Any] = {"color": color, "linestyle": "", "markersize": 2.5}
         ax.plot(line["learning_rate"][~crosses], line["accuracy"][~crosses], marker="o", **dots)
-        ax.plot(
-            line["learning_rate"][crosses], line["accuracy"][crosses], marker="x", **dots | {"markersize": 4}
-        )
+        ax.plot(line["learning_rate"][crosses], line["accuracy"][crosses], marker="x", **dots | {"markersize": 4})
         chosen = means[means["selected"]]
         ax.plot(chosen["learning_rate"], chosen["mean"], **_MARKS["selected"] | {"color": color})
         ax.set_xscale("log")

@@ -33,9 +33,7 @@ def render_page(
     keys: Sequence[str],
 ) -> str:
     """The page as HTML text, with the figures inside it as PNG."""
-    template = (
-        importlib.resources.files("sandbox.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    )
+    template = importlib.resources.files("sandbox.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

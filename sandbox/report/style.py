@@ -117,6 +117,4 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
         few = len(distinct) <= 8 and all(b / a >= 1.4 for a, b in itertools.pairwise(distinct))
         ax.xaxis.set_major_locator(FixedLocator(distinct) if few else LogLocator(base=10, subs=(1, 2, 5)))
         plain = high < 10_000
-        ax.xaxis.set_major_formatter(
-            FuncFormatter(lambda size, _: f"{size:g}") if plain else EngFormatter(sep="")
-        )
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}") if plain else EngFormatter(sep=""))

@@ -42,9 +42,7 @@ def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataF
     identity = list(dict.fromkeys(["label", "series", *keys, size, "state_bytes", "parameters"]))
     rows = []
     for _, scores in points.groupby(["label", *keys], sort=False, dropna=False):
-        row = {name: scores[name].iloc[0] for name in identity} | {
-            name: scores[name].max() for name in COUNTS
-        }
+        row = {name: scores[name].iloc[0] for name in identity} | {name: scores[name].max() for name in COUNTS}
         for name in slices:
             of_slice = scores[scores["slice"] == name]
             for column, suffix in _NUMBERS.items():
@@ -53,9 +51,7 @@ def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataF
     columns = [*identity, *COUNTS, *(name + suffix for name in slices for suffix in _NUMBERS.values())]
     table = pd.DataFrame(rows, columns=columns)
     names = list(dict.fromkeys(table["series"]))
-    order = table.assign(_series=table["series"].map(names.index)).sort_values(
-        ["_series", size], kind="stable"
-    )
+    order = table.assign(_series=table["series"].map(names.index)).sort_values(["_series", size], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
 
 

@@ -26,16 +26,17 @@ from sandbox.report.points import (
 )
 from sandbox.report.slices import choose_slice, order_slices
 from sandbox.report.style import RC
-from sandbox.report.tables import printed_table, wide_table
+from sandbox.report.tables import Table, printed_table, wide_table
 from sandbox.results import InputError, collect, collect_curves, to_csv, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was written, and what could not be, a line each."""
+    """What was written, the table in it, and what could not be drawn, a line each."""
 
     files: list[pathlib.Path]
     notes: list[str]
+    table: Table
 
 
 def write_report(
@@ -110,7 +111,7 @@ def write_report(
     for name, text in texts.items():
         files.append(folder / name)
         write_atomically(files[-1], text)
-    return Report(files, notes)
+    return Report(files, notes, printed)
 
 
 def _not_shown(records: pd.DataFrame) -> list[str]:

@@ -15,9 +15,7 @@ from sandbox.scans.registry import IMPLEMENTATIONS, RULES, resolve_implementatio
 from sandbox.scans.rules.gated_delta_rule import GatedDeltaRuleInputs
 from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
 
-LogDecay = (
-    Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
-)
+LogDecay = Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
 """Natural log of the decay, <= 0. The shape is the kind: per head or per channel, fixed or data-dependent."""
 
 

@@ -42,9 +42,7 @@ def resolve_implementation(implementation: str, *, rule: str, num_tokens: int) -
     if implementation == "auto":
         return "chunked" if has_chunk_form and num_tokens > 1 else "recurrent"
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}"
-        )
+        raise ValueError(f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}")
     if implementation == "chunked" and not has_chunk_form:
         raise NotImplementedError(f"implementation='chunked' cannot run {rule}: the rule has no chunk form")
     return implementation

@@ -98,8 +98,7 @@ class MQARConfig(TaskConfig):
                 raise ValueError(f"task.length={length} must be even")
             if 4 * pairs > length:
                 raise ValueError(
-                    f"task.pairs={pairs} needs task.length >= {4 * pairs} (4 x pairs), "
-                    f"got task.length={length}"
+                    f"task.pairs={pairs} needs task.length >= {4 * pairs} (4 x pairs), got task.length={length}"
                 )
             if pairs > self._num_keys:
                 raise ValueError(
@@ -152,9 +151,7 @@ class MQARConfig(TaskConfig):
         positions = jnp.where(used, 2 * (pairs + slots), 0)
 
         time = jnp.arange(self.max_len)
-        context = jnp.pad(
-            jnp.stack([keys, values], axis=1).reshape(-1), (0, self.max_len - 2 * self.num_scored)
-        )
+        context = jnp.pad(jnp.stack([keys, values], axis=1).reshape(-1), (0, self.max_len - 2 * self.num_scored))
         tokens = jnp.where(time < 2 * pairs, context, self._draw_filler(filler_key))
         tokens = tokens.at[jnp.where(used, positions, self.max_len)].set(keys, mode="drop")
         return Example(

@@ -21,7 +21,7 @@ class Progress(NamedTuple):
 
 
 class Checkpoints:
-    """The newest `Progress` of one run, in a directory; saved in the background, complete or not there at all."""
+    """The newest `Progress` of one run, in a directory; saved in the background, whole or not at all."""
 
     def __init__(self, directory: pathlib.Path):
         self._manager = ocp.CheckpointManager(
@@ -54,8 +54,6 @@ class Checkpoints:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
         restored = self._manager.restore(
             step,
-            args=ocp.args.Composite(
-                population=ocp.args.StandardRestore(shapes), report=ocp.args.JsonRestore()
-            ),
+            args=ocp.args.Composite(population=ocp.args.StandardRestore(shapes), report=ocp.args.JsonRestore()),
         )
         return Progress(step=step, population=Member(**restored.population), **restored.report)

@@ -35,7 +35,14 @@ class TrainConfig:
     """A member stops once its validation accuracy is at least this on every slice; above 1: never."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "num_seeds", "eval_every", "validation_examples", "test_examples"):
+        for name in (
+            "steps",
+            "batch_size",
+            "num_seeds",
+            "eval_every",
+            "validation_examples",
+            "test_examples",
+        ):
             check_at_least(f"train.{name}", getattr(self, name), 1)
         if self.num_examples is not None:
             check_at_least("train.num_examples", self.num_examples, 1)

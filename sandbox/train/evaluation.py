@@ -28,7 +28,7 @@ class EvaluationSet:
         self.batches = [draw_evaluation(task, split, start) for start in starts]
         self.num_examples = num_examples
         self.slices = {ALL: np.ones(num_examples, bool)}
-        """Masks over the examples: `all`, then `pairs=4` and so on where the task has several difficulties."""
+        """Masks over the examples: `all`, then `pairs=4` and so on where there are several difficulties."""
         for name in self.batches[0].slices:
             values = np.concatenate([batch.slices[name] for batch in self.batches])[:num_examples]
             different = np.unique(values)
@@ -64,12 +64,12 @@ def summarise(
     step: int, rates: np.ndarray, seeds: np.ndarray, train_loss: Float[np.ndarray, "P"], scores: Scores
 ) -> list[dict[str, Any]]:
     """The rows of one evaluation, one a member."""
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "learning_rate": rates,
         "seed": seeds,
         "train_loss": train_loss,
-        "validation_loss": scores.loss.mean(axis=1),
-        "validation_accuracy": scores.accuracy.mean(axis=1),
+        "validation_loss": np.mean(scores.loss, axis=1),
+        "validation_accuracy": np.mean(scores.accuracy, axis=1),
     }
     return [
         {"step": step} | {name: column[member].item() for name, column in columns.items()}

@@ -30,7 +30,10 @@ class Fitted(NamedTuple):
 def fit(
     problem: Problem, seed: int, directory: pathlib.Path, *, checkpoint_seconds: float, listen: Listener
 ) -> Fitted:
-    """Trains until every member has solved the task, diverged, or taken all its steps; resumes if there is a checkpoint."""
+    """Trains until every member has solved the task, diverged, or taken all its steps.
+
+    Goes on from the newest checkpoint in the directory, if there is one.
+    """
     train, (rates, seeds) = problem.train, members_of(problem.train, seed)
     validation = EvaluationSet(problem.task, Split.VALIDATION, train.validation_examples)
     population = init_population(problem, seed)

@@ -1,10 +1,12 @@
 """A population, learning rates × seeds, as one compiled program per phase.
 
-What the members share is traced and compiled once: sixteen members compile as fast as one. Data are drawn by programs of
-their own, which depend on the task alone and so are compiled once for a whole sweep; members with equal seeds share them.
+What the members share is traced and compiled once: sixteen members compile as fast as one. Data are drawn by
+programs of their own, which depend on the task alone and so are compiled once for a whole sweep; members with
+equal seeds share them.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +32,19 @@ def mapping() -> str:
 
 def over_members(function: Callable[..., Any], *arguments: Any) -> Any:
     """Applies `function` to every member: the arguments have a leading axis P."""
-    if mapping() == "vmap":
-        return jax.vmap(function)(*arguments)
-    return jax.lax.map(lambda member: function(*member), arguments)
+
+    def over_local_members(*arguments: Any) -> Any:
+        if mapping() == "vmap":
+            return jax.vmap(function)(*arguments)
+        return jax.lax.map(lambda member: function(*member), arguments)
+
+    num_members = jax.tree.leaves(arguments)[0].shape[0]
+    devices = jax.devices()[: math.gcd(num_members, jax.device_count())]
+    if len(devices) == 1:
+        return over_local_members(*arguments)
+    mesh = jax.sharding.Mesh(devices, "members")
+    spec = jax.sharding.PartitionSpec("members")
+    return jax.shard_map(over_local_members, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(*arguments)
 
 
 def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +72,12 @@ def advance(problem: Problem, population: Member, start: int, stop: int) -> tupl
     total = np.zeros(train.num_members)
     for first in range(start, stop, ahead):
         batches = draw_training(
-            problem.task, population.seed[: train.num_seeds], first, ahead, train.batch_size, train.num_examples
+            problem.task,
+            population.seed[: train.num_seeds],
+            first,
+            ahead,
+            train.batch_size,
+            train.num_examples,
         )
         population, losses = train_chunk(problem, population, batches, first, min(first + ahead, stop))
         total += np.asarray(losses)
@@ -99,7 +116,9 @@ def train_chunk(
     def train(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
         def body(step: Int[Array, ""], carry: tuple[Member, Float[Array, ""]]) -> tuple[Member, Float[Array, ""]]:
             member, total = carry
-            member, loss = train_step(problem, member, step, jax.tree.map(lambda x: x[index, step - start], batches))
+            member, loss = train_step(
+                problem, member, step, jax.tree.map(lambda x: x[index, step - start], batches)
+            )
             return member, total + loss
 
         return jax.lax.fori_loop(start, stop, body, (member, jnp.zeros(())))

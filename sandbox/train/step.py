@@ -91,13 +91,14 @@ def schedule(train: TrainConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     """Share of the peak learning rate at `step`: linear warm-up, then a cosine to zero."""
     warmup = round(train.warmup * train.steps)
     return optax.warmup_cosine_decay_schedule(
-        init_value=1.0 / (warmup + 1), peak_value=1.0, warmup_steps=warmup, decay_steps=max(train.steps, warmup + 1)
+        init_value=1.0 / (warmup + 1),
+        peak_value=1.0,
+        warmup_steps=warmup,
+        decay_steps=max(train.steps, warmup + 1),
     )(step)
 
 
-def init_member(
-    problem: Problem, learning_rate: Float[Array, ""], seed: Int[Array, ""]
-) -> Member:
+def init_member(problem: Problem, learning_rate: Float[Array, ""], seed: Int[Array, ""]) -> Member:
     """A member before its first step. Its parameters depend on the seed alone."""
     model = problem.make_model(jax.random.fold_in(jax.random.key(0), seed))
     params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
@@ -134,7 +135,7 @@ def train_step(
         return jnp.sum(losses * batch.weights) / jnp.maximum(jnp.sum(batch.weights), 1.0)
 
     loss, gradients = jax.value_and_grad(loss_of)(member.params)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
     updates, opt_state = problem.optimizer.update(gradients, member.opt_state, member.params)
     rate = member.learning_rate * schedule(problem.train, step)
     params = jax.tree.map(lambda param, update: param - rate * update, member.params, updates)

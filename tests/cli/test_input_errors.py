@@ -27,32 +27,65 @@ def sandbox(monkeypatch, capsys, tmp_path):
 
 
 WRONG = {
-    "a misspelt key": (["mixer.d_stat=8"], r"mixer\.d_stat: no such key \(did you mean d_state\?\); mixer=outer has d_state, "),
-    "a misspelt key, added with +": (["+mixer.d_stat=8"], r"mixer\.d_stat: no such key \(did you mean d_state\?\)"),
-    "a misspelt group": (["trian.steps=3"], r"trian: no such key \(did you mean train\?\); the config has mixer, task"),
+    "a misspelt key": (
+        ["mixer.d_stat=8"],
+        r"mixer\.d_stat: no such key \(did you mean d_state\?\); mixer=outer has d_state, ",
+    ),
+    "a misspelt key, added with +": (
+        ["+mixer.d_stat=8"],
+        r"mixer\.d_stat: no such key \(did you mean d_state\?\)",
+    ),
+    "a misspelt group": (
+        ["trian.steps=3"],
+        r"trian: no such key \(did you mean train\?\); the config has mixer, task",
+    ),
     "a key that the config lacks": (["+depth=3"], r"depth: no such key; the config has mixer, task"),
-    "a key of another mixer": (["mixer=softmax", "mixer.decay=none"], r"mixer\.decay: no such key; mixer=softmax has num_heads"),
+    "a key of another mixer": (
+        ["mixer=softmax", "mixer.decay=none"],
+        r"mixer\.decay: no such key; mixer=softmax has num_heads",
+    ),
     "a word for a number": (["mixer.d_state=abc"], r"mixer\.d_state=abc: .*Integer"),
     "a fraction for a whole number": (["mixer.d_state=3.5"], r"mixer\.d_state=3\.5: .*Integer"),
     "a number for a list": (["train.learning_rates=3"], r"train\.learning_rates=3: .*list"),
     "an unknown choice": (["mixer.decay=vectr"], r"mixer\.decay=vectr: .*\[none, fixed, learned_scalar"),
     "an unknown mixer": (["mixer=gal"], r"mixer=gal: no such choice; there are outer, short_conv, softmax"),
     "an unknown task": (["task=recal"], r"task=recal: no such choice; there are copy, mqar"),
-    "an unknown experiment": (["experiment=quick"], r"experiment=quick: no such choice; there are .*quickstart"),
+    "an unknown experiment": (
+        ["experiment=quick"],
+        r"experiment=quick: no such choice; there are .*quickstart",
+    ),
     "too many pairs": (["task.pairs=20"], r"task\.pairs=20 needs task\.length >= 80 .* got task\.length=64"),
     "a width that heads do not divide": (
         ["model.d_model=65", "mixer.num_heads=2"],
         r"model\.d_model=65 must be divisible by mixer\.num_heads=2",
     ),
-    "no learning rates": (["train.learning_rates=[]"], r"train\.learning_rates=\[\] is empty: give at least one"),
+    "no learning rates": (
+        ["train.learning_rates=[]"],
+        r"train\.learning_rates=\[\] is empty: give at least one",
+    ),
     "a negative seed": (["seed=-1"], r"seed=-1 must be at least 0"),
-    "an unknown name in the layout": (["model.layout=[mixer,foo]"], r"model\.layout has 'foo': .* names: mixer, softmax"),
+    "an unknown name in the layout": (
+        ["model.layout=[mixer,foo]"],
+        r"model\.layout has 'foo': .* names: mixer, softmax",
+    ),
     "no value": (["train.steps"], r"train\.steps: cannot be read as key=value"),
     "a sweep without -m": (["mixer.d_state=8,16"], r"mixer\.d_state=8,16: several values; add -m"),
-    "an output folder that cannot be written": (["output_dir=/proc/none"], r"output_dir: cannot write to /proc/none"),
-    "one wrong run of a sweep": (["-m", "mixer.d_state=8,16", "train.steps=10,0"], r"train\.steps=0 must be at least 1"),
-    "a continuous sweep": (["-m", "mixer.d_state=interval(1,2)"], r"mixer\.d_state=interval\(1,2\): only lists"),
-    "a wrong key for an experiment": (["experiment=quickstart", "train.step=3"], r"train\.step: no such key .*did you mean steps"),
+    "an output folder that cannot be written": (
+        ["output_dir=/proc/none"],
+        r"output_dir: cannot write to /proc/none",
+    ),
+    "one wrong run of a sweep": (
+        ["-m", "mixer.d_state=8,16", "train.steps=10,0"],
+        r"train\.steps=0 must be at least 1",
+    ),
+    "a continuous sweep": (
+        ["-m", "mixer.d_state=interval(1,2)"],
+        r"mixer\.d_state=interval\(1,2\): only lists",
+    ),
+    "a wrong key for an experiment": (
+        ["experiment=quickstart", "train.step=3"],
+        r"train\.step: no such key .*did you mean steps",
+    ),
     "a mixer that the experiment lacks": (
         ["experiment=quickstart", "mixer=short_conv"],
         r"mixer=short_conv: the grids of this experiment have outer, softmax",

@@ -53,7 +53,9 @@ def test_only_the_scored_positions_are_read_out():
     model = make(hybrid())
     positions = jnp.array([[1, 8, 0], [4, 4, 7]])
     np.testing.assert_allclose(
-        model(TOKENS, positions), np.take_along_axis(np.asarray(model(TOKENS)), positions[..., None], 1), atol=1e-6
+        model(TOKENS, positions),
+        np.take_along_axis(np.asarray(model(TOKENS)), positions[..., None], 1),
+        atol=1e-6,
     )
 
 
@@ -107,7 +109,10 @@ def test_layout_repeats(layout, num_layers, expected):
         ({"layout": ["mixer", "atention"]}, r"model\.layout has 'atention': .* names: mixer, softmax"),
         ({"layout": ["mixer*0"]}, r"model\.layout has 'mixer\*0'"),
         ({"layout": []}, r"model\.layout=\[\] has no layer"),
-        ({"layout": ["mixer", "softmax"], "num_layers": 1}, r"model\.num_layers=1 leaves no layer for softmax"),
+        (
+            {"layout": ["mixer", "softmax"], "num_layers": 1},
+            r"model\.num_layers=1 leaves no layer for softmax",
+        ),
         ({"num_layers": 0}, r"model\.num_layers=0 must be at least 1"),
         ({"d_model": 0}, r"model\.d_model=0 must be at least 1"),
     ],

@@ -1,4 +1,4 @@
-"""The contract of every mixer in the table, at odd lengths: three forms that agree, causality, honest state."""
+"""The contract of every mixer, at odd lengths: three forms that agree, causality, honest state."""
 
 import itertools
 
@@ -122,7 +122,10 @@ def test_causality_and_finite_gradients(config):
     [
         (lambda: OuterConfig(d_state=0), "mixer.d_state=0 must be at least 1"),
         (lambda: OuterConfig(update=Update.delta, normalize_qk=False), "mixer.normalize_qk=false"),
-        (lambda: OuterConfig(num_heads=5).check(12), "model.d_model=12 must be divisible by mixer.num_heads=5"),
+        (
+            lambda: OuterConfig(num_heads=5).check(12),
+            "model.d_model=12 must be divisible by mixer.num_heads=5",
+        ),
         (lambda: SoftmaxConfig(num_heads=4, num_kv_heads=3), "mixer.num_heads=4 must be divisible by"),
         (lambda: SoftmaxConfig(num_heads=4, positions=Positions.rope).check(12), "rope pairs channels"),
         (lambda: ShortConvConfig(width=0), "mixer.width=0 must be at least 1"),

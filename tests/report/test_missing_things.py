@@ -39,16 +39,11 @@ def test_every_member_diverged_without_a_score(tmp_path):
     report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
     assert figures_in(tmp_path / "out") == set()
     assert "frontier: not drawn, no point with an accuracy and a value of state_bytes" in report.notes
-    assert (
-        r"2 (2\textsuperscript{\textdagger}, 2 without a score)"
-        in (tmp_path / "out" / "table.tex").read_text()
-    )
+    assert r"2 (2\textsuperscript{\textdagger}, 2 without a score)" in (tmp_path / "out" / "table.tex").read_text()
 
 
 def test_a_series_without_the_column_of_the_axis_is_named(sweep, tmp_path):
-    write_run(
-        sweep, "soft", {(0.1, 0): {"pairs=16": 1.0}}, selected=0.1, label="softmax", state_bytes=1 << 18
-    )
+    write_run(sweep, "soft", {(0.1, 0): {"pairs=16": 1.0}}, selected=0.1, label="softmax", state_bytes=1 << 18)
     report = write_report(sweep, tmp_path / "out", x="mixer.d_state", formats=("svg",))
     assert "frontier: softmax is left out, it has no mixer.d_state or no score" in report.notes
     assert figures_in(tmp_path / "out") == set(FIGURES)

@@ -34,9 +34,7 @@ class Case:
     dtype: str = "float32"
 
     def __str__(self):
-        changed = [
-            f"{k}={v}" for k, v in vars(self).items() if v != type(self).__dataclass_fields__[k].default
-        ]
+        changed = [f"{k}={v}" for k, v in vars(self).items() if v != type(self).__dataclass_fields__[k].default]
         return ",".join(changed).replace("rule=", "")
 
 

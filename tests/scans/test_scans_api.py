@@ -77,9 +77,7 @@ def test_auto_is_the_step_for_one_token_and_chunks_for_more():
 def test_unknown_names_are_refused_with_those_that_are_known():
     with pytest.raises(ValueError, match="implementation='fast' is not one of auto, recurrent, chunked"):
         resolve_implementation("fast", rule="gated_delta_rule", num_tokens=4)
-    with pytest.raises(
-        ValueError, match="rule='delta' is not one of gated_linear_attention, gated_delta_rule"
-    ):
+    with pytest.raises(ValueError, match="rule='delta' is not one of gated_linear_attention, gated_delta_rule"):
         resolve_implementation("auto", rule="delta", num_tokens=4)
 
 
@@ -143,9 +141,9 @@ def test_a_population_is_one_more_axis(rule, implementation):
         return jnp.sum(outputs**2) + jnp.sum(final_state**2)
 
     together = jax.jit(jax.vmap(jax.value_and_grad(loss)))(members)
-    _, in_turn = jax.jit(
-        lambda members: jax.lax.scan(lambda _, m: (_, jax.value_and_grad(loss)(m)), 0, members)
-    )(members)
+    _, in_turn = jax.jit(lambda members: jax.lax.scan(lambda _, m: (_, jax.value_and_grad(loss)(m)), 0, members))(
+        members
+    )
     for expected, found in zip(jax.tree.leaves(in_turn), jax.tree.leaves(together), strict=True):
         assert relative_rms_error(expected, found) < 1e-5
 

@@ -14,9 +14,7 @@ quick_jit = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
 )
-compiled_batch = quick_jit(
-    streams.sample_batch, static_argnames=("task", "split", "batch_size", "num_examples")
-)
+compiled_batch = quick_jit(streams.sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
 
 
 @pytest.fixture(scope="session", name="quick_jit")

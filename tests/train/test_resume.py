@@ -9,14 +9,13 @@ import time
 import jax
 import numpy as np
 import pytest
+import yaml
 
 from sandbox.config import from_plain
 from sandbox.results import CONFIG, METRICS, read_summary
 from sandbox.train.checkpoint import Checkpoints
 from sandbox.train.population import init_population
 from sandbox.train.step import Problem
-
-import yaml
 
 COMMAND = [
     sys.executable,
@@ -52,8 +51,8 @@ def finish(output_dir: pathlib.Path) -> pathlib.Path:
     process = start(output_dir)
     _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, errors
-    (run,) = (output_dir / "runs").iterdir()
-    return run
+    (config,) = (output_dir / "runs").glob(f"*/{CONFIG}")
+    return config.parent
 
 
 def kill_when(output_dir: pathlib.Path, moment) -> None:
@@ -62,8 +61,8 @@ def kill_when(output_dir: pathlib.Path, moment) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     try:
         while True:
-            runs = list((output_dir / "runs").glob("*"))
-            if runs and moment(runs[0]):
+            configs = list((output_dir / "runs").glob(f"*/{CONFIG}"))
+            if configs and moment(configs[0].parent):
                 break
             assert process.poll() is None, "the run ended before it was killed"
             assert time.monotonic() < deadline

@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
 
 
 def test_one_record_per_member_split_and_slice(finished):
-    asked, records = finished
+    _, records = finished
     keys = {(r.learning_rate, r.seed, r.split, r.slice) for r in records}
     assert len(keys) == len(records) == 2 * 2 * 2 * 3
     assert {r.slice for r in records} == {"all", "pairs=2", "pairs=4"}

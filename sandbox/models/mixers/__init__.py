@@ -1,4 +1,4 @@
-"""All sequence mixers. Listing one here is what makes it known to the command line, the tests and the reports."""
+"""All sequence mixers. Listing one here makes it known to the command line, the tests and the reports."""
 
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers.outer import OuterConfig

@@ -1,8 +1,8 @@
-"""The controlled mixer: one outer-product memory whose decay and update are knobs, everything else held equal.
+"""The controlled mixer: one outer-product memory whose decay and update are knobs, all else held equal.
 
-S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                                  (`update=add`: linear attention, RetNet, Mamba-2, GLA)
-S_t = (I - β_t k_t k_tᵀ) diag(γ_t) S_{t-1} + β_t k_t v_tᵀ            (`update=delta`: DeltaNet, Gated DeltaNet, KDA)
-o_t = S_tᵀ q_t
+    S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                            update=add    (linear attention, RetNet, GLA)
+    S_t = (I - β_t k_t k_tᵀ) diag(γ_t) S_{t-1} + β_t k_t v_tᵀ     update=delta  (DeltaNet, Gated DeltaNet, KDA)
+    o_t = S_tᵀ q_t
 
 The decay types are nested, so that a difference between two of them is due to what was added:
 
@@ -19,7 +19,7 @@ The decay types are nested, so that a difference between two of them is due to w
 import dataclasses
 import enum
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +71,7 @@ FEATURE_MAPS: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
 
 @dataclasses.dataclass(unsafe_hash=True)
 class OuterConfig(MixerConfig):
-    """An outer-product memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
+    """A memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
 
     d_state: int = 16
     """Rows of memory that a head keeps: K."""
@@ -160,9 +160,9 @@ class Outer(Mixer):
         )
 
     def prefill(self, x: Activations, state: OuterState) -> tuple[Activations, OuterState]:
-        qkv, window = self.qkv(x), None
-        if self.conv is not None:
-            qkv, window = self.conv.prefill(qkv, state.conv)
+        qkv, window = self.qkv(x), state.conv
+        if self.conv is not None and window is not None:
+            qkv, window = self.conv.prefill(qkv, window)
         y, memory = self._remember(x, qkv, state.memory)
         return y, OuterState(memory, window)
 
@@ -186,7 +186,7 @@ class Outer(Mixer):
             for part in (qkv[..., :keys], qkv[..., keys : 2 * keys], qkv[..., 2 * keys :])
         )
         q, k = self._features(q), self._features(k)
-        scan = {
+        scan: dict[str, Any] = {
             "initial_state": memory,
             "implementation": config.implementation,
             "chunk_size": config.chunk_size,
@@ -210,9 +210,7 @@ class Outer(Mixer):
         squared = jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
         return x * jax.lax.rsqrt(squared + 1e-6).astype(x.dtype)
 
-    def _log_decay(
-        self, x: Activations
-    ) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
+    def _log_decay(self, x: Activations) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
         """The natural log of the decay, per head (R = 1) or per row of memory (R = K)."""
         if self.config.decay is Decay.none:
             return None

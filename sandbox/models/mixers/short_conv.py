@@ -1,4 +1,4 @@
-"""Gated short convolution: Zoology's BaseConv (Arora et al. 2023, section 4; `zoology/mixers/base_conv.py`)."""
+"""Gated short convolution: BaseConv of Arora et al. 2023 (`zoology/mixers/base_conv.py`)."""
 
 import dataclasses
 

@@ -50,7 +50,9 @@ class SoftmaxConfig(MixerConfig):
         """Heads divide the width; rotary positions pair channels."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
         if self.positions is Positions.rope:
-            check_divides("2 · mixer.num_heads (rope pairs channels)", 2 * self.num_heads, "model.d_model", d_model)
+            check_divides(
+                "2 · mixer.num_heads (rope pairs channels)", 2 * self.num_heads, "model.d_model", d_model
+            )
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""
@@ -128,6 +130,6 @@ class Softmax(Mixer):
     def _check_length(self, length: int) -> None:
         if self.position_table is not None and length > self.config.max_positions:
             raise ValueError(
-                f"mixer.max_positions={self.config.max_positions} is the longest sequence that learned positions "
-                f"allow, got {length} tokens"
+                f"mixer.max_positions={self.config.max_positions} is the longest sequence that learned "
+                f"positions allow, got {length} tokens"
             )
