@@ -46,14 +46,14 @@ WIDTH, TAPS, LEARNING_RATE = 64, 3, 2e-3
 CHECKED_STEPS = 3
 RESAMPLES = 4000
 SCORED = {"every": "every position", "labelled": "labelled positions only"}
-COLUMNS = ["vocabulary", "length", "batch", "implementation", "scored"]
+COLUMNS = ["vocabulary", "length", "pairs", "batch", "implementation", "scored"]
 COLUMNS += ["median_seconds", "low", "high", "ratio_to_ours"]
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """Tokens and labels of one step, [B, T]."""
 
 
-def make_problem(vocab: int, length: int, batch: int, steps: int) -> Problem:
+def make_problem(vocab: int, length: int, pairs: list[int], batch: int, steps: int) -> Problem:
     """Our side: a population of one, which draws its data `steps` steps at a time."""
     train = TrainConfig(
         steps=10**7,  # with no warm-up, a learning rate that is constant over the few steps that are timed
@@ -66,7 +66,7 @@ def make_problem(vocab: int, length: int, batch: int, steps: int) -> Problem:
         eval_every=steps,
     )
     model = ModelConfig(d_model=WIDTH, layout=["conv", "mixer"], mixers={"conv": ShortConvConfig(TAPS)})
-    task = MQARConfig(vocab_size=vocab, length=length, pairs=(4, 8, 16))
+    task = MQARConfig(vocab_size=vocab, length=length, pairs=pairs)
     return Problem(model=model, mixer=SoftmaxConfig(num_heads=1), task=task, train=train)
 
 
@@ -182,13 +182,13 @@ def ratio(seconds: np.ndarray, index: int) -> tuple[float, float, float]:
 
 def compare(vocab: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measures all contestants at one vocabulary, prints what came out, and returns the rows of the table."""
-    problem = make_problem(vocab, options.length, options.batch, options.steps)
+    problem = make_problem(vocab, options.length, options.pairs, options.batch, options.steps)
     population = init_population(problem, 0)
     params = jax.tree.map(lambda leaf: leaf[0], population.params)
     drawn = draw_training(problem.task, population.seed, 0, options.steps, options.batch, None)
     examples = [jax.tree.map(lambda leaf, i=i: leaf[0, i], drawn) for i in range(options.torch_steps)]
     pairs = [to_torch(example) for example in examples]
-    print(f"\nvocabulary {vocab}, length {options.length}, batch {options.batch}")
+    print(f"\nvocabulary {vocab}, length {options.length}, pairs {options.pairs}, batch {options.batch}")
     check_equivalent(problem, population, examples[0], pairs)
 
     contestants = [our_contestant(problem, population)]
@@ -205,7 +205,8 @@ def compare(vocab: int, options: argparse.Namespace) -> list[dict[str, Any]]:
         interval = f"{least:.2f} to {most:.2f}" if index else ""
         print(f"{name:18}{scored:10}{1e3 * median:10.2f}{spread:>20}{times:9.2f}{interval:>18}")
         numbers = [f"{number:.5g}" for number in (median, low, high, times)]
-        setting = [vocab, options.length, options.batch, name, scored]
+        asked = " ".join(map(str, options.pairs))
+        setting = [vocab, options.length, asked, options.batch, name, scored]
         rows.append(dict(zip(COLUMNS, setting + numbers, strict=True)))
     for scored, what in SCORED.items():
         entered = [i for i, contestant in enumerate(contestants) if i and contestant.scored == scored]
@@ -221,6 +222,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--vocab", type=int, nargs="+", default=[8192, 256])
     parser.add_argument("--length", type=int, default=64)
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        nargs="+",
+        default=[4],
+        help="pairs of a sequence: 4 is Zoology's setting at length 64",
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=15, help="timed blocks of each implementation")
     parser.add_argument("--steps", type=int, default=100, help="steps in a block of ours: a chunk of a run")

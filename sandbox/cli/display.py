@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +23,8 @@ class Sweep:
     """How far this process is with a sweep."""
 
     total: int = 1
+    keys: Collection[str] = ()
+    """The keys whose values tell its runs apart."""
     started: int = 0
     """Runs that were finished before this process, or started by it."""
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -37,18 +39,19 @@ class Sweep:
 _sweep = Sweep()
 
 
-def start_sweep(total: int, finished: int) -> None:
-    """Says how much there is to do."""
+def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
+    """Says how much there is to do; `keys` are those whose values tell the runs apart."""
     global _sweep
-    _sweep = Sweep(total, finished)
+    _sweep = Sweep(total, keys, finished)
     console.print(f"{total} runs: {finished} done already, {total - finished} to do")
 
 
 @contextlib.contextmanager
-def training(config: Config, what: str) -> Iterator[Listener]:
+def training(config: Config, overrides: Iterable[str]) -> Iterator[Listener]:
     """Shows one run while it trains; yields what the training loop tells its evaluations to."""
     _sweep.started += 1
-    title = f"run {_sweep.started}/{_sweep.total} · {what}"
+    apart = [text for text in overrides if text.partition("=")[0] in _sweep.keys]
+    title = " · ".join([f"run {_sweep.started}/{_sweep.total}", " ".join([config.series, *apart])])
     members = f"{config.train.num_members} members x {config.train.steps} steps"
     started = time.monotonic()
     if console.is_terminal:

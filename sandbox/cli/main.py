@@ -17,7 +17,7 @@ from sandbox.cli import display
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.summary import summarise
 from sandbox.cli.sweeper import SweepFailed, register_sweeper
-from sandbox.config import Config, from_hydra, register
+from sandbox.config import from_hydra, register
 from sandbox.results import InputError
 from sandbox.run import make_writable, run, run_directory
 
@@ -82,14 +82,7 @@ def _configure_and_run(composed: DictConfig) -> None:
         make_writable(run_directory(config))
     except InputError as error:  # here, because Hydra would print a line of its own about the job
         refuse(str(error))
-    with display.training(config, describe(config)) as listen:
+    with display.training(config, HydraConfig.get().overrides.task) as listen:
         run(config, listen)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
         summarise(run_directory(config).parent, [config.run_id])
-
-
-def describe(config: Config) -> str:
-    """This run in a few words: its series, and what else the command line or the sweep set."""
-    said = {"mixer", "label", "experiment"}
-    overrides = [text for text in HydraConfig.get().overrides.task if text.partition("=")[0] not in said]
-    return " ".join([config.series, *overrides])

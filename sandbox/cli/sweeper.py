@@ -20,7 +20,7 @@ import itertools
 import json
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -73,7 +73,7 @@ class GridSweeper(Sweeper):
         folder = run_directory(next(iter(runs.values()))).parent
         make_writable(folder)
         waiting = [list(job) for job, config in runs.items() if is_to_do(run_directory(config))]
-        display.start_sweep(total=len(runs), finished=len(runs) - len(waiting))
+        display.start_sweep(len(runs), len(runs) - len(waiting), keys_apart(runs))
         failures = []
         if waiting:
             for job in self.launcher.launch(waiting, initial_job_idx=0):
@@ -117,6 +117,15 @@ class GridSweeper(Sweeper):
                     seen.add(config.run_id)
                     runs[job] = config
         return runs
+
+
+def keys_apart(jobs: Collection[tuple[str, ...]]) -> set[str]:
+    """The dotted keys, such as `mixer.d_state`, that some of these runs set to different values."""
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for key, _, value in (text.partition("=") for text in job):
+            values.setdefault(key, set()).add(value)
+    return {key for key, different in values.items() if "." in key and len(different) > 1}
 
 
 def read_grid(grid: Mapping[str, Any]) -> dict[str, list[str]]:

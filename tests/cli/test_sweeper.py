@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.cli.sweeper import as_override, narrow, read_grid
+from sandbox.cli.sweeper import as_override, keys_apart, narrow, read_grid
 from sandbox.results import InputError
 
 GRIDS = [
@@ -53,3 +53,8 @@ def test_a_choice_that_no_grid_has_is_refused():
 def test_without_grids_the_command_line_is_the_grid():
     asked = {"mixer": ["outer"], "mixer.d_state": ["1", "2"]}
     assert narrow([{}], asked, is_group) == [asked]
+
+
+def test_the_keys_that_tell_runs_apart():
+    jobs = [("mixer=outer", "mixer.d_state=8", "seed=1"), ("mixer=outer", "mixer.d_state=16", "train.steps=5")]
+    assert keys_apart(jobs) == {"mixer.d_state"}
