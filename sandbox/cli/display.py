@@ -16,6 +16,8 @@ LINE_SECONDS = 10.0
 """Least time between two lines where there is no terminal."""
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = 120  # a log has no width of its own, and tables need one
 
 
 @dataclasses.dataclass

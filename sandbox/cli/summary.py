@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Collection
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
@@ -26,11 +27,10 @@ def summarise(folder: pathlib.Path, run_ids: Collection[str]) -> None:
 
 def print_scores(report: Report) -> None:
     """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval."""
-    table = TerminalTable(
-        title="test accuracy, per cent: mean ± half of the interval over seeds", title_justify="left"
-    )
+    title = "test accuracy, per cent: mean ± half of the interval over seeds"
+    table = TerminalTable(title=title, title_justify="left", box=SIMPLE_HEAD)
     for head in report.table.heads:
-        table.add_column(head)
+        table.add_column(head, no_wrap=True)
     for name in report.table.slices:
         table.add_column(name, justify="right")
     for texts, scores in report.table.rows:

@@ -40,13 +40,23 @@ def run_chunked(
 
     chunks = jax.tree.map(chunks_first, inputs)
     if num_chunks == 1:
-        final_state, outputs = take_chunk(state, jax.tree.map(lambda leaf: leaf[0], chunks))
+        first = jax.tree.map(lambda leaf: leaf[0], chunks)
+        final_state, outputs = take_chunk(_not_a_broadcast(state), first)
         outputs = outputs[None]
     else:
         final_state, outputs = lax.scan(jax.checkpoint(take_chunk), state, chunks)
     outputs = jnp.moveaxis(outputs, (0, 2), (1, 3))
     outputs = outputs.reshape(outputs.shape[0], num_chunks * size, *outputs.shape[3:])
     return outputs[:, :num_tokens], final_state
+
+
+def _not_a_broadcast(state: Float[Array, "B H K V"]) -> Float[Array, "B H K V"]:
+    """The same state, in a form that XLA cannot see to be constant.
+
+    XLA's CPU compiler (jax 0.10 to 0.12) may fuse a product with a broadcast, such as an empty state, wrongly:
+    it then reads uninitialised memory. A scan over several chunks carries the state in memory of its own.
+    """
+    return state + 0.0 * lax.broadcasted_iota(state.dtype, state.shape, state.ndim - 1)
 
 
 def _next_power_of_two(number: int) -> int:

@@ -1,0 +1,102 @@
+"""The commands as a person runs them, in a process of their own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sandbox.results import FAILURE, RECORDS, collect, finished_runs
+
+TINY = [
+    "model.d_model=8",
+    "task.length=16",
+    "task.pairs=[2,4]",
+    "task.vocab_size=16",
+    "train.steps=4",
+    "train.eval_every=2",
+    "train.batch_size=4",
+    "train.learning_rates=[1e-3,1e-2]",
+    "train.num_seeds=2",
+    "train.validation_examples=8",
+    "train.test_examples=8",
+]
+
+
+def call(command, *arguments, environment=None):
+    module, function = {
+        "sandbox": ("main", "main"),
+        "sandbox-collect": ("collect", "main"),
+        "sandbox-report": ("report", "main"),
+    }[command]
+    program = f"import sys; from sandbox.cli.{module} import {function} as f; sys.exit(f())"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | (environment or {}),
+    )
+
+
+def sweep(output_dir: pathlib.Path, *arguments, **options):
+    sizes = "mixer.d_state=2,4"
+    return call("sandbox", "-m", "mixer=outer", sizes, *TINY, f"output_dir={output_dir}", *arguments, **options)
+
+
+@pytest.mark.slow
+def test_a_sweep_its_second_run_and_its_report(tmp_path):
+    first = sweep(tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == "", "third parties must be silent"
+    assert first.stdout.splitlines()[0] == "2 runs: 0 done already, 2 to do"
+    assert "run 2/2 · outer mixer.d_state=4" in first.stdout
+    assert "test accuracy, per cent" in first.stdout
+    folder = tmp_path / "runs"
+    for name in ("frontier.png", "frontier.pdf", "frontier.csv", "report.html", "table.tex", RECORDS):
+        assert (folder / "report" / name).stat().st_size > 0
+
+    before = {run: (run / "summary.json").stat().st_mtime_ns for run in finished_runs(folder)}
+    second = sweep(tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.splitlines()[0] == "2 runs: 2 done already, 0 to do"
+    assert {run: (run / "summary.json").stat().st_mtime_ns for run in finished_runs(folder)} == before
+
+    grown = sweep(tmp_path, "mixer.d_state=2,4,8")
+    assert grown.stdout.splitlines()[0] == "3 runs: 2 done already, 1 to do"
+
+    collected = call("sandbox-collect", folder, "-o", tmp_path / "collected")
+    assert collected.stdout.startswith("3 runs, "), collected.stderr
+    report = call("sandbox-report", tmp_path / "collected" / RECORDS, "-o", tmp_path / "report")
+    assert report.returncode == 0, report.stderr
+    assert (tmp_path / "report" / "frontier.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_failing_run_does_not_stop_the_others(tmp_path):
+    """The first run finds its folder taken by a file."""
+    assert sweep(tmp_path / "probe").returncode == 0
+    first, second = (run.name for run in finished_runs(tmp_path / "probe" / "runs"))
+    blocked = tmp_path / "blocked" / "runs"
+    (blocked / first).mkdir(parents=True)
+    (blocked / first / "checkpoints").write_text("not a folder")
+    result = sweep(tmp_path / "blocked")
+    assert result.returncode == 1
+    assert "1 of 2 runs failed:" in result.stderr
+    assert (blocked / first / FAILURE).is_file()
+    assert (blocked / second / "summary.json").is_file()
+
+    (blocked / first / "checkpoints").unlink()
+    again = sweep(tmp_path / "blocked")
+    assert again.stdout.splitlines()[0] == "2 runs: 1 done already, 1 to do"
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_several_devices_share_the_members(tmp_path):
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert sweep(tmp_path / "one").returncode == 0
+    assert sweep(tmp_path / "two", environment=two).returncode == 0
+    one, other = (collect(tmp_path / name / "runs") for name in ("one", "two"))
+    assert (one["loss"] - other["loss"]).abs().max() < 1e-4
