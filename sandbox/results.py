@@ -23,7 +23,7 @@ FAILURE = "failure.txt"
 
 RECORDS = "records.csv"
 """All records of a folder of runs in one table."""
-CURVES = "curves.csv"
+CURVES = "evaluations.csv"
 """All their evaluations in one table, beside it."""
 
 STATUS_OK = "ok"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes `records.csv` and `curves.csv`, says what is in them; the exit code is 2 for wrong input."""
+    """Writes `records.csv` and `evaluations.csv`, says what is in them; the exit code is 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="sandbox-collect", description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="a folder of runs")
     parser.add_argument(

@@ -22,7 +22,7 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     the mean is over the same members at every step. Raises NothingToDraw where no run left evaluations.
     """
     if evaluations.empty:
-        raise NothingToDraw("no metrics.csv in the runs, and no curves.csv beside the records")
+        raise NothingToDraw("no metrics.csv in the runs, and no evaluations.csv beside the records")
     if missing := [name for name in (*_RUN, *_NEEDED) if name not in evaluations]:
         raise NothingToDraw(f"the evaluations have no column {', '.join(missing)}")
     chosen = records[records["selected"].astype(bool)].drop_duplicates(_RUN)

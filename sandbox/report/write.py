@@ -52,7 +52,7 @@ def write_report(
     """Writes every figure, the table and one page about the runs at `source` into `out_dir`.
 
     Args:
-        source: a folder of runs, or the `records.csv` collected from it (with `curves.csv` beside it).
+        source: a folder of runs, or the `records.csv` collected from it (with `evaluations.csv` beside it).
         out_dir: made where it is missing; files of an earlier report in it are replaced.
         x: the column of numbers that the frontier is drawn against.
         slice: the difficulty that the frontier shows, such as `pairs=16`; the hardest where it is not given.

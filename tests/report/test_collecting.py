@@ -16,7 +16,7 @@ from sandbox.results import collect, collect_curves
 def test_collecting_twice_gives_the_same_bytes(sweep, tmp_path):
     for name in ("first", "second"):
         assert collect_main([str(sweep), "-o", str(tmp_path / name)]) == 0
-    for name in ("records.csv", "curves.csv"):
+    for name in ("records.csv", "evaluations.csv"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
@@ -54,7 +54,7 @@ def test_collect_says_what_it_found(sweep, tmp_path, capsys):
     assert collect_main([str(sweep)]) == 0
     said = capsys.readouterr().out
     assert "4 runs, 74 records, 1 members diverged, 1 runs failed, 1 runs unfinished" in said
-    assert f"wrote {sweep / 'records.csv'} and {sweep / 'curves.csv'}" in said
+    assert f"wrote {sweep / 'records.csv'} and {sweep / 'evaluations.csv'}" in said
 
 
 def test_a_report_from_the_collected_table_equals_the_one_from_the_runs(sweep, tmp_path):

@@ -17,7 +17,7 @@ def test_one_run_with_one_seed_and_one_slice(tmp_path):
     report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
     assert figures_in(tmp_path / "out") == {"frontier"}
     assert sorted(report.notes) == [
-        "curves: not drawn, no metrics.csv in the runs, and no curves.csv beside the records",
+        "curves: not drawn, no metrics.csv in the runs, and no evaluations.csv beside the records",
         "heatmap: not drawn, one value of state_bytes and one of slice make no map",
         "learning_rates: not drawn, fewer than two learning rates were tried",
     ]
