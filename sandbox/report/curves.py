@@ -36,14 +36,13 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     without = len(chosen) - len(rows.drop_duplicates(_RUN))
     notes = [f"curves: {without} of {len(chosen)} runs left no evaluations"] if without else []
     by = list(dict.fromkeys(["label", "series", *keys, size]))
-    lines = []
-    order = chosen.drop_duplicates(by)[by]
-    for values, members in rows.groupby(by, sort=False, dropna=False):
-        lines.append(_line(members).merge(pd.DataFrame([values], columns=by), how="cross"))
-    numbers = order.merge(pd.concat(lines), on=by).sort_values(
-        ["series", size, "step"],
-        key=lambda c: c.map(list(dict.fromkeys(order["series"])).index) if c.name == "series" else c,
-        kind="stable",
+    lines = [members for _, members in rows.groupby(by, sort=False, dropna=False)]
+    configs = rows.drop_duplicates(by)[by].reset_index(drop=True)  # in the order of the groups
+    numbers = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
+    series = list(dict.fromkeys(chosen["series"]))
+    numbers = configs.merge(numbers, left_index=True, right_on="line").drop(columns="line")
+    numbers = numbers.sort_values(
+        ["series", size, "step"], key=lambda c: c.map(series.index) if c.name == "series" else c, kind="stable"
     )
     return Drawing("curves", numbers, _draw(numbers, keys, size), notes)
 

@@ -21,12 +21,12 @@ class Progress(NamedTuple):
 
 
 class Checkpoints:
-    """The newest `Progress` of one run, in a directory; saved in the background, whole or not at all."""
+    """The newest `Progress` of one run, in a directory; saved whole or not at all."""
 
     def __init__(self, directory: pathlib.Path):
-        self._manager = ocp.CheckpointManager(
-            directory.absolute(), options=ocp.CheckpointManagerOptions(max_to_keep=1)
-        )
+        # Not in the background: a save that fails there leaves threads that hold up the end of the process.
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self

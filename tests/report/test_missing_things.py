@@ -1,5 +1,6 @@
 import re
 
+import pandas as pd
 import pytest
 from invented_runs import write_metrics, write_run
 
@@ -60,6 +61,25 @@ def test_metrics_without_what_a_curve_needs(tmp_path, text):
     (run / "metrics.csv").write_text(text)
     report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
     assert any(note.startswith("curves: not drawn") for note in report.notes)
+
+
+def test_mixers_with_different_options_share_a_report(tmp_path):
+    """A yes or no that one mixer lacks is empty for it; the curves come out for both."""
+    options = {
+        "with": {"mixer.decay": "none", "mixer.d_state": 8, "mixer.normalize_qk": True},
+        "without": {"mixer.positions": "none", "mixer.max_positions": 9},
+    }
+    for label, config in options.items():
+        run = write_run(tmp_path, label, {(0.1, 0): 0.5}, selected=0.1, label=label, config=config)
+        write_metrics(run, [(1, 0.1, 0, 0.2), (2, 0.1, 0, 0.4)])
+    write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    numbers = pd.read_csv(tmp_path / "out" / "curves.csv")
+    assert numbers[["label", "step", "accuracy"]].to_numpy().tolist() == [
+        ["with", 1, 0.2],
+        ["with", 2, 0.4],
+        ["without", 1, 0.2],
+        ["without", 2, 0.4],
+    ]
 
 
 def test_a_state_of_no_bytes_is_drawn(tmp_path):
