@@ -1,7 +1,6 @@
 import pathlib
 
 import pytest
-from invented_runs import write_metrics, write_run
 
 
 @pytest.fixture
@@ -12,6 +11,9 @@ def sweep(tmp_path: pathlib.Path) -> pathlib.Path:
     delta 4096 bytes: 0.8, 0.6 and 0.5, 0.3; delta 8192: 1.0, 0.9 and 0.9, 0.8 (seed 1 diverged);
     linear 8192: 0.7, 0.7 and 0.2, 0.1. At the other rate everything is 1, which a wrong selection would show.
     """
+    # Not at the top: the run-time type checks must be in place before the package is imported.
+    from invented_runs import write_metrics, write_run
+
     root = tmp_path / "runs"
 
     def slices(easy: float, hard: float) -> dict[str, float]:
