@@ -1,4 +1,7 @@
-"""Examples of any task as numpy arrays."""
+"""Examples of any task as numpy arrays.
+
+The package is imported where it is used, and not at the top: the run-time type checks must be in place before.
+"""
 
 import functools
 
@@ -6,32 +9,28 @@ import jax
 import numpy as np
 import pytest
 
-from sandbox.tasks import TASKS, streams
-from sandbox.tasks.streams import Split
 
-# Here compiling costs far more than running.
-quick_jit = functools.partial(
-    jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)
-compiled_batch = quick_jit(streams.sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
+def pytest_generate_tests(metafunc):
+    """A test that asks for `task` runs for each task with its defaults."""
+    if "task" in metafunc.fixturenames:
+        from sandbox.tasks import TASKS
 
-
-@pytest.fixture(scope="session", name="quick_jit")
-def quick_jit_fixture():
-    """`jax.jit` that compiles quickly rather than well."""
-    return quick_jit
-
-
-@pytest.fixture(params=sorted(TASKS))
-def task(request):
-    """Each task with its defaults."""
-    return TASKS[request.param]()
+        metafunc.parametrize("task", [TASKS[name]() for name in sorted(TASKS)], ids=sorted(TASKS))
 
 
 @pytest.fixture(scope="session")
-def draw_batch():
+def quick_jit():
+    """`jax.jit` that compiles quickly rather than well: here compiling costs far more than running."""
+    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return functools.partial(jax.jit, compiler_options=options)
+
+
+@pytest.fixture(scope="session")
+def draw_batch(quick_jit):
     """Function of (task, count); compiled once for each task, split and size in the whole session."""
+    from sandbox.tasks.streams import Split, sample_batch
+
+    compiled_batch = quick_jit(sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
 
     def draw(task, count=512, *, seed=0, split=Split.TRAIN, start=0, num_examples=None):
         batch = compiled_batch(task, jax.random.key(seed), split, start, count, num_examples)

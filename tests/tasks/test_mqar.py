@@ -120,7 +120,7 @@ def test_power_one_asks_uniformly(draw_batch):
 
 
 def test_difficulties_occur_as_often_as_their_weights(draw_batch):
-    pairs = draw_batch(MQARConfig(), 4000).slices["pairs"]
+    pairs = draw_batch(MQARConfig(pairs=[4, 8, 16], weights=[2, 1, 1]), 4000).slices["pairs"]
     share = [np.mean(pairs == n) for n in (4, 8, 16)]
     assert np.abs(np.array(share) - [0.5, 0.25, 0.25]).max() < 4.5 * np.sqrt(0.25 / 4000)
 
@@ -190,7 +190,7 @@ REFUSALS = {
     "task.weights=nan must be a number > 0": {"weights": float("nan")},
     "task.weights=inf must be a number > 0": {"weights": float("inf")},
     "task.pairs=[4, 8], task.weights=[2, 1, 1] must have equally many entries, at least one; "
-    "a number holds for all": {"pairs": [4, 8]},
+    "a number holds for all": {"pairs": [4, 8], "weights": [2, 1, 1]},
     "task.pairs=[], task.weights=[] must have equally many entries, at least one; a number holds for all": {
         "pairs": [],
         "weights": [],
