@@ -1,9 +1,20 @@
-"""Strictness for every test, and the order: fast ones first."""
+"""Strictness for every test, the order (fast ones first), and a bound on compiled programs."""
 
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+TESTS_BETWEEN_CLEARANCES = 25
+_tests_run = 0
+
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_runtest_teardown(item):
+    """Every compiled program maps memory, and a process may hold only so many maps; some 900 tests reach them."""
+    global _tests_run
+    _tests_run += 1
+    if _tests_run % TESTS_BETWEEN_CLEARANCES == 0:
+        jax.clear_caches()
