@@ -6,14 +6,11 @@ used under `jit`, `vmap`, `grad`, `lax.scan` and `jax.checkpoint`. There is no h
 given. Called with T = 1 they take one step of the definition without any loop: this is how a model decodes.
 """
 
-from typing import Any
-
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.scans.registry import IMPLEMENTATIONS, RULES, resolve_implementation
-from sandbox.scans.rules.gated_delta_rule import GatedDeltaRuleInputs
-from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
+from sandbox.scans.dispatch import run_rule
+from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, GatedDeltaRuleInputs
+from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, GatedLinearAttentionInputs
 
 LogDecay = Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
 """Natural log of the decay, <= 0. The shape is the kind: per head or per channel, fixed or data-dependent."""
@@ -59,8 +56,15 @@ def gated_linear_attention(
     dims = _check_queries_keys_values(q, k, v)
     _check_log_decay(log_decay, dims)
     _check_shape("bonus", bonus, "HK", dims)
-    inputs = GatedLinearAttentionInputs(q, k, v, _over_time(log_decay, dims), _over_time(bonus, dims))
-    return _run("gated_linear_attention", inputs, dims, initial_state, implementation, chunk_size)
+    _check_shape("initial_state", initial_state, "BHKV", dims)
+    return run_rule(
+        GATED_LINEAR_ATTENTION,
+        GatedLinearAttentionInputs(q, k, v, _over_time(log_decay), _over_time(bonus)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
 
 
 def gated_delta_rule(
@@ -102,32 +106,20 @@ def gated_delta_rule(
     dims = _check_queries_keys_values(q, k, v)
     _check_shape("beta", beta, "BTH", dims)
     _check_log_decay(log_decay, dims)
-    inputs = GatedDeltaRuleInputs(q, k, v, beta[..., None], _over_time(log_decay, dims))
-    return _run("gated_delta_rule", inputs, dims, initial_state, implementation, chunk_size)
-
-
-def _run(
-    rule: str,
-    inputs: Any,
-    dims: dict[str, int],
-    initial_state: Float[Array, "B H K V"] | None,
-    implementation: str,
-    chunk_size: int | None,
-) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
     _check_shape("initial_state", initial_state, "BHKV", dims)
-    if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
-        raise ValueError(f"chunk_size={chunk_size} is not a power of two")
-    if initial_state is None:
-        initial_state = jnp.zeros([dims[letter] for letter in "BHKV"], jnp.float32)
-    driver = IMPLEMENTATIONS[resolve_implementation(implementation, rule=rule, num_tokens=dims["T"])]
-    return driver(RULES[rule], initial_state.astype(jnp.float32), inputs, chunk_size)
+    return run_rule(
+        GATED_DELTA_RULE,
+        GatedDeltaRuleInputs(q, k, v, beta[..., None], _over_time(log_decay)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
 
 
-def _over_time(per_head: Array | None, dims: dict[str, int]) -> Array | None:
-    """`[H, …]` as `[1, T, H, …]`, shared by all sequences; what has a time axis already is left alone."""
-    if per_head is None or per_head.ndim == 4:
-        return per_head
-    return jnp.broadcast_to(per_head[None, None], (1, dims["T"], *per_head.shape))
+def _over_time(per_head: Array | None) -> Array | None:
+    """`[H, …]` as `[1, 1, H, …]`, shared by all sequences and tokens; what has a time axis is left alone."""
+    return per_head if per_head is None or per_head.ndim == 4 else per_head[None, None]
 
 
 def _check_queries_keys_values(q: Array, k: Array, v: Array) -> dict[str, int]:

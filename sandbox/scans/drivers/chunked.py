@@ -1,63 +1,98 @@
 """Chunk by chunk in XLA: matrix products inside a chunk, a scan from chunk to chunk."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool
 
-from sandbox.scans.drivers.heads import over_batch_and_heads
-from sandbox.scans.rules.rule import Rule
+from sandbox.scans.drivers.layout import (
+    cast,
+    compute_dtype,
+    join,
+    matmul_precision,
+    num_tokens,
+    over_batch_and_heads,
+    padding_of,
+    split_fixed,
+    whole_chunk,
+)
+from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
 
 def run_chunked(
-    rule: Rule, state: Float[Array, "B H K V"], inputs: Any, chunk_size: int | None = None
-) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
-    """Scans `rule.chunk` over chunks of the axis of time of `inputs` (`[B, T, H, …]`, or `[1, T, H, …]`).
+    rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
+) -> tuple[Outputs, State]:
+    """Scans `rule.chunk` over chunks of the axis of time; leaves as `layout` describes them.
 
-    Time is padded with zeros to whole chunks; a rule leaves the state unchanged there. The backward pass
-    keeps the state at the start of each chunk and computes the rest again.
+    A rule without a chunk form loops over its step inside each chunk. The backward pass keeps the state at the
+    start of each chunk and computes the rest again. Outputs are in `dtype`.
     """
-    chunk = rule.chunk
-    if chunk is None:
-        raise NotImplementedError("implementation='chunked': this rule has no chunk form")
-    num_tokens = jax.tree.leaves(inputs)[0].shape[1]
+    exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
-    size = min(size, _next_power_of_two(num_tokens))
-    num_chunks = -(-num_tokens // size)
+    size = min(size, next_power_of_two(tokens))
+    num_chunks = -(-tokens // size)
+    varying, fixed = split_fixed(inputs)
+    fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
 
-    def take_chunk(state: Float[Array, "B H K V"], inputs_c: Any) -> tuple[Array, Array]:
-        return over_batch_and_heads(chunk, state, inputs_c)
+    def take_chunk(state: State, chunk: tuple[Inputs, Bool[Array, "C"]]) -> tuple[State, Outputs]:
+        varying_c, exists = chunk
 
-    def chunks_first(leaf: Array) -> Array:
+        def update_head(state: State, varying_and_fixed: tuple[Inputs, Inputs]) -> tuple[State, Outputs]:
+            return update_by_chunk_or_steps(rule, state, *varying_and_fixed, exists)
+
+        with jax.default_matmul_precision(matmul_precision(inputs)):
+            state, outputs = over_batch_and_heads(update_head, state, (cast(varying_c, exact), fixed))
+        return state, cast(outputs, dtype)
+
+    def chunks_first(leaf: Array, number: float) -> Array:
         """`[B, T, H, …]` to `[chunks, B, H, C, …]`."""
         padding = [(0, 0)] * leaf.ndim
-        padding[1] = (0, num_chunks * size - num_tokens)
-        leaf = jnp.pad(leaf, padding)
+        padding[1] = (0, num_chunks * size - tokens)
+        leaf = jnp.pad(leaf, padding, constant_values=number)
         leaf = leaf.reshape(leaf.shape[0], num_chunks, size, *leaf.shape[2:])
         return jnp.moveaxis(leaf, (1, 3), (0, 2))
 
-    chunks = jax.tree.map(chunks_first, inputs)
+    def time_second(leaf: Array) -> Array:
+        """`[chunks, B, H, C, …]` to `[B, T, H, …]`."""
+        leaf = jnp.moveaxis(leaf, (0, 2), (1, 3))
+        return leaf.reshape(leaf.shape[0], num_chunks * size, *leaf.shape[3:])[:, :tokens]
+
+    exists = (jnp.arange(num_chunks * size) < tokens).reshape(num_chunks, size)
+    chunks = (jax.tree.map(chunks_first, varying, padding_of(rule, varying)), exists)
     if num_chunks == 1:
-        first = jax.tree.map(lambda leaf: leaf[0], chunks)
-        final_state, outputs = take_chunk(_not_a_broadcast(state), first)
-        outputs = outputs[None]
+        only = jax.tree.map(lambda leaf: leaf[0], chunks)
+        final_state, outputs = take_chunk(jax.tree.map(_not_a_broadcast, state), only)
+        outputs = jax.tree.map(lambda leaf: leaf[None], outputs)
     else:
         final_state, outputs = lax.scan(jax.checkpoint(take_chunk), state, chunks)
-    outputs = jnp.moveaxis(outputs, (0, 2), (1, 3))
-    outputs = outputs.reshape(outputs.shape[0], num_chunks * size, *outputs.shape[3:])
-    return outputs[:, :num_tokens], final_state
+    return jax.tree.map(time_second, outputs), final_state
 
 
-def _not_a_broadcast(state: Float[Array, "B H K V"]) -> Float[Array, "B H K V"]:
+def update_by_chunk_or_steps(
+    rule: Rule, state: State, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]
+) -> tuple[State, Outputs]:
+    """One head over one chunk, by the chunk form of the rule where it has one."""
+    if rule.chunk is not None:
+        return rule.chunk(state, whole_chunk(rule, varying, fixed, exists))
+
+    def take_step(state: State, token: tuple[Inputs, Bool[Array, ""]]) -> tuple[State, Outputs]:
+        varying_t, exists_t = token
+        new_state, outputs = rule.step(state, join(varying_t, fixed))
+        return jax.tree.map(lambda new, old: jnp.where(exists_t, new, old), new_state, state), outputs
+
+    return lax.scan(take_step, state, (varying, exists))
+
+
+def next_power_of_two(number: int) -> int:
+    """The least power of two that is at least `number`."""
+    return 1 << (number - 1).bit_length()
+
+
+def _not_a_broadcast(state: Array) -> Array:
     """The same state, in a form that XLA cannot see to be constant.
 
     XLA's CPU compiler (jax 0.10 to 0.12) may fuse a product with a broadcast, such as an empty state, wrongly:
     it then reads uninitialised memory. A scan over several chunks carries the state in memory of its own.
     """
     return state + 0.0 * lax.broadcasted_iota(state.dtype, state.shape, state.ndim - 1)
-
-
-def _next_power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()

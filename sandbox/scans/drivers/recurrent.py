@@ -1,32 +1,40 @@
 """Token by token: the definition, and the cheapest way to take a single step."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.heads import over_batch_and_heads
-from sandbox.scans.rules.rule import Rule
+from sandbox.scans.drivers.layout import (
+    cast,
+    compute_dtype,
+    join,
+    num_tokens,
+    over_batch_and_heads,
+    split_fixed,
+)
+from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
 
 def run_recurrent(
-    rule: Rule, state: Float[Array, "B H K V"], inputs: Any, chunk_size: int | None = None
-) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
-    """Scans `rule.step` over the axis of time of `inputs` (`[B, T, H, …]`, or `[1, T, H, …]` where shared).
+    rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
+) -> tuple[Outputs, State]:
+    """Scans `rule.step` over the axis of time of `inputs`; leaves as `layout` describes them.
 
-    One token is one call of the step, without a loop. `chunk_size` has no meaning here and is not used.
+    One token is one call of the step, without a loop. Outputs are in `dtype`. `chunk_size` has no meaning here.
     """
     del chunk_size
+    exact = compute_dtype(inputs)
+    varying, fixed = split_fixed(inputs)
+    fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
 
-    def take_step(state: Float[Array, "B H K V"], inputs_t: Any) -> tuple[Array, Array]:
-        return over_batch_and_heads(rule.step, state, inputs_t)
+    def take_step(state: State, inputs_t: Inputs) -> tuple[State, Outputs]:
+        state, outputs = over_batch_and_heads(rule.step, state, join(cast(inputs_t, exact), fixed))
+        return state, cast(outputs, dtype)
 
-    time_first = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), inputs)
-    num_tokens = jax.tree.leaves(time_first)[0].shape[0]
-    if num_tokens == 1:
-        final_state, output = take_step(state, jax.tree.map(lambda leaf: leaf[0], time_first))
-        return output[:, None], final_state
+    if num_tokens(inputs) == 1:
+        final_state, outputs = take_step(state, jax.tree.map(lambda leaf: leaf[:, 0], varying))
+        return jax.tree.map(lambda leaf: leaf[:, None], outputs), final_state
+    time_first = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), varying)
     final_state, outputs = lax.scan(take_step, state, time_first)
-    return jnp.moveaxis(outputs, 0, 1), final_state
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outputs), final_state

@@ -14,7 +14,10 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import matmul, solve_unit_lower
 from sandbox.scans.rules.chunk_decay import chunk_decay
-from sandbox.scans.rules.rule import Rule, State
+from sandbox.scans.rules.rule import Example, Rule
+from sandbox.shapes import PRNGKey
+
+State = Float[Array, "K V"]
 
 
 class GatedDeltaRuleInputs(NamedTuple):
@@ -26,19 +29,14 @@ class GatedDeltaRuleInputs(NamedTuple):
     beta: Float[Array, "*C 1"]
     log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
 
-    def in_float32(self) -> "GatedDeltaRuleInputs":
-        """The same inputs in the precision of the state."""
-        return jax.tree.map(lambda x: x.astype(jnp.float32), self)
-
 
 def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
     """One token, as in the equation above: the state moves towards returning v for k, by β of the way."""
-    q, k, v, beta, log_decay = inputs.in_float32()
+    q, k, v, beta, log_decay = inputs
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     recalled = jnp.sum(k[:, None] * kept, axis=0)
     new_state = kept + k[:, None] * (beta * (v - recalled))[None, :]
-    output = jnp.sum(q[:, None] * new_state, axis=0)
-    return new_state, output.astype(inputs.v.dtype)
+    return new_state, jnp.sum(q[:, None] * new_state, axis=0)
 
 
 def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "C V"]]:
@@ -50,19 +48,44 @@ def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Arra
         u = β ⊙ (v - (k ⊙ from_start) S - gram(k, k) u)
         o = (q ⊙ from_start) S + tril(gram(q, k)) u ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ u
     """
-    q, k, v, beta, log_decay = inputs.in_float32()
+    q, k, v, beta, log_decay = inputs
     decay = chunk_decay(log_decay, size=q.shape[0])
     recalled = matmul(k * decay.from_start, state)
     corrections = solve_unit_lower(-beta * decay.gram(k, k), beta * (v - recalled))
     output = matmul(q * decay.from_start, state) + matmul(decay.causal_gram(q, k), corrections)
     new_state = decay.whole * state + matmul(k * decay.to_end, corrections, "AᵀB")
-    return new_state, output.astype(inputs.v.dtype)
+    return new_state, output
 
 
-def default_chunk_size(inputs: GatedDeltaRuleInputs) -> int:
-    """Measured on CPU, forward and backward."""
-    del inputs
-    return 16
+def example(decay: str | None) -> Example:
+    """Inputs with a `decay` of "scalar" or "channel", or without one; keys of norm one."""
+
+    def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedDeltaRuleInputs:
+        q, k, v, beta, gate = jax.random.split(key, 5)
+        normal = jax.random.normal
+        rates = {None: None, "scalar": 1, "channel": rows}[decay]
+        keys = normal(k, (tokens, rows))
+        return GatedDeltaRuleInputs(
+            q=normal(q, (tokens, rows)),
+            k=keys / jnp.linalg.norm(keys, axis=-1, keepdims=True),
+            v=normal(v, (tokens, columns)),
+            beta=jax.nn.sigmoid(normal(beta, (tokens, 1))),
+            log_decay=None if rates is None else jax.nn.log_sigmoid(1.0 + normal(gate, (tokens, rates))),
+        )
+
+    return draw
 
 
-GATED_DELTA_RULE = Rule(step, chunk, default_chunk_size)
+GATED_DELTA_RULE = Rule(
+    name="gated_delta_rule",
+    step=step,
+    chunk=chunk,
+    initial_state=lambda inputs: jnp.zeros((inputs.k.shape[-1], inputs.v.shape[-1])),
+    examples={
+        "no decay": example(None),
+        "scalar decay": example("scalar"),
+        "channel decay": example("channel"),
+    },
+    default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
+    column_inputs=frozenset({"v"}),
+)

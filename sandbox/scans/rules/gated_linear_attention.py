@@ -17,7 +17,10 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import matmul
 from sandbox.scans.rules.chunk_decay import chunk_decay
-from sandbox.scans.rules.rule import Rule, State
+from sandbox.scans.rules.rule import Example, Rule
+from sandbox.shapes import PRNGKey
+
+State = Float[Array, "K V"]
 
 
 class GatedLinearAttentionInputs(NamedTuple):
@@ -29,20 +32,15 @@ class GatedLinearAttentionInputs(NamedTuple):
     log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
     bonus: Float[Array, "*C K"] | None = None
 
-    def in_float32(self) -> "GatedLinearAttentionInputs":
-        """The same inputs in the precision of the state."""
-        return jax.tree.map(lambda x: x.astype(jnp.float32), self)
-
 
 def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "V"]]:
     """One token, as in the equation above."""
-    q, k, v, log_decay, bonus = inputs.in_float32()
+    q, k, v, log_decay, bonus = inputs
     written = k[:, None] * v[None, :]
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     new_state = kept + written
     read = new_state if bonus is None else state + bonus[:, None] * written
-    output = jnp.sum(q[:, None] * read, axis=0)
-    return new_state, output.astype(inputs.v.dtype)
+    return new_state, jnp.sum(q[:, None] * read, axis=0)
 
 
 def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "C V"]]:
@@ -50,7 +48,7 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
 
     o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
     """
-    q, k, v, log_decay, bonus = inputs.in_float32()
+    q, k, v, log_decay, bonus = inputs
     reads_before_writing = bonus is not None
     decay = chunk_decay(log_decay, size=q.shape[0], exclusive=reads_before_writing)
     output = matmul(q * decay.from_start, state)
@@ -59,7 +57,7 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
     else:
         output = output + matmul(decay.gram(q, k), v) + jnp.sum(q * bonus * k, axis=1, keepdims=True) * v
     new_state = decay.whole * state + matmul(k * decay.to_end, v, "AᵀB")
-    return new_state, output.astype(inputs.v.dtype)
+    return new_state, output
 
 
 def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
@@ -68,4 +66,35 @@ def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
     return 16 if per_channel else 64
 
 
-GATED_LINEAR_ATTENTION = Rule(step, chunk, default_chunk_size)
+def example(decay: str | None, bonus: bool = False) -> Example:
+    """Inputs with a `decay` of "scalar" or "channel", or without one; keys of about norm one."""
+
+    def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedLinearAttentionInputs:
+        q, k, v, gate, u = jax.random.split(key, 5)
+        normal = jax.random.normal
+        rates = {None: None, "scalar": 1, "channel": rows}[decay]
+        return GatedLinearAttentionInputs(
+            q=normal(q, (tokens, rows)),
+            k=normal(k, (tokens, rows)) * rows**-0.5,
+            v=normal(v, (tokens, columns)),
+            log_decay=None if rates is None else jax.nn.log_sigmoid(1.0 + normal(gate, (tokens, rates))),
+            bonus=normal(u, (1, rows)) if bonus else None,
+        )
+
+    return draw
+
+
+GATED_LINEAR_ATTENTION = Rule(
+    name="gated_linear_attention",
+    step=step,
+    chunk=chunk,
+    initial_state=lambda inputs: jnp.zeros((inputs.k.shape[-1], inputs.v.shape[-1])),
+    examples={
+        "no decay": example(None),
+        "scalar decay": example("scalar"),
+        "channel decay": example("channel"),
+        "channel decay, bonus": example("channel", bonus=True),
+    },
+    default_chunk_size=default_chunk_size,
+    column_inputs=frozenset({"v"}),
+)

@@ -1,0 +1,100 @@
+"""How the arrays of a batch become those of one head, and which inputs are the same for every token.
+
+States have leaves `[B, H, …]`; inputs have leaves `[B, T, H, …]`, where B or T may be one: such an input is the
+same for all sequences, or for all tokens, and is not repeated in memory.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool
+
+from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State, Update
+
+
+def compute_dtype(inputs: Inputs) -> DTypeLike:
+    """The precision of states and of arithmetic: float32, or float64 where an input has it."""
+    return jnp.promote_types(jnp.result_type(*jax.tree.leaves(inputs)), jnp.float32)
+
+
+def num_tokens(inputs: Inputs) -> int:
+    """T."""
+    return max(leaf.shape[1] for leaf in jax.tree.leaves(inputs))
+
+
+def batch_size(inputs: Inputs) -> int:
+    """B."""
+    return max(leaf.shape[0] for leaf in jax.tree.leaves(inputs))
+
+
+def cast(tree: Any, dtype: DTypeLike) -> Any:
+    """The same tree in this precision."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+
+
+def initial_states(rule: Rule, inputs: Inputs) -> State:
+    """The empty state of every head of every sequence, leaves `[B, H, …]`."""
+    heads = jax.tree.leaves(inputs)[0].shape[2]
+    of_one_head = rule.initial_state(jax.tree.map(lambda leaf: leaf[0, 0, 0], inputs))
+    leading = (batch_size(inputs), heads)
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None, None], (*leading, *leaf.shape)).astype(compute_dtype(inputs)),
+        of_one_head,
+    )
+
+
+def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """The inputs that each token brings, and those fixed over time; None in place of the others."""
+    tokens = num_tokens(inputs)
+    varying = jax.tree.map(lambda leaf: leaf if leaf.shape[1] == tokens else None, inputs)
+    fixed = jax.tree.map(lambda leaf: None if leaf.shape[1] == tokens else leaf, inputs)
+    return varying, fixed
+
+
+def join(some: Inputs, others: Inputs) -> Inputs:
+    """Puts together what `split_fixed` took apart."""
+    return jax.tree.map(
+        lambda one, other: other if one is None else one, some, others, is_leaf=lambda leaf: leaf is None
+    )
+
+
+def over_batch_and_heads(update: Update, states: State, inputs: Inputs) -> tuple[State, Outputs]:
+    """Applies `update`, which knows one head of one sequence, to leaves whose leading axes are B (or 1) and H.
+
+    What is computed from inputs shared by all sequences alone, such as the decays of a gate that does not
+    depend on the data, is computed once per head.
+    """
+    batch = jax.tree.leaves(states)[0].shape[0]
+
+    def is_shared(leaf: Array) -> bool:
+        return leaf.shape[0] == 1 and batch > 1
+
+    batch_axes = jax.tree.map(lambda leaf: None if is_shared(leaf) else 0, inputs)
+    inputs = jax.tree.map(lambda leaf: leaf[0] if is_shared(leaf) else leaf, inputs)
+    return jax.vmap(jax.vmap(update), in_axes=(0, batch_axes))(states, inputs)
+
+
+def padding_of(rule: Rule, inputs: Inputs) -> Inputs:
+    """What a token after the end of the sequence brings: the tree of `inputs` with a number at each leaf."""
+    named = {name: rule.padding.get(name, 0.0) for name in inputs._fields if getattr(inputs, name) is not None}
+    return type(inputs)(**{name: named.get(name) for name in inputs._fields})
+
+
+def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]) -> Inputs:
+    """One head's inputs to `rule.chunk`: what is fixed over time is repeated for every token that exists.
+
+    `varying` has leaves `[C, …]`, padded already; `fixed` has them without an axis of time.
+    """
+
+    def repeat(leaf: Array, number: float) -> Array:
+        return jnp.where(exists.reshape(-1, *[1] * leaf.ndim), leaf[None], number)
+
+    return join(varying, jax.tree.map(repeat, fixed, padding_of(rule, fixed)))
+
+
+def matmul_precision(inputs: Inputs) -> str:
+    """The precision of products that a rule leaves open: all digits, unless an input has only 16 bits."""
+    narrowest = min(leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs))
+    return "default" if narrowest <= 2 else "highest"
