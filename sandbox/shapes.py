@@ -8,7 +8,8 @@
 | H | heads |
 | K | key: rows of a head's matrix state |
 | V | value: columns of a head's matrix state |
-| N | vocabulary |
+| N | vocabulary; numbers that an SSM keeps for a channel |
+| E | channels of a mixer that has no heads |
 | M | scored positions of a sequence |
 | C | tokens of a chunk |
 | P | members of a population (learning rates × seeds) |

@@ -1,10 +1,28 @@
 """Which driver runs: the one decision, and the call that follows it."""
 
+import functools
+from collections.abc import Callable
+
+import jax
 from jax.typing import DTypeLike
 
 from sandbox.scans.drivers.layout import cast, compute_dtype, initial_states, num_tokens
+from sandbox.scans.drivers.pallas import why_not_pallas
 from sandbox.scans.registry import IMPLEMENTATIONS, RULES
 from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+from sandbox.scans.target import target_platform
+
+AUTO = {
+    "cpu": ("recurrent", "chunked"),
+    "gpu": ("pallas", "pallas"),
+    "tpu": ("pallas", "pallas"),
+}
+"""What `auto` runs on each platform over more than one token: without gradients, and where they are taken.
+
+One token is one step of the definition everywhere. Where the kernels cannot run, `chunked` takes their place.
+"""
+
+Run = Callable[[State, Inputs], tuple[Outputs, State]]
 
 
 def run_rule(
@@ -18,7 +36,9 @@ def run_rule(
 ) -> tuple[Outputs, State]:
     """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T may be one for what all share.
 
-    This is what the public functions call, and how a rule that is not in `RULES` is used.
+    This is what the public functions call, and how a rule that is not in `RULES` is used. Where `auto` runs one
+    driver without gradients and another with them, it has no forward mode (`jax.jvp`); the drivers
+    `recurrent` and `chunked`, by name, have both.
 
     Returns:
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
@@ -29,15 +49,47 @@ def run_rule(
     """
     if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
         raise ValueError(f"chunk_size={chunk_size} is not a power of two")
-    name = resolve_implementation(implementation, rule=rule, num_tokens=num_tokens(inputs))
-    if initial_state is None:
-        initial_state = initial_states(rule, inputs)
-    state = cast(initial_state, compute_dtype(inputs))
-    return IMPLEMENTATIONS[name](rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+    state = initial_states(rule, inputs) if initial_state is None else initial_state
+    state = cast(state, compute_dtype(inputs))
+    largest = max((leaf.shape[2:] for leaf in jax.tree.leaves(state)), key=lambda shape: (len(shape), shape))
+    rows, columns = (1, 1, *largest)[-2:]
+    resolve = functools.partial(
+        resolve_implementation,
+        implementation,
+        rule=rule,
+        num_tokens=num_tokens(inputs),
+        rows=rows,
+        columns=columns,
+    )
+
+    def run_by(name: str) -> Run:
+        driver = IMPLEMENTATIONS[name]
+        return lambda state, inputs: driver(rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+
+    plain, with_gradients = resolve(differentiated=False), resolve(differentiated=True)
+    if plain == with_gradients:
+        return run_by(plain)(state, inputs)
+    return _either(run_by(plain), run_by(with_gradients))(state, inputs)
 
 
-def resolve_implementation(implementation: str, *, rule: Rule | str, num_tokens: int) -> str:
-    """The name of the driver that runs `rule` over `num_tokens` tokens when `implementation` is asked for.
+def resolve_implementation(
+    implementation: str,
+    *,
+    rule: Rule | str,
+    num_tokens: int,
+    rows: int = 1,
+    columns: int = 1,
+    differentiated: bool = True,
+) -> str:
+    """The name of the driver that runs `rule` when `implementation` is asked for.
+
+    Args:
+        implementation: a name in `IMPLEMENTATIONS`, or "auto".
+        rule: a rule, or its name in `RULES`.
+        num_tokens: T. A single token is a step without a loop.
+        rows: K of the state of a head.
+        columns: V of the state of a head. A state may be too large for the kernels.
+        differentiated: whether gradients are taken.
 
     Raises:
         ValueError: `implementation` or `rule` is not a known name.
@@ -47,8 +99,20 @@ def resolve_implementation(implementation: str, *, rule: Rule | str, num_tokens:
         if rule not in RULES:
             raise ValueError(f"rule={rule!r} is not one of {', '.join(RULES)}")
         rule = RULES[rule]
-    if implementation == "auto":
-        return "chunked" if rule.chunk is not None and num_tokens > 1 else "recurrent"
-    if implementation not in IMPLEMENTATIONS:
+    if implementation not in ("auto", *IMPLEMENTATIONS):
         raise ValueError(f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}")
-    return implementation
+    chosen = implementation
+    if implementation == "auto":
+        chosen = "recurrent" if num_tokens == 1 else AUTO[target_platform()][differentiated]
+    if chosen == "pallas" and (reason := why_not_pallas(rule, rows=rows, columns=columns)) is not None:
+        if implementation == "auto":
+            return "chunked"
+        raise NotImplementedError(f"implementation='pallas' cannot run {rule.name} here: {reason}")
+    return chosen
+
+
+def _either(plain: Run, with_gradients: Run) -> Run:
+    """Runs `plain`, unless gradients are taken."""
+    run = jax.custom_vjp(plain)
+    run.defvjp(lambda state, inputs: jax.vjp(with_gradients, state, inputs), lambda pullback, d: pullback(d))
+    return run

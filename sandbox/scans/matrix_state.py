@@ -8,9 +8,12 @@ given. Called with T = 1 they take one step of the definition without any loop: 
 
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, GatedDeltaRuleInputs
 from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, GatedLinearAttentionInputs
+from sandbox.scans.rules.generalized_delta_rule import GENERALIZED_DELTA_RULE, GeneralizedDeltaRuleInputs
+from sandbox.scans.rules.mlstm import MLSTM, MLSTMInputs, MLSTMState
 
 LogDecay = Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
 """Natural log of the decay, <= 0. The shape is the kind: per head or per channel, fixed or data-dependent."""
@@ -55,8 +58,8 @@ def gated_linear_attention(
     """
     dims = _check_queries_keys_values(q, k, v)
     _check_log_decay(log_decay, dims)
-    _check_shape("bonus", bonus, "HK", dims)
-    _check_shape("initial_state", initial_state, "BHKV", dims)
+    check_shape("bonus", bonus, "HK", dims)
+    check_shape("initial_state", initial_state, "BHKV", dims)
     return run_rule(
         GATED_LINEAR_ATTENTION,
         GatedLinearAttentionInputs(q, k, v, _over_time(log_decay), _over_time(bonus)),
@@ -104,12 +107,119 @@ def gated_delta_rule(
         NotImplementedError: the named implementation cannot run this rule.
     """
     dims = _check_queries_keys_values(q, k, v)
-    _check_shape("beta", beta, "BTH", dims)
+    check_shape("beta", beta, "BTH", dims)
     _check_log_decay(log_decay, dims)
-    _check_shape("initial_state", initial_state, "BHKV", dims)
+    check_shape("initial_state", initial_state, "BHKV", dims)
     return run_rule(
         GATED_DELTA_RULE,
         GatedDeltaRuleInputs(q, k, v, beta[..., None], _over_time(log_decay)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+
+
+def generalized_delta_rule(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    a: Float[Array, "B T H K"],
+    b: Float[Array, "B T H K"],
+    log_decay: LogDecay = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention whose state is multiplied by a diagonal plus a matrix of rank one.
+
+        S_t = (diag(exp(log_decay_t)) + b_t a_tᵀ) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
+
+    a reads the state before it decays. With a = -beta k, b = k, v scaled by beta and no decay this is the delta
+    rule; RWKV-7 is a = -κ̂, b = κ̂ ⊙ η with κ̂ of norm one and 0 <= η <= 1 per channel.
+
+    Source: RWKV-7 (arXiv:2503.14456, section 4).
+
+    Args:
+        q: queries, used as given.
+        k: keys.
+        v: values.
+        a: what is read from the state before each token. Nothing bounds the transition for you: the rule is
+            stable where no `diag(exp(log_decay_t)) + b_t a_tᵀ` enlarges the state.
+        b: where what was read is added again; opposed to `a`, it removes.
+        log_decay, initial_state, implementation, chunk_size: as in `gated_linear_attention`.
+
+    Returns:
+        The outputs `[B, T, H, V]` in the dtype of `v`, and the state after the last token in float32.
+
+    Raises:
+        ValueError: a shape is wrong, `implementation` is unknown, or `chunk_size` is not a power of two.
+        NotImplementedError: the named implementation cannot run this rule.
+    """
+    dims = _check_queries_keys_values(q, k, v)
+    check_shape("a", a, "BTHK", dims)
+    check_shape("b", b, "BTHK", dims)
+    _check_log_decay(log_decay, dims)
+    check_shape("initial_state", initial_state, "BHKV", dims)
+    return run_rule(
+        GENERALIZED_DELTA_RULE,
+        GeneralizedDeltaRuleInputs(q, k, v, a, b, _over_time(log_decay)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+
+
+def mlstm(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    input_gate: Float[Array, "B T H"],
+    log_forget: Float[Array, "B T H"],
+    *,
+    initial_state: MLSTMState | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], MLSTMState]:
+    """Linear attention whose tokens are weighted by an exponential gate and normalised by what is remembered.
+
+        C_t = exp(log_forget_t) C_{t-1} + exp(input_gate_t) k_t v_tᵀ
+        n_t = exp(log_forget_t) n_{t-1} + exp(input_gate_t) k_t ,   h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)
+
+    C and n are kept in units of exp(m_t), m_t = max(log_forget_t + m_{t-1}, input_gate_t), so that no gate
+    overflows. m_t is a constant to derivatives of the final state (see `rules/mlstm.py`).
+
+    Source: xLSTM (arXiv:2405.04517, section 2.3). The paper divides keys by sqrt(K); here they are used as given.
+
+    Args:
+        q: queries, used as given.
+        k: keys.
+        v: values.
+        input_gate: natural log of the input gate i_t, of any sign: the pre-activation of the paper.
+        log_forget: natural log of the forget gate f_t, finite and <= 0: log_sigmoid of its pre-activation.
+        initial_state: the state before the first token; zeros when None.
+        implementation, chunk_size: as in `gated_linear_attention`.
+
+    Returns:
+        The outputs `[B, T, H, V]` in the dtype of `v`, and the state after the last token in float32: memory
+        `[B, H, K, V]`, normalizer `[B, H, 1, K]` and stabilizer `[B, H, 1, 1]`.
+
+    Raises:
+        ValueError: a shape is wrong, `implementation` is unknown, or `chunk_size` is not a power of two.
+        NotImplementedError: the named implementation cannot run this rule.
+    """
+    dims = _check_queries_keys_values(q, k, v) | {"1": 1}
+    check_shape("input_gate", input_gate, "BTH", dims)
+    check_shape("log_forget", log_forget, "BTH", dims)
+    if initial_state is not None:
+        check_shape("initial_state.memory", initial_state.memory, "BHKV", dims)
+        check_shape("initial_state.normalizer", initial_state.normalizer, "BH1K", dims)
+        check_shape("initial_state.stabilizer", initial_state.stabilizer, "BH11", dims)
+    return run_rule(
+        MLSTM,
+        MLSTMInputs(q, k, v, input_gate[..., None], log_forget[..., None]),
         dtype=v.dtype,
         initial_state=initial_state,
         implementation=implementation,
@@ -124,22 +234,11 @@ def _over_time(per_head: Array | None) -> Array | None:
 
 def _check_queries_keys_values(q: Array, k: Array, v: Array) -> dict[str, int]:
     """The size of every letter, read off q and v."""
-    for name, array in (("q", q), ("v", v)):
-        if array.ndim != 4:
-            last = "K" if name == "q" else "V"
-            raise ValueError(f"{name} has shape {array.shape}, expected [B, T, H, {last}]")
-    dims = dict(zip("BTHKV", (*q.shape, v.shape[3]), strict=True))
-    if dims["T"] == 0:
-        raise ValueError(f"q has shape {q.shape}, expected at least one token (T >= 1)")
-    _check_shape("k", k, "BTHK", dims)
-    _check_shape("v", v, "BTHV", dims)
+    of_q, of_v = read_dims("q", q, "BTHK"), read_dims("v", v, "BTHV")
+    dims = of_v | of_q
+    check_shape("k", k, "BTHK", dims)
+    check_shape("v", v, "BTHV", dims)
     return dims
-
-
-def _check_shape(name: str, array: Array | None, letters: str, dims: dict[str, int]) -> None:
-    expected = tuple(dims[letter] for letter in letters)
-    if array is not None and array.shape != expected:
-        raise ValueError(f"{name} has shape {array.shape}, expected [{', '.join(letters)}] = {expected}")
 
 
 def _check_log_decay(log_decay: Array | None, dims: dict[str, int]) -> None:

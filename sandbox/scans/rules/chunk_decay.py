@@ -14,6 +14,7 @@ a difference of two longer sums. So nothing overflows at any decay and nothing c
 """
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -71,19 +72,39 @@ class NoDecay(ChunkDecay):
         return jnp.where(self._i >= self._j, matmul(x, y, "ABᵀ"), 0.0)
 
 
+class LogDecaySums(NamedTuple):
+    """The logs of the factors above, for one decay per head; `between[i, j]` is that in `gram(x, y)[i, j]`."""
+
+    from_start: Float[Array, "C 1"]
+    to_end: Float[Array, "C 1"]
+    whole: Float[Array, "1 1"]
+    between: Float[Array, "C C"]
+
+
+def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> LogDecaySums:
+    """Sums over ranges of tokens, for rules that compare decays with other logs before the exponential."""
+    i, j = rows_and_columns(log_decay.shape[0])
+    summed = (j < i) if exclusive else (j <= i)
+    row = column_to_row(log_decay)
+    after_j = jnp.where(i > j, log_decay, 0.0)
+    return LogDecaySums(
+        from_start=jnp.sum(jnp.where(summed, row, 0.0), axis=1, keepdims=True),
+        to_end=jnp.sum(jnp.where(j > i, row, 0.0), axis=1, keepdims=True),
+        whole=jnp.sum(log_decay, axis=0, keepdims=True),
+        between=exact_matmul(summed.astype(jnp.float32), after_j),
+    )
+
+
 class ScalarDecay(ChunkDecay):
     """One decay per head: `x yᵀ` times a matrix of decays."""
 
     def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool) -> None:
-        i, j = rows_and_columns(log_decay.shape[0])
-        self._i, self._j = i, j
-        summed = (j < i) if exclusive else (j <= i)
-        row = column_to_row(log_decay)
-        self.from_start = jnp.exp(jnp.sum(jnp.where(summed, row, 0.0), axis=1, keepdims=True))
-        self.to_end = jnp.exp(jnp.sum(jnp.where(j > i, row, 0.0), axis=1, keepdims=True))
-        self.whole = jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True))
-        after_j = jnp.where(i > j, log_decay, 0.0)
-        self._between = jnp.exp(exact_matmul(summed.astype(jnp.float32), after_j))
+        self._i, self._j = rows_and_columns(log_decay.shape[0])
+        sums = sum_log_decays(log_decay, exclusive)
+        self.from_start = jnp.exp(sums.from_start)
+        self.to_end = jnp.exp(sums.to_end)
+        self.whole = jnp.exp(sums.whole)
+        self._between = jnp.exp(sums.between)
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""

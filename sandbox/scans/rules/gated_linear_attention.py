@@ -66,7 +66,7 @@ def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
     return 16 if per_channel else 64
 
 
-def example(decay: str | None, bonus: bool = False) -> Example:
+def example(decay: str | None, *, fixed: bool = False, bonus: bool = False) -> Example:
     """Inputs with a `decay` of "scalar" or "channel", or without one; keys of about norm one."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedLinearAttentionInputs:
@@ -77,7 +77,9 @@ def example(decay: str | None, bonus: bool = False) -> Example:
             q=normal(q, (tokens, rows)),
             k=normal(k, (tokens, rows)) * rows**-0.5,
             v=normal(v, (tokens, columns)),
-            log_decay=None if rates is None else jax.nn.log_sigmoid(1.0 + normal(gate, (tokens, rates))),
+            log_decay=None
+            if rates is None
+            else jax.nn.log_sigmoid(1.0 + normal(gate, (1 if fixed else tokens, rates))),
             bonus=normal(u, (1, rows)) if bonus else None,
         )
 
@@ -92,8 +94,10 @@ GATED_LINEAR_ATTENTION = Rule(
     examples={
         "no decay": example(None),
         "scalar decay": example("scalar"),
+        "scalar decay, fixed": example("scalar", fixed=True),
         "channel decay": example("channel"),
         "channel decay, bonus": example("channel", bonus=True),
+        "channel decay, fixed, bonus": example("channel", fixed=True, bonus=True),
     },
     default_chunk_size=default_chunk_size,
     column_inputs=frozenset({"v"}),
