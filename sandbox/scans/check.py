@@ -1,0 +1,199 @@
+"""One call that holds a rule to its definition: every driver against its step in float64, gradients included.
+
+from sandbox.scans.check import check_rule
+check_rule(MY_RULE)
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from sandbox.scans.drivers.chunked import next_power_of_two, run_chunked
+from sandbox.scans.drivers.layout import cast, initial_states, padding_of
+from sandbox.scans.drivers.pallas_gpu import run_pallas_gpu
+from sandbox.scans.drivers.pallas_tpu import run_pallas_tpu
+from sandbox.scans.drivers.recurrent import run_recurrent
+from sandbox.scans.examples import draw_batch
+from sandbox.scans.rules.rule import Example, Inputs, Rule, State
+
+CHECKED: Mapping[str, Callable[..., Any]] = {
+    "recurrent": run_recurrent,
+    "chunked": run_chunked,
+    "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),
+    "pallas_gpu": functools.partial(run_pallas_gpu, interpret=True),
+}
+"""The drivers that are checked; the kernels are interpreted, which needs no accelerator."""
+
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}
+"""For programs that run once or twice."""
+
+TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-2}
+"""Largest relative root-mean-square error of any tensor of any sequence, by the precision of the inputs."""
+
+SMALLEST_SCALE = 1e-20
+"""A tensor below this counts as zero: exp(-200) has no float32, and what is multiplied by it is no larger."""
+
+BATCH = 2
+PREFIX = 5
+"""Tokens that a rule has seen before those it is checked on."""
+
+
+class Fixture(NamedTuple):
+    """What a rule is run on, and what its outputs and final state are weighed with to take gradients."""
+
+    state: State
+    inputs: Inputs
+    weights: Any
+
+
+def check_rule(
+    rule: Rule,
+    *,
+    implementations: Iterable[str] = tuple(CHECKED),
+    lengths: Iterable[int] | None = None,
+    chunk_size: int = 16,
+    rows: int = 5,
+    columns: int = 6,
+    dtype: DTypeLike = jnp.float32,
+) -> None:
+    """Runs every example of `rule` by every implementation, at lengths around the edges of a chunk.
+
+    Outputs, final state, and the gradients with respect to each input and the initial state are compared with
+    the rule's own `step`, run token by token in float64.
+
+    Raises:
+        AssertionError: a tensor is further off than `TOLERANCES` allow, or not finite, or a token after the end
+            changes the state; all that is wrong is listed, each in a line.
+    """
+    if lengths is None:
+        lengths = (1, 2, chunk_size - 1, chunk_size, chunk_size + 1, 3 * chunk_size + 5)
+    problems = []
+    for kind, example in rule.examples.items():
+        draw = functools.partial(draw_fixture, rule, example, rows=rows, columns=columns, dtype=dtype)
+        if rule.chunk is not None and not padding_is_exact(rule, draw(tokens=chunk_size)):
+            problems.append(f"chunk, {kind}: a token after the end changes the state")
+        for number, tokens in enumerate(lengths):
+            fixture = draw(tokens=tokens, heads=1, from_nothing=True) if number % 2 else draw(tokens=tokens)
+            expected = reference(rule, fixture)
+            for name in implementations:
+                found = values_and_gradients(rule, fixture, name, chunk_size=chunk_size)
+                problems += [f"{name}, {kind}, T={tokens}: {line}" for line in differences(expected, found, dtype)]
+    assert not problems, "\n".join([f"{rule.name} is not what its step says:", *problems])
+
+
+def draw_fixture(
+    rule: Rule,
+    example: Example,
+    *,
+    tokens: int,
+    rows: int,
+    columns: int,
+    heads: int = 3,
+    dtype: DTypeLike = jnp.float32,
+    from_nothing: bool = False,
+) -> Fixture:
+    """Inputs in `dtype`, and a state as the rule leaves it after a few other tokens, or an empty one."""
+    longest = max(64, next_power_of_two(PREFIX + tokens))  # few different programs draw for all lengths
+    drawn, empty, reached = jax.tree.map(np.asarray, _draw(rule, example, longest, heads, rows, columns))
+    inputs = jax.tree.map(
+        lambda leaf: leaf if leaf.shape[1] == 1 else leaf[:, PREFIX : PREFIX + tokens], cast(drawn, dtype)
+    )
+    state = empty if from_nothing else reached
+    shapes = jax.eval_shape(lambda: run_recurrent(rule, state, inputs, dtype=jnp.float32))
+    rng = np.random.default_rng(0)
+    return Fixture(
+        state, inputs, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+    )
+
+
+@functools.partial(jax.jit, static_argnums=range(6), compiler_options=QUICKLY_COMPILED)
+def _draw(
+    rule: Rule, example: Example, tokens: int, heads: int, rows: int, columns: int
+) -> tuple[Inputs, State, State]:
+    """Inputs, the empty state, and the state after the first `PREFIX` tokens."""
+    sizes = {"heads": heads, "rows": rows, "columns": columns}
+    inputs = draw_batch(example, jax.random.key(0), batch=BATCH, tokens=tokens, **sizes)
+    empty = initial_states(rule, inputs)
+    first = jax.tree.map(lambda leaf: leaf if leaf.shape[1] == 1 else leaf[:, :PREFIX], inputs)
+    return inputs, empty, run_recurrent(rule, empty, first, dtype=jnp.float32)[1]
+
+
+def reference(rule: Rule, fixture: Fixture) -> dict[str, np.ndarray]:
+    """What `values_and_gradients` gives for the definition in float64."""
+    with jax.enable_x64(True):
+        exact = cast(jax.tree.map(np.asarray, fixture), np.float64)
+        return _compiled(rule, "recurrent", None, QUICKLY_COMPILED)(exact)
+
+
+def values_and_gradients(
+    rule: Rule, fixture: Fixture, implementation: str, *, chunk_size: int | None = None
+) -> dict[str, np.ndarray]:
+    """Outputs, final state and all gradients by name, by one of `CHECKED`."""
+    # What runs on a CPU is checked as XLA compiles it for use.
+    options = None if implementation in ("recurrent", "chunked") else QUICKLY_COMPILED
+    return _compiled(rule, implementation, chunk_size, options)(fixture)
+
+
+def _compiled(
+    rule: Rule, implementation: str, chunk_size: int | None, options: dict[str, Any] | None
+) -> Callable[[Fixture], dict[str, Any]]:
+    driver = CHECKED[implementation]
+
+    def run(fixture: Fixture) -> dict[str, Any]:
+        dtype = jnp.result_type(*jax.tree.leaves(fixture.inputs))
+
+        def forward(state: State, inputs: Inputs) -> tuple[Any, State]:
+            return driver(rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+
+        (outputs, final_state), pullback = jax.vjp(forward, fixture.state, fixture.inputs)
+        d_state, d_inputs = pullback(
+            jax.tree.map(lambda w, leaf: w.astype(leaf.dtype), fixture.weights, (outputs, final_state))
+        )
+        tensors = {"outputs": outputs, "final state": final_state, "gradient of state": d_state}
+        tensors |= {f"gradient of {name}": leaf for name, leaf in d_inputs._asdict().items() if leaf is not None}
+        return tensors
+
+    return jax.jit(run, compiler_options=options)
+
+
+def differences(
+    expected: dict[str, Any], found: dict[str, Any], dtype: DTypeLike, names: Sequence[str] | None = None
+) -> list[str]:
+    """One line for every tensor that is too far off, or not finite, in a sequence; `names` are the sequences'."""
+    tolerance = TOLERANCES[jnp.dtype(dtype).name]
+    lines = []
+    for tensor, tree in expected.items():
+        for one, other in zip(jax.tree.leaves(tree), jax.tree.leaves(found[tensor]), strict=True):
+            for sequence, error in enumerate(relative_rms_errors(one, other)):
+                if not error <= tolerance:
+                    name = f"sequence {sequence}" if names is None else names[sequence]
+                    lines.append(f"{tensor}: relative RMS error {error:.1e} > {tolerance:.0e} ({name})")
+    return lines
+
+
+def relative_rms_errors(expected: Any, found: Any) -> np.ndarray:
+    """RMS(expected - found) / RMS(expected) of every sequence of a batch, the first axis."""
+    expected, found = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    rest = tuple(range(1, expected.ndim))
+    error = np.sqrt(np.mean((expected - found) ** 2, axis=rest))
+    scale = np.sqrt(np.mean(expected**2, axis=rest))
+    return error / np.maximum(scale, SMALLEST_SCALE)
+
+
+def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:
+    """Whether a chunk of tokens after the end leaves the state exactly as it was."""
+    assert rule.chunk is not None
+    size = max(leaf.shape[1] for leaf in jax.tree.leaves(fixture.inputs))
+    state = jax.tree.map(lambda leaf: leaf[0, 0], fixture.state)
+    nothing = jax.tree.map(
+        lambda leaf, number: jnp.full((size, *leaf.shape[3:]), number, jnp.float32),
+        fixture.inputs,
+        padding_of(rule, fixture.inputs),
+    )
+    after, _ = jax.jit(rule.chunk, compiler_options=QUICKLY_COMPILED)(state, nothing)
+    return jax.tree.all(jax.tree.map(lambda one, other: bool(jnp.all(one == other)), state, after))

@@ -1,0 +1,198 @@
+"""The sizes of a kernel: how long a chunk is, how features are padded, and how wide a tile of columns is.
+
+A program of a kernel holds the state of one head of one sequence on the chip while its tokens pass. Where the V
+columns of a state do not mix, they are cut into tiles, each with a program of its own. Features are padded with
+zeros to sizes that the hardware has, and time with tokens that change nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from sandbox.scans.drivers.chunked import next_power_of_two
+from sandbox.scans.drivers.layout import compute_dtype, matmul_precision, num_tokens, split_fixed
+from sandbox.scans.rules.rule import Inputs, Rule, State
+
+SHORTEST_CHUNK = 16
+"""A matrix unit takes no fewer rows; a shorter sequence is filled up."""
+
+
+@dataclass(frozen=True)
+class ChipSizes:
+    """What a kind of accelerator asks of the sizes. A number of "numbers" counts float32."""
+
+    name: str
+
+    pad_feature: Callable[[int], int]
+    """The size that a feature axis is padded to; an axis of one is left alone."""
+
+    pad_columns: Callable[[int], int]
+    """The same for V columns, or a tile of them."""
+
+    widest_tile: int
+    """Columns that a program holds at most, where the columns of a rule do not mix."""
+
+    preferred_state: int
+    """Numbers in the state of a program, above which its tile is made narrower."""
+
+    largest_state: int
+    """Numbers in the state of a program, above which there is no kernel."""
+
+    chunk_size: int
+    """Tokens of a chunk, where the caller names no number."""
+
+    longest_chunk: int
+    """Tokens of a chunk at most, whatever the caller names."""
+
+    kept_states: int
+    """Numbers in all states of a chunk that is run step by step, which the backward pass keeps."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of one head, of one token if it varies over time, as a program sees it."""
+
+    shape: tuple[int, ...]
+    """Its feature axes, padded; the last is one tile wide if it holds columns."""
+
+    true_shape: tuple[int, ...]
+    """Its feature axes before padding and tiling."""
+
+    has_columns: bool
+    """Whether its last axis is the V columns, so that every tile has its own part."""
+
+    shared: bool = False
+    """Whether all sequences share it (an input)."""
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The shape it has in memory if each head has one: a number or a vector is one row."""
+        rows, columns = (1, 1, *self.shape)[-2:]
+        return rows, columns
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The shape it has in memory if each token has one: a number is a vector of one."""
+        return self.shape or (1,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sizes of one run. A tree of arrays has its like here, with a `Leaf` for each array."""
+
+    rule: Rule
+    batch: int
+    heads: int
+    tokens: int
+    chunk_size: int
+    num_tiles: int
+    state: Any
+    varying: Any
+    fixed: Any
+    outputs: Any
+    output_dtype: DTypeLike
+    precision: str
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of a sequence; the last one may be filled up."""
+        return -(-self.tokens // self.chunk_size)
+
+    def repeats(self, leaf: Leaf) -> bool:
+        """Whether several tiles hold, and write, the same array."""
+        return self.num_tiles > 1 and not leaf.has_columns
+
+
+def why_not(chip: ChipSizes, rule: Rule, *, rows: int, columns: int) -> str | None:
+    """Why `rule` has no kernel on `chip` for states of `rows` by `columns`; None where it has one."""
+    _, tile = _tiles(chip, rule, rows, columns)
+    numbers = _pad_feature(chip, rows) * tile
+    if numbers <= chip.largest_state:
+        return None
+    part = f"a tile of {tile}" if rule.column_inputs else f"all {columns}"
+    return (
+        f"{part} columns of a state with {rows} rows is {numbers} numbers when padded, "
+        f"and a program on a {chip.name} holds at most {chip.largest_state}"
+    )
+
+
+def rows_and_columns_of(state: State) -> tuple[int, int]:
+    """The size of the largest array in a state with leaves `[B, H, …]`; a vector is one row."""
+    sizes = [(1, 1, *leaf.shape[2:])[-2:] for leaf in jax.tree.leaves(state)]
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def plan_kernel(
+    chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None
+) -> Plan:
+    """The sizes of the kernel on `chip` that runs `rule`; leaves as `layout` describes them.
+
+    Raises:
+        NotImplementedError: the state is too large, or an input is float64.
+    """
+    if compute_dtype(inputs) != jnp.float32:
+        raise NotImplementedError(f"kernels compute in float32, and an input of {rule.name} is float64")
+    rows, columns = rows_and_columns_of(state)
+    if (reason := why_not(chip, rule, rows=rows, columns=columns)) is not None:
+        raise NotImplementedError(f"{rule.name}: {reason}")
+    num_tiles, tile = _tiles(chip, rule, rows, columns)
+    batch, heads = jax.tree.leaves(state)[0].shape[:2]
+
+    def leaf_of(true_shape: tuple[int, ...], has_columns: bool, shared: bool = False) -> Leaf:
+        shape = tuple(_pad_feature(chip, size) for size in true_shape)
+        return Leaf((*shape[:-1], tile) if has_columns else shape, true_shape, has_columns, shared)
+
+    def leaves_of(some: Inputs) -> Inputs:
+        leaves = {
+            name: leaf_of(array.shape[3:], name in rule.column_inputs, array.shape[0] == 1 and batch > 1)
+            for name, array in some._asdict().items()
+            if array is not None
+        }
+        return type(some)(**{name: leaves.get(name) for name in some._fields})
+
+    tiled = bool(rule.column_inputs)
+    column_states = rule.column_states if tiled else False
+    if isinstance(column_states, bool):
+        column_states = jax.tree.map(lambda _: rule.column_states and tiled, state)
+    one_token = jax.tree.map(lambda leaf: leaf[0, 0], state), jax.tree.map(lambda leaf: leaf[0, 0, 0], inputs)
+    varying, fixed = split_fixed(inputs)
+    return Plan(
+        rule=rule,
+        batch=batch,
+        heads=heads,
+        tokens=num_tokens(inputs),
+        chunk_size=_chunk_size(chip, rule, chunk_size, num_tokens(inputs), _pad_feature(chip, rows) * tile),
+        num_tiles=num_tiles,
+        state=jax.tree.map(lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, column_states),
+        varying=leaves_of(varying),
+        fixed=leaves_of(fixed),
+        outputs=jax.tree.map(lambda leaf: leaf_of(leaf.shape, tiled), jax.eval_shape(rule.step, *one_token)[1]),
+        output_dtype=jnp.float32 if rule.chunk is None else dtype,
+        precision=matmul_precision(inputs),
+    )
+
+
+def _tiles(chip: ChipSizes, rule: Rule, rows: int, columns: int) -> tuple[int, int]:
+    """How many tiles the columns are cut into, and how wide each is."""
+    if not rule.column_inputs:
+        return 1, _pad_feature(chip, columns)
+    widest = chip.widest_tile
+    while _pad_feature(chip, rows) * widest > chip.preferred_state and widest > chip.pad_columns(1):
+        widest //= 2
+    num_tiles = -(-columns // widest)
+    return num_tiles, chip.pad_columns(-(-columns // num_tiles))
+
+
+def _pad_feature(chip: ChipSizes, size: int) -> int:
+    return 1 if size == 1 else chip.pad_feature(size)
+
+
+def _chunk_size(chip: ChipSizes, rule: Rule, named: int | None, tokens: int, state_numbers: int) -> int:
+    size = min(named or chip.chunk_size, chip.longest_chunk, next_power_of_two(tokens))
+    if rule.chunk is None:
+        size = min(size, chip.kept_states // state_numbers)
+    return max(size, SHORTEST_CHUNK)

@@ -1,0 +1,296 @@
+"""The kernel of any rule: a forward half, and a backward half that differentiates the rule chunk by chunk.
+
+An accelerator says how chunks follow one another and in which sizes: see `pallas_tpu` and `pallas_gpu`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+from sandbox.scans.drivers.kernel_chunk import Index, Refs, backward_chunk, forward_chunk, load, store
+from sandbox.scans.drivers.kernel_cost import estimate_cost
+from sandbox.scans.drivers.kernel_memory import Memory, crop, pad
+from sandbox.scans.drivers.kernel_plan import Leaf, Plan
+from sandbox.scans.drivers.layout import cast, padding_of, split_fixed
+from sandbox.scans.rules.rule import Inputs, Outputs, State
+
+Body = Callable[[Index, Index, Any], Any]
+"""`(chunk, place, carried) -> carried`: does the chunk of this number, which is at this place in what is given."""
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """How kernels run on one kind of accelerator."""
+
+    chunks_in_grid: bool
+    """Whether the chunks of a head are programs of the grid, run in order, or passes of a loop in one program."""
+
+    over_chunks: Callable[..., None]
+    """`(body, begin, leaves, refs, num_chunks=, backwards=)`: carries `begin()` through the chunks, into `refs`."""
+
+    scratch: Callable[[tuple[int, ...]], Any] | None
+    """Memory on the chip of this shape, for a program alone; None where it is given some in the device's memory."""
+
+    barrier: Callable[[], None]
+    """Makes what one thread of a program has written readable by its other threads."""
+
+    compiler_params: Any
+    interpret: Any
+
+
+def run_kernels(
+    accelerator: Accelerator, plan: Plan, state: State, inputs: Inputs, *, dtype: DTypeLike
+) -> tuple[Outputs, State]:
+    """Runs the forward kernel, and the backward one where gradients are taken; leaves as `layout` describes them."""
+
+    @jax.custom_vjp
+    def run(state: State, varying: Inputs, fixed: Inputs) -> tuple[Outputs, State]:
+        outputs, final_state, _ = _forward(accelerator, plan, state, varying, fixed, keeps_states=False)
+        return outputs, final_state
+
+    def run_forward(state: State, varying: Inputs, fixed: Inputs) -> tuple[tuple[Outputs, State], Any]:
+        outputs, final_state, starts = _forward(accelerator, plan, state, varying, fixed, keeps_states=True)
+        return (outputs, final_state), (starts, varying, fixed)
+
+    def run_backward(kept: Any, gradients: tuple[Outputs, State]) -> tuple[State, Inputs, Inputs]:
+        starts, varying, fixed = kept
+        d_state, d_varying, d_fixed = _backward(accelerator, plan, starts, varying, fixed, *gradients)
+        return (
+            jax.tree.map(partial(_sum_over_tiles, plan), plan.state, d_state),
+            jax.tree.map(partial(_sum_over_sharers, plan), plan.varying, d_varying, varying),
+            jax.tree.map(partial(_sum_over_sharers, plan), plan.fixed, d_fixed, fixed),
+        )
+
+    run.defvjp(run_forward, run_backward)
+
+    time_axis = 2 if accelerator.chunks_in_grid else 1
+    varying, fixed = split_fixed(inputs)
+    if plan.rule.chunk is None:
+        varying = cast(varying, jnp.float32)
+    fill = plan.num_chunks * plan.chunk_size - plan.tokens
+
+    def matrices(leaf: Leaf, array: Array) -> Array:
+        return pad(array.astype(jnp.float32), leaf, plan.num_tiles, at_least=2)
+
+    def over_time(leaf: Leaf, array: Array, number: float) -> Array:
+        array = jnp.pad(array, [(0, 0), (0, fill), *[(0, 0)] * (array.ndim - 2)], constant_values=number)
+        return jnp.moveaxis(pad(array, leaf, plan.num_tiles, at_least=1), 1, time_axis)
+
+    def back_over_time(leaf: Leaf, array: Array) -> Array:
+        return crop(jnp.moveaxis(array, time_axis, 1)[:, : plan.tokens], leaf, leading=3)
+
+    outputs, final_state = run(
+        jax.tree.map(matrices, plan.state, state),
+        jax.tree.map(over_time, plan.varying, varying, padding_of(plan.rule, varying)),
+        jax.tree.map(lambda leaf, array: matrices(leaf, array[:, 0]), plan.fixed, fixed),
+    )
+    return (
+        cast(jax.tree.map(back_over_time, plan.outputs, outputs), dtype),
+        jax.tree.map(lambda leaf, array: crop(array, leaf, leading=2), plan.state, final_state),
+    )
+
+
+def _forward(
+    accelerator: Accelerator, plan: Plan, state: State, varying: Inputs, fixed: Inputs, *, keeps_states: bool
+) -> tuple[Outputs, State, State | None]:
+    """The outputs, the final state, and the state at the start of every chunk."""
+
+    def kernel(state: Refs, varying: Refs, fixed: Refs, outputs: Refs, final_state: Refs, starts: Refs) -> None:
+        fixed = load(plan.fixed, fixed)
+
+        def body(chunk: Index, place: Index, state: State) -> State:
+            if keeps_states:
+                store(starts, state, place)
+            return forward_chunk(
+                plan,
+                state,
+                varying,
+                fixed,
+                outputs,
+                first=place * plan.chunk_size,
+                count=_count(plan, chunk),
+            )
+
+        accelerator.over_chunks(
+            body,
+            lambda: load(plan.state, state),
+            plan.state,
+            final_state,
+            num_chunks=plan.num_chunks,
+            backwards=False,
+        )
+
+    memory = Memory(plan, chunks_in_grid=accelerator.chunks_in_grid)
+    outputs, final_state, starts = _call(
+        accelerator,
+        plan,
+        kernel,
+        memory,
+        (state, varying, fixed),
+        reads=(
+            jax.tree.map(memory.per_head, plan.state),
+            jax.tree.map(memory.per_token, plan.varying),
+            jax.tree.map(memory.per_head, plan.fixed),
+        ),
+        writes=(
+            jax.tree.map(lambda leaf: memory.per_token(leaf, written=True, dtype=plan.output_dtype), plan.outputs),
+            jax.tree.map(lambda leaf: memory.per_head(leaf, written=True), plan.state),
+            jax.tree.map(memory.per_chunk, plan.state) if keeps_states else None,
+        ),
+        name=f"{plan.rule.name}_forward",
+        cost_estimate=estimate_cost(plan, varying, backward=False),
+    )
+    return outputs, jax.tree.map(partial(_of_one_tile, plan), plan.state, final_state), starts
+
+
+def _backward(
+    accelerator: Accelerator,
+    plan: Plan,
+    starts: State,
+    varying: Inputs,
+    fixed: Inputs,
+    d_outputs: Outputs,
+    d_final_state: State,
+) -> tuple[State, Inputs, Inputs]:
+    """The gradients, each as every tile and every sequence has it."""
+
+    def kernel(
+        starts: Refs,
+        varying: Refs,
+        fixed: Refs,
+        d_outputs: Refs,
+        d_final_state: Refs,
+        d_state: Refs,
+        d_varying: Refs,
+        d_fixed: Refs,
+        kept_states: Refs,
+    ) -> None:
+        fixed = load(plan.fixed, fixed)
+
+        def begin() -> tuple[State, Inputs]:
+            d_state = jax.tree.map(partial(_for_one_tile, plan), plan.state, load(plan.state, d_final_state))
+            return d_state, jax.tree.map(jnp.zeros_like, fixed)
+
+        def body(chunk: Index, place: Index, carried: tuple[State, Inputs]) -> tuple[State, Inputs]:
+            d_state, d_fixed = carried
+            d_state, d_fixed_here = backward_chunk(
+                plan,
+                load(plan.state, starts, place),
+                varying,
+                fixed,
+                d_outputs,
+                d_state,
+                d_varying,
+                kept_states,
+                first=place * plan.chunk_size,
+                count=_count(plan, chunk),
+                barrier=accelerator.barrier,
+            )
+            return d_state, jax.tree.map(jnp.add, d_fixed, d_fixed_here)
+
+        accelerator.over_chunks(
+            body, begin, (plan.state, plan.fixed), (d_state, d_fixed), num_chunks=plan.num_chunks, backwards=True
+        )
+
+    memory = Memory(plan, chunks_in_grid=accelerator.chunks_in_grid, backwards=True)
+    written = partial(jax.tree.map, lambda leaf: memory.per_head(leaf, written=True))
+    d_state, d_varying, d_fixed, *_ = _call(
+        accelerator,
+        plan,
+        kernel,
+        memory,
+        (starts, varying, fixed, d_outputs, d_final_state),
+        reads=(
+            jax.tree.map(memory.per_chunk, plan.state),
+            jax.tree.map(memory.per_token, plan.varying),
+            jax.tree.map(memory.per_head, plan.fixed),
+            jax.tree.map(memory.per_token, plan.outputs),
+            jax.tree.map(memory.per_head, plan.state),
+        ),
+        writes=(
+            written(plan.state),
+            jax.tree.map(
+                lambda leaf, array: memory.per_token(leaf, written=True, dtype=_gradient_dtype(plan, leaf, array)),
+                plan.varying,
+                varying,
+            ),
+            written(plan.fixed),
+        ),
+        room=(jax.tree.map(memory.of_one_chunk, plan.state if plan.rule.chunk is None else None),),
+        name=f"{plan.rule.name}_backward",
+        cost_estimate=estimate_cost(plan, varying, backward=True),
+    )
+    return d_state, d_varying, d_fixed
+
+
+def _call(
+    accelerator: Accelerator,
+    plan: Plan,
+    kernel: Callable[..., None],
+    memory: Memory,
+    arrays: tuple[Any, ...],
+    *,
+    reads: tuple[Any, ...],
+    writes: tuple[Any, ...],
+    room: tuple[Any, ...] = (),
+    name: str,
+    cost_estimate: pl.CostEstimate,
+) -> tuple[Any, ...]:
+    """What a kernel writes. It is also given `room`, after what it writes, to keep things in."""
+    scratch_shapes: tuple[Any, ...] = ()
+    if accelerator.scratch is None:
+        writes = (*writes, *room)
+    else:
+        scratch_shapes = jax.tree.map(lambda block: accelerator.scratch(block.shape), room)
+    call = pl.pallas_call(
+        kernel,
+        grid=memory.grid,
+        in_specs=jax.tree.map(lambda block: block.spec, reads),
+        out_specs=jax.tree.map(lambda block: block.spec, writes),
+        out_shape=jax.tree.map(lambda block: block.array, writes),
+        scratch_shapes=scratch_shapes,
+        compiler_params=accelerator.compiler_params,
+        cost_estimate=cost_estimate,
+        interpret=accelerator.interpret,
+        name=name,
+    )
+    with jax.default_matmul_precision(plan.precision):
+        return call(*arrays)
+
+
+def _count(plan: Plan, chunk: Index) -> Index:
+    """How many tokens of a chunk exist."""
+    return jnp.minimum(plan.chunk_size, plan.tokens - chunk * plan.chunk_size)
+
+
+def _of_one_tile(plan: Plan, leaf: Leaf, array: Array) -> Array:
+    """Where every tile has written the same, what the first one has."""
+    return array[0] if plan.repeats(leaf) else array
+
+
+def _for_one_tile(plan: Plan, leaf: Leaf, gradient: Array) -> Array:
+    """The gradient of what `_of_one_tile` takes."""
+    return jnp.where(pl.program_id(2) == 0, gradient, 0.0) if plan.repeats(leaf) else gradient
+
+
+def _sum_over_tiles(plan: Plan, leaf: Leaf, gradient: Array) -> Array:
+    """The gradient of what all tiles have used."""
+    return jnp.sum(gradient, axis=0) if plan.repeats(leaf) else gradient
+
+
+def _sum_over_sharers(plan: Plan, leaf: Leaf, gradient: Array, array: Array) -> Array:
+    """The gradient of an input that tiles and sequences share."""
+    gradient = _sum_over_tiles(plan, leaf, gradient)
+    return (jnp.sum(gradient, axis=0, keepdims=True) if leaf.shared else gradient).astype(array.dtype)
+
+
+def _gradient_dtype(plan: Plan, leaf: Leaf, array: Array) -> DTypeLike:
+    """The precision in which a kernel writes a gradient: float32 if it is summed afterwards."""
+    return jnp.float32 if leaf.shared or plan.repeats(leaf) else array.dtype

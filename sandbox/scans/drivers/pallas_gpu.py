@@ -1,0 +1,95 @@
+"""Kernels for GPUs, by Pallas' Triton backend: one program loops over the chunks of a head.
+
+The grid is `(B, H, tiles of columns)`. The state, and in the backward pass its gradient and those of what is fixed
+over time, are values of the loop. jax 0.11 deprecates this backend, the only one that covers jax 0.10 to 0.12 and
+GPUs from Ampere on: all that depends on it is here.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from jax import lax
+from jax.typing import DTypeLike
+
+from sandbox.scans.drivers.chunked import next_power_of_two
+from sandbox.scans.drivers.kernel_chunk import Refs, store
+from sandbox.scans.drivers.kernel_plan import ChipSizes, plan_kernel
+from sandbox.scans.drivers.kernels import Accelerator, Body, run_kernels
+from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+
+try:
+    from jax.experimental.pallas import triton as pltriton
+except ImportError:
+    pltriton = None
+
+GPU = ChipSizes(
+    name="GPU",
+    pad_feature=lambda size: max(16, next_power_of_two(size)),
+    pad_columns=lambda size: max(16, next_power_of_two(size)),
+    widest_tile=32,
+    preferred_state=64 * 32,
+    largest_state=128 * 128,
+    chunk_size=16,
+    longest_chunk=32,
+    kept_states=32 * 64 * 64,
+)
+"""Triton's arrays have powers of two as sizes, and its products sides of at least 16."""
+
+FLOAT32_PRODUCTS = "TF32_TF32_F32_X3"
+"""Three products of matrix units for one in float32; "highest" would do without them."""
+
+
+def triton_is_available() -> bool:
+    """Whether this jax still has the backend."""
+    return pltriton is not None
+
+
+def run_pallas_gpu(
+    rule: Rule,
+    state: State,
+    inputs: Inputs,
+    *,
+    dtype: DTypeLike,
+    chunk_size: int | None = None,
+    interpret: bool = False,
+) -> tuple[Outputs, State]:
+    """Runs `rule` by kernels for GPUs; leaves as `layout` describes them, outputs in `dtype`.
+
+    Raises:
+        NotImplementedError: this jax has no Triton backend, the state is too large, or an input is float64.
+    """
+    if pltriton is None:
+        raise NotImplementedError("this jax has no Triton backend for Pallas")
+    plan = plan_kernel(GPU, rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+    if plan.precision == "highest" and not interpret:
+        plan = dataclasses.replace(plan, precision=FLOAT32_PRODUCTS)
+    accelerator = Accelerator(
+        chunks_in_grid=False,
+        over_chunks=_over_chunks,
+        scratch=None,
+        barrier=(lambda: None) if interpret else pltriton.debug_barrier,
+        compiler_params=pltriton.CompilerParams(num_warps=8, num_stages=1),
+        interpret=interpret,
+    )
+    _silence_the_deprecation()
+    return run_kernels(accelerator, plan, state, inputs, dtype=dtype)
+
+
+def _over_chunks(
+    body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
+) -> None:
+    """A loop over the chunks, that holds what it carries in registers."""
+    del leaves
+
+    def pass_one(position: Any, values: Any) -> Any:
+        chunk = num_chunks - 1 - position if backwards else position
+        return body(chunk, chunk, values)
+
+    store(carried, lax.fori_loop(0, num_chunks, pass_one, begin()))
+
+
+def _silence_the_deprecation() -> None:
+    """Keeps jax from warning when it lowers these kernels, which happens after this module has returned."""
+    warnings.filterwarnings("ignore", "The Pallas Triton backend is deprecated", DeprecationWarning)

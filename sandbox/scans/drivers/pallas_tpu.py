@@ -1,0 +1,75 @@
+"""Kernels for TPUs (Mosaic): chunk after chunk, with the state on the chip.
+
+The grid is `(B, H, tiles of columns, chunks)`, and the chunks of a head follow one another. A block that does not
+depend on the chunk stays on the chip from one to the next: the final state carries the state, and its gradient and
+those of what is fixed over time are summed where they are written.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jax.typing import DTypeLike
+import jax.numpy as jnp
+
+from sandbox.scans.drivers.kernel_chunk import Refs, load, store
+from sandbox.scans.drivers.kernel_plan import ChipSizes, plan_kernel
+from sandbox.scans.drivers.kernels import Accelerator, Body, run_kernels
+from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+
+TPU = ChipSizes(
+    name="TPU",
+    pad_feature=lambda size: -(-size // 8) * 8,
+    pad_columns=lambda size: -(-size // 128) * 128,
+    widest_tile=512,
+    preferred_state=64 * 512,
+    largest_state=1024 * 128,
+    chunk_size=64,
+    longest_chunk=128,
+    kept_states=1024 * 1024,
+)
+"""Memory is laid out in tiles of 8 by 128 numbers, so that padding to them takes no more room."""
+
+
+def run_pallas_tpu(
+    rule: Rule,
+    state: State,
+    inputs: Inputs,
+    *,
+    dtype: DTypeLike,
+    chunk_size: int | None = None,
+    interpret: Any = False,
+) -> tuple[Outputs, State]:
+    """Runs `rule` by kernels for TPUs; leaves as `layout` describes them, outputs in `dtype`.
+
+    `interpret` is what `pallas_call` takes: True, or `pltpu.InterpretParams`.
+
+    Raises:
+        NotImplementedError: the state is too large, or an input is float64.
+    """
+    plan = plan_kernel(TPU, rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+    accelerator = Accelerator(
+        chunks_in_grid=True,
+        over_chunks=_over_chunks,
+        scratch=lambda shape: pltpu.VMEM(shape, jnp.float32),
+        barrier=lambda: None,
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel", "parallel", "parallel", "arbitrary")
+        ),
+        interpret=interpret,
+    )
+    return run_kernels(accelerator, plan, state, inputs, dtype=dtype)
+
+
+def _over_chunks(
+    body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
+) -> None:
+    """One chunk: the grid goes through them."""
+    position = pl.program_id(3)
+
+    @pl.when(position == 0)
+    def _() -> None:
+        store(carried, begin())
+
+    store(carried, body(num_chunks - 1 - position if backwards else position, 0, load(leaves, carried)))
