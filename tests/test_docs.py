@@ -1,0 +1,16 @@
+"""The code that the documentation shows runs as it stands, top to bottom."""
+
+import pathlib
+import re
+
+import pytest
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+PAGES_WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if "```python" in page.read_text()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page):
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    exec(compile(code, str(page), "exec"), {"__name__": page.stem})
