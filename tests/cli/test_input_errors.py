@@ -48,6 +48,11 @@ WRONG = {
     "a fraction for a whole number": (["mixer.d_state=3.5"], r"mixer\.d_state=3\.5: .*Integer"),
     "a number for a list": (["train.learning_rates=3"], r"train\.learning_rates=3: .*list"),
     "an unknown choice": (["mixer.decay=vectr"], r"mixer\.decay=vectr: .*\[none, fixed, learned_scalar"),
+    "an unknown implementation": (
+        ["mixer.implementation=fast"],
+        r"mixer\.implementation=fast must be one of auto, recurrent, chunked, pallas",
+    ),
+    "a chunk that is no power of two": (["mixer.chunk_size=12"], r"mixer\.chunk_size=12 must be a power of two"),
     "an unknown mixer": (["mixer=gal"], r"mixer=gal: no such choice; there are outer, short_conv, softmax"),
     "an unknown task": (["task=recal"], r"task=recal: no such choice; there are copy, mqar"),
     "an unknown experiment": (

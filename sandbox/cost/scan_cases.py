@@ -1,0 +1,158 @@
+"""What `sandbox-bench scans` times: kinds of inputs, and everything that maps them to outputs."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sandbox.cost.flops import count_flops
+from sandbox.cost.scan_peers import peers
+from sandbox.scans import RULES, Rule, run_rule
+from sandbox.scans.drivers.layout import cast
+from sandbox.scans.examples import draw_batch
+from sandbox.scans.rules.rule import Inputs, Outputs
+from sandbox.shapes import PRNGKey
+
+ATTENTION = "softmax attention"
+
+ATTENTION_FORMS: dict[str, tuple[Literal["xla", "cudnn"], ...]] = {
+    "cpu": ("xla",),
+    "gpu": ("xla", "cudnn"),
+    "tpu": ("xla",),
+}
+"""Values of `implementation` that `jax.nn.dot_product_attention` takes on each platform."""
+
+BATCH_LENGTH = 512
+"""Tokens of a sequence at which the batch is as large as asked for."""
+
+Function = Callable[[Inputs], Outputs]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed, and at which sizes."""
+
+    rules: Sequence[str]
+    kinds: Sequence[str]
+    """Of the inputs that each rule gives as examples; a rule may have only some."""
+    implementations: Sequence[str]
+    lengths: Sequence[int]
+    batch: int
+    """Sequences of `BATCH_LENGTH` tokens; shorter ones are more and longer ones fewer (see `batch_at`)."""
+    heads: int
+    rows: int
+    columns: int
+    chunk_size: int | None
+    """None leaves it to each rule."""
+    dtype: str
+    with_peers: bool
+
+    @property
+    def tokens_per_call(self) -> int:
+        """The same at every length, so that the work of a linear scan is too, and so is the memory it takes."""
+        return self.batch * BATCH_LENGTH
+
+    def batch_at(self, tokens: int) -> int:
+        """Sequences of this length."""
+        return max(1, self.tokens_per_call // tokens)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of inputs, and every implementation of the map from them to outputs."""
+
+    rule: str
+    kind: str
+    inputs: Inputs
+    functions: dict[str, Function]
+    count_flops: Callable[[str], float]
+    """Direction -> arithmetic that the definition needs."""
+
+
+DIRECTIONS = ("forward", "forward+backward")
+
+
+def bind(direction: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, ...]:
+    """What to call in this direction, and with what.
+
+    Forward is `function(*arguments)`. Forward and backward also gives the gradient of every argument for given
+    gradients of the results, which are drawn at random.
+    """
+    if direction == "forward":
+        return function, *arguments
+
+    def differentiate(arguments: tuple[Any, ...], cotangents: Any) -> Any:
+        results, pullback = jax.vjp(function, *arguments)
+        return results, pullback(cotangents)
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> Array:
+        return jax.random.normal(jax.random.key(1), leaf.shape).astype(leaf.dtype)
+
+    return differentiate, arguments, jax.tree.map(draw, jax.eval_shape(function, *arguments))
+
+
+def make_cases(setting: Setting, tokens: int) -> Iterator[Case]:
+    """Softmax attention, then every kind of inputs of every rule that is asked for."""
+    yield _attention_case(setting, tokens)
+    for name in setting.rules:
+        for kind in RULES[name].examples:
+            if kind in setting.kinds:
+                yield _scan_case(setting, tokens, RULES[name], kind)
+
+
+def _scan_case(setting: Setting, tokens: int, rule: Rule, kind: str) -> Case:
+    batch = setting.batch_at(tokens)
+
+    @jax.jit
+    def draw(key: PRNGKey) -> Inputs:
+        sizes = {"heads": setting.heads, "rows": setting.rows, "columns": setting.columns}
+        return cast(draw_batch(rule.examples[kind], key, batch=batch, tokens=tokens, **sizes), setting.dtype)
+
+    inputs = draw(jax.random.key(0))
+
+    def run(implementation: str, inputs: Inputs) -> Outputs:
+        size = setting.chunk_size
+        return run_rule(rule, inputs, dtype=setting.dtype, implementation=implementation, chunk_size=size)[0]
+
+    def count(direction: str) -> float:
+        token = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[3:]), inputs)
+        per_token = count_flops(*bind(direction, rule.step, rule.initial_state(token), token))
+        return batch * setting.heads * tokens * per_token
+
+    functions: dict[str, Function] = {name: functools.partial(run, name) for name in setting.implementations}
+    if setting.with_peers:
+        functions |= peers(rule.name, inputs)
+    return Case(rule.name, kind, inputs, functions, count)
+
+
+class AttentionInputs(NamedTuple):
+    """Queries, keys and values."""
+
+    q: Float[Array, "B T H K"]
+    k: Float[Array, "B T H K"]
+    v: Float[Array, "B T H V"]
+
+
+def _attention_case(setting: Setting, tokens: int) -> Case:
+    leading, keys = (setting.batch_at(tokens), tokens, setting.heads), jax.random.split(jax.random.key(0), 3)
+    sizes = (setting.rows, setting.rows, setting.columns)
+    arrays = (jax.random.normal(key, (*leading, size)) for key, size in zip(keys, sizes, strict=True))
+    inputs = cast(AttentionInputs(*arrays), setting.dtype)
+
+    def attend(implementation: Literal["xla", "cudnn"], inputs: AttentionInputs) -> Array:
+        q, k, v = inputs
+        try:
+            return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=implementation)
+        except ValueError as error:  # its way of saying that it cannot run these shapes
+            raise NotImplementedError(str(error)) from error
+
+    def count(direction: str) -> float:
+        return count_flops(*bind(direction, functools.partial(attend, "xla"), inputs))
+
+    forms = ATTENTION_FORMS[jax.default_backend()]
+    functions: dict[str, Function] = {form: functools.partial(attend, form) for form in forms}
+    return Case(ATTENTION, "causal", inputs, functions, count)

@@ -1,0 +1,174 @@
+"""Seconds of every implementation of every update rule beside softmax attention: `sandbox-bench scans`.
+
+What an implementation computes is compared with the first of its case before anything is timed.
+
+The arithmetic of a case is what XLA counts for one step of the rule's definition, or for the `jax.vjp` of it,
+times tokens, heads and sequences. It is the same for all implementations: what one of them computes besides, or
+again, counts for nothing. For attention it is what XLA counts for its own form of it, the masked half included.
+The traffic of a case is its inputs, outputs and gradients, each read or written once.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from sandbox.cost.ceilings import Ceilings
+from sandbox.cost.scan_cases import ATTENTION, DIRECTIONS, Case, Setting, bind, make_cases
+from sandbox.cost.timing import Call, Seconds, measure, speed_ratio, spread
+from sandbox.scans.check import relative_rms_errors
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+"""Largest relative root-mean-square difference of any tensor between two that compute the same."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One implementation of one case; numbers are None where there is nothing to say."""
+
+    rule: str
+    kind: str
+    implementation: str
+    direction: str
+    """`forward`, or `forward+backward`: then gradients of all inputs are computed too."""
+    length: int
+    batch: int
+    heads: int
+    rows: int
+    columns: int
+    dtype: str
+    chunk_size: int | None
+    """What was asked for; None leaves it to the rule."""
+    median_seconds: float | None = None
+    low_seconds: float | None = None
+    """The 10 % quantile over rounds."""
+    high_seconds: float | None = None
+    """The 90 % quantile over rounds."""
+    speed_to_recurrent: float | None = None
+    """Median seconds of `recurrent` over those of this row."""
+    speed_to_recurrent_low: float | None = None
+    """Lower end of its 95 % bootstrap interval over rounds."""
+    speed_to_recurrent_high: float | None = None
+    speed_to_attention: float | None = None
+    """Median seconds of the fastest form of attention over those of this row."""
+    flops: float | None = None
+    bytes: int | None = None
+    matmul_share: float | None = None
+    """Arithmetic of the case per second, over the measured rate of a large matrix product."""
+    copy_share: float | None = None
+    """Traffic of the case per second, over the measured rate of a large copy."""
+    difference: float | None = None
+    """Largest relative root-mean-square difference of any tensor from the first implementation's."""
+    not_timed: str = ""
+    """Why there are no seconds."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One implementation of one case, compiled and compared; or why it is not."""
+
+    case: Case
+    implementation: str
+    call: Call | None = None
+    flops: float = 0.0
+    bytes: int = 0
+    difference: float | None = None
+    not_timed: str = ""
+
+
+def time_scans(
+    setting: Setting, ceilings: Ceilings, *, rounds: int, report: Callable[[str], None]
+) -> Iterator[Row]:
+    """Times all that have one length and direction in turns; `report` is told what comes next."""
+    for tokens in setting.lengths:
+        cases = list(make_cases(setting, tokens))
+        for direction in DIRECTIONS:
+            report(f"T={tokens} B={setting.batch_at(tokens)} {direction}: {len(cases)} kinds of inputs")
+            candidates = [one for case in cases for one in _prepare(case, direction, TOLERANCES[setting.dtype])]
+            calls = {number: one.call for number, one in enumerate(candidates) if one.call is not None}
+            seconds = measure(calls, rounds=rounds)
+            timed = [(one, seconds.get(number)) for number, one in enumerate(candidates)]
+            attention = [times for one, times in timed if one.case.rule == ATTENTION and times is not None]
+            fastest = min(attention, key=lambda times: float(np.median(times)), default=None)
+            for case in cases:
+                of_case = [(one, times) for one, times in timed if one.case is case]
+                recurrent = next((times for one, times in of_case if one.implementation == "recurrent"), None)
+                for one, times in of_case:
+                    labels = _labels(one, direction, tokens, setting)
+                    yield Row(**labels, **_numbers(one, times, ceilings, recurrent, fastest))
+            jax.clear_caches()  # programs map memory, and a process may hold only so many maps
+
+
+def _prepare(case: Case, direction: str, tolerance: float) -> Iterator[_Candidate]:
+    """Compiles and runs every implementation once, and compares all with the first that runs."""
+    expected: tuple[str, list[np.ndarray]] | None = None
+    flops = None
+    for name, function in case.functions.items():
+        try:
+            bound, *arguments = bind(direction, function, case.inputs)
+            call = functools.partial(jax.jit(bound), *arguments)
+            found = [np.asarray(leaf) for leaf in jax.tree.leaves(call())]
+        except RuntimeError as error:  # so are NotImplementedError and what compilers and devices raise
+            yield _Candidate(case, name, not_timed=str(error).partition("\n")[0])
+            continue
+        first, tensors = expected = expected or (name, found)
+        difference = max(float(relative_rms_errors(*pair).max()) for pair in zip(tensors, found, strict=True))
+        if not difference <= tolerance:
+            reason = f"differs by {difference:.1e} from {first}"
+            yield _Candidate(case, name, difference=difference, not_timed=reason)
+            continue
+        flops = case.count_flops(direction) if flops is None else flops
+        moved = sum(leaf.nbytes for leaf in [*jax.tree.leaves(arguments), *found])
+        yield _Candidate(case, name, call, flops, moved, difference)
+
+
+def _labels(one: _Candidate, direction: str, tokens: int, setting: Setting) -> dict[str, Any]:
+    return {
+        "rule": one.case.rule,
+        "kind": one.case.kind,
+        "implementation": one.implementation,
+        "direction": direction,
+        "length": tokens,
+        "batch": setting.batch_at(tokens),
+        "heads": setting.heads,
+        "rows": setting.rows,
+        "columns": setting.columns,
+        "dtype": setting.dtype,
+        "chunk_size": setting.chunk_size,
+        "difference": one.difference,
+        "not_timed": one.not_timed,
+    }
+
+
+def _numbers(
+    one: _Candidate,
+    times: Seconds | None,
+    ceilings: Ceilings,
+    recurrent: Seconds | None,
+    attention: Seconds | None,
+) -> dict[str, Any]:
+    if times is None:
+        return {}
+    seconds = spread(times)
+    numbers = {
+        "median_seconds": seconds.middle,
+        "low_seconds": seconds.low,
+        "high_seconds": seconds.high,
+        "flops": one.flops,
+        "bytes": one.bytes,
+        "matmul_share": one.flops / seconds.middle / ceilings.flops_per_second,
+        "copy_share": one.bytes / seconds.middle / ceilings.bytes_per_second,
+    }
+    if recurrent is not None:
+        low, middle, high = speed_ratio(times, recurrent)
+        numbers |= {
+            "speed_to_recurrent": middle,
+            "speed_to_recurrent_low": low,
+            "speed_to_recurrent_high": high,
+        }
+    if attention is not None:
+        numbers["speed_to_attention"] = speed_ratio(times, attention).middle
+    return numbers

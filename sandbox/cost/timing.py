@@ -1,0 +1,103 @@
+"""Seconds of several programs, measured in turns so that a drift of the machine hits all alike."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+Name = TypeVar("Name", bound=Hashable)
+
+Call = Callable[[], Any]
+"""Runs a program once; returns the arrays that it computes."""
+
+Seconds = Float[np.ndarray, "rounds"]
+"""Seconds per call, one number for each round."""
+
+RESAMPLES = 4000
+
+
+class Interval(NamedTuple):
+    """A number and how far it may be off."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0.02) -> dict[Name, Seconds]:
+    """Seconds per call of each candidate in each of `rounds` rounds.
+
+    A round runs one block of every candidate, and each round begins with another one. A block is as many calls
+    as fill `block_seconds`; where these are several, one more comes first and is not timed, so that none has to
+    fetch what the candidate before it has driven out of the caches. Two calls of each come before the first
+    round: one to compile, one to learn how many fill a block.
+    """
+    counts = {}
+    for name, call in calls.items():
+        _seconds_per_call(call, 1)
+        counts[name] = max(1, round(block_seconds / _seconds_per_call(call, 1)))
+    names = list(calls)
+    seconds: dict[Name, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            if counts[name] > 1:
+                _seconds_per_call(calls[name], 1)
+            seconds[name].append(_seconds_per_call(calls[name], counts[name]))
+    return {name: np.array(of_rounds) for name, of_rounds in seconds.items()}
+
+
+def _seconds_per_call(call: Call, count: int) -> float:
+    """Waits for each call on a CPU, which is synchronous anyway; elsewhere calls queue up and run in order."""
+    wait_for_each = jax.default_backend() == "cpu"
+    began = time.perf_counter()
+    for _ in range(count):
+        result = call()
+        if wait_for_each:
+            jax.block_until_ready(result)
+    jax.block_until_ready(result)
+    return (time.perf_counter() - began) / count
+
+
+def spread(seconds: Seconds) -> Interval:
+    """The median of the rounds between their 10 % and 90 % quantiles."""
+    return Interval(*(float(quantile) for quantile in np.quantile(seconds, [0.1, 0.5, 0.9])))
+
+
+def speed_ratio(seconds: Seconds, baseline: Seconds) -> Interval:
+    """How many times faster than `baseline`: the ratio of medians, and its 95 % bootstrap interval over rounds.
+
+    Both have to come from the same rounds, which are drawn together.
+    """
+    drawn = np.random.default_rng(0).integers(len(seconds), size=(RESAMPLES, len(seconds)))
+    ratios = np.median(baseline[drawn], axis=1) / np.median(seconds[drawn], axis=1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Interval(float(low), float(np.median(baseline) / np.median(seconds)), float(high))
+
+
+class Crossover(NamedTuple):
+    """A length at which one program overtakes another, or falls behind it."""
+
+    length: float
+    overtakes: bool
+
+
+def crossovers(speeds: Mapping[int, float]) -> list[Crossover]:
+    """Where a ratio of speeds passes one, between the lengths at which it was measured.
+
+    The logarithm of the ratio is interpolated linearly in the logarithm of the length.
+
+    Args:
+        speeds: length -> how many times faster than the other, greater than zero.
+    """
+    found = []
+    for (short, before), (long, after) in itertools.pairwise(sorted(speeds.items())):
+        if (before < 1) != (after < 1):
+            way = math.log(before) / (math.log(before) - math.log(after))
+            found.append(Crossover(short * (long / short) ** way, overtakes=after >= 1))
+    return found
