@@ -79,15 +79,22 @@ def make_writable(directory: pathlib.Path) -> None:
 
 
 def describe(config: Config, problem: Problem) -> dict[str, Any]:
-    """What all records of a run share, known before it trains."""
+    """What all records of a run share, known before it trains.
+
+    Raises InputError where a mixer asks for an implementation that cannot run it here.
+    """
     model, length = problem.abstract_model, config.task.max_len
+    try:
+        implementations = model.resolved_implementations(length)
+    except NotImplementedError as error:
+        raise InputError(f"mixer.{error}") from error
     return {
         "experiment": config.experiment,
         "run_id": config.run_id,
         "label": config.series,
         "state_bytes": state_bytes(model, length),
         "parameters": num_parameters(model),
-        "implementation": ", ".join(dict.fromkeys(model.resolved_implementations(length))),
+        "implementation": ", ".join(dict.fromkeys(implementations)),
         "population": mapping(),
         "platform": jax.devices()[0].device_kind,
         "versions": {"python": platform.python_version()}

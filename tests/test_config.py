@@ -12,6 +12,8 @@ from sandbox.cli.sweeper import register_sweeper
 from sandbox.config import Config, from_hydra, from_plain, plain, register
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.results import InputError
+from sandbox.run import run
 from sandbox.tasks import TASKS
 
 EXPERIMENTS = sorted(path.stem for path in pathlib.Path(conf_dir(), "experiment").glob("*.yaml"))
@@ -74,3 +76,9 @@ def test_every_experiment_composes_and_asks_a_question(composed, name):
     assert package == "# @package _global_"
     assert question.startswith("# ")
     assert question.endswith("?")
+
+
+def test_an_implementation_that_cannot_run_here_is_refused_before_anything_trains(tmp_path):
+    config = Config(mixer=MIXERS["outer"](implementation="pallas"), task=TASKS["mqar"](), output_dir=str(tmp_path))
+    with pytest.raises(InputError, match="mixer.implementation='pallas' cannot run .* this is cpu"):
+        run(config, listen=lambda *_: pytest.fail("training began"))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from sandbox.scans import IMPLEMENTATIONS
 from sandbox.shapes import Activations, Token
 
 State = Any
@@ -65,3 +66,11 @@ def check_at_least(key: str, value: int | float, least: int | float) -> None:
     """Raises ValueError unless `value >= least`."""
     if value < least:
         raise ValueError(f"{key}={value} must be at least {least}")
+
+
+def check_scan_options(implementation: str, chunk_size: int | None) -> None:
+    """Raises ValueError unless the scans have this implementation and can cut time into chunks of this size."""
+    if implementation not in ("auto", *IMPLEMENTATIONS):
+        raise ValueError(f"mixer.implementation={implementation} must be one of auto, {', '.join(IMPLEMENTATIONS)}")
+    if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
+        raise ValueError(f"mixer.chunk_size={chunk_size} must be a power of two, or null")

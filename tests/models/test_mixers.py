@@ -122,6 +122,8 @@ def test_causality_and_finite_gradients(config):
     [
         (lambda: OuterConfig(d_state=0), "mixer.d_state=0 must be at least 1"),
         (lambda: OuterConfig(update=Update.delta, normalize_qk=False), "mixer.normalize_qk=false"),
+        (lambda: OuterConfig(implementation="fast"), "mixer.implementation=fast must be one of auto, recurrent"),
+        (lambda: OuterConfig(chunk_size=12), "mixer.chunk_size=12 must be a power of two, or null"),
         (
             lambda: OuterConfig(num_heads=5).check(12),
             "model.d_model=12 must be divisible by mixer.num_heads=5",

@@ -29,7 +29,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides
+from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides, check_scan_options
 from sandbox.scans import gated_delta_rule, gated_linear_attention, resolve_implementation
 from sandbox.shapes import Activations, Token
 
@@ -96,8 +96,7 @@ class OuterConfig(MixerConfig):
         check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.short_conv", self.short_conv, 0)
-        if self.chunk_size is not None:
-            check_at_least("mixer.chunk_size", self.chunk_size, 1)
+        check_scan_options(self.implementation, self.chunk_size)
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
 
@@ -173,7 +172,13 @@ class Outer(Mixer):
     def resolved_implementation(self, length: int) -> str:
         """Which form of the scan runs over `length` tokens."""
         rule = "gated_linear_attention" if self.beta is None else "gated_delta_rule"
-        return resolve_implementation(self.config.implementation, rule=rule, num_tokens=length)
+        return resolve_implementation(
+            self.config.implementation,
+            rule=rule,
+            num_tokens=length,
+            rows=self.config.d_state,
+            columns=self.head_values,
+        )
 
     def _remember(
         self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"] | None
