@@ -80,5 +80,5 @@ def test_every_experiment_composes_and_asks_a_question(composed, name):
 
 def test_an_implementation_that_cannot_run_here_is_refused_before_anything_trains(tmp_path):
     config = Config(mixer=MIXERS["outer"](implementation="pallas"), task=TASKS["mqar"](), output_dir=str(tmp_path))
-    with pytest.raises(InputError, match="mixer.implementation='pallas' cannot run .* this is cpu"):
+    with pytest.raises(InputError, match=r"mixer\.implementation='pallas' cannot run .* this is cpu"):
         run(config, listen=lambda *_: pytest.fail("training began"))

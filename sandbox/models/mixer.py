@@ -70,7 +70,8 @@ def check_at_least(key: str, value: int | float, least: int | float) -> None:
 
 def check_scan_options(implementation: str, chunk_size: int | None) -> None:
     """Raises ValueError unless the scans have this implementation and can cut time into chunks of this size."""
-    if implementation not in ("auto", *IMPLEMENTATIONS):
-        raise ValueError(f"mixer.implementation={implementation} must be one of auto, {', '.join(IMPLEMENTATIONS)}")
+    allowed = ("auto", *IMPLEMENTATIONS)
+    if implementation not in allowed:
+        raise ValueError(f"mixer.implementation={implementation} must be one of {', '.join(allowed)}")
     if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
         raise ValueError(f"mixer.chunk_size={chunk_size} must be a power of two, or null")

@@ -29,8 +29,11 @@ CHECKED: Mapping[str, Callable[..., Any]] = {
 }
 """The drivers that are checked; the kernels are interpreted, which needs no accelerator."""
 
-QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}
+QUICKLY_COMPILED: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
 """For programs that run once or twice."""
+
+if jax.__version_info__ < (0, 11):
+    QUICKLY_COMPILED["xla_cpu_use_fusion_emitters"] = False  # later ones have no such option, and are quick
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest relative root-mean-square error of any tensor of any sequence, by the precision of the inputs."""
@@ -41,6 +44,10 @@ SMALLEST_SCALE = 1e-20
 BATCH = 2
 PREFIX = 5
 """Tokens that a rule has seen before those it is checked on."""
+
+
+Tensors = dict[str, Any]
+"""Outputs, final state, and the gradient of the initial state and of each input, by name."""
 
 
 class Fixture(NamedTuple):
@@ -54,6 +61,7 @@ class Fixture(NamedTuple):
 def check_rule(
     rule: Rule,
     *,
+    kinds: Iterable[str] | None = None,
     implementations: Iterable[str] = tuple(CHECKED),
     lengths: Iterable[int] | None = None,
     chunk_size: int = 16,
@@ -61,10 +69,10 @@ def check_rule(
     columns: int = 6,
     dtype: DTypeLike = jnp.float32,
 ) -> None:
-    """Runs every example of `rule` by every implementation, at lengths around the edges of a chunk.
+    """Runs the examples of `rule` by every implementation, at lengths around the edges of a chunk.
 
     Outputs, final state, and the gradients with respect to each input and the initial state are compared with
-    the rule's own `step`, run token by token in float64.
+    the rule's own `step`, run token by token in float64. `kinds` are names in `rule.examples`; None is all.
 
     Raises:
         AssertionError: a tensor is further off than `TOLERANCES` allow, or not finite, or a token after the end
@@ -73,8 +81,8 @@ def check_rule(
     if lengths is None:
         lengths = (1, 2, chunk_size - 1, chunk_size, chunk_size + 1, 3 * chunk_size + 5)
     problems = []
-    for kind, example in rule.examples.items():
-        draw = functools.partial(draw_fixture, rule, example, rows=rows, columns=columns, dtype=dtype)
+    for kind in rule.examples if kinds is None else kinds:
+        draw = functools.partial(draw_fixture, rule, rule.examples[kind], rows=rows, columns=columns, dtype=dtype)
         if rule.chunk is not None and not padding_is_exact(rule, draw(tokens=chunk_size)):
             problems.append(f"chunk, {kind}: a token after the end changes the state")
         for number, tokens in enumerate(lengths):
@@ -104,7 +112,7 @@ def draw_fixture(
         lambda leaf: leaf if leaf.shape[1] == 1 else leaf[:, PREFIX : PREFIX + tokens], cast(drawn, dtype)
     )
     state = empty if from_nothing else reached
-    shapes = jax.eval_shape(lambda: run_recurrent(rule, state, inputs, dtype=jnp.float32))
+    shapes = jax.eval_shape(functools.partial(run_recurrent, rule, dtype=jnp.float32), state, inputs)
     rng = np.random.default_rng(0)
     return Fixture(
         state, inputs, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
@@ -123,7 +131,7 @@ def _draw(
     return inputs, empty, run_recurrent(rule, empty, first, dtype=jnp.float32)[1]
 
 
-def reference(rule: Rule, fixture: Fixture) -> dict[str, np.ndarray]:
+def reference(rule: Rule, fixture: Fixture) -> Tensors:
     """What `values_and_gradients` gives for the definition in float64."""
     with jax.enable_x64(True):
         exact = cast(jax.tree.map(np.asarray, fixture), np.float64)
@@ -132,7 +140,7 @@ def reference(rule: Rule, fixture: Fixture) -> dict[str, np.ndarray]:
 
 def values_and_gradients(
     rule: Rule, fixture: Fixture, implementation: str, *, chunk_size: int | None = None
-) -> dict[str, np.ndarray]:
+) -> Tensors:
     """Outputs, final state and all gradients by name, by one of `CHECKED`."""
     # What runs on a CPU is checked as XLA compiles it for use.
     options = None if implementation in ("recurrent", "chunked") else QUICKLY_COMPILED
@@ -141,10 +149,10 @@ def values_and_gradients(
 
 def _compiled(
     rule: Rule, implementation: str, chunk_size: int | None, options: dict[str, Any] | None
-) -> Callable[[Fixture], dict[str, Any]]:
+) -> Callable[[Fixture], Tensors]:
     driver = CHECKED[implementation]
 
-    def run(fixture: Fixture) -> dict[str, Any]:
+    def run(fixture: Fixture) -> Tensors:
         dtype = jnp.result_type(*jax.tree.leaves(fixture.inputs))
 
         def forward(state: State, inputs: Inputs) -> tuple[Any, State]:
@@ -162,7 +170,7 @@ def _compiled(
 
 
 def differences(
-    expected: dict[str, Any], found: dict[str, Any], dtype: DTypeLike, names: Sequence[str] | None = None
+    expected: Tensors, found: Tensors, dtype: DTypeLike, names: Sequence[str] | None = None
 ) -> list[str]:
     """One line for every tensor that is too far off, or not finite, in a sequence; `names` are the sequences'."""
     tolerance = TOLERANCES[jnp.dtype(dtype).name]

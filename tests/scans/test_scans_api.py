@@ -1,204 +1,187 @@
-"""The public functions: errors, selection of a driver, states passed on, and use under jax's transforms."""
+"""The public functions: which driver runs, states passed on, precision, and use under jax's transforms."""
 
-import dataclasses
 import functools
 
+import definitions_channelwise
+import definitions_matrix
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
-from scan_cases import BATCH, CHUNK, KEY, VALUE, Case, arguments, relative_rms_error
+from agreement import in_precision, quickly_compiled, relative_errors
+from scan_arguments import CHUNK, EXAMPLES, LONG, B, draw
 
 from sandbox import scans
 from sandbox.scans import IMPLEMENTATIONS, RULES, resolve_implementation
-from sandbox.scans.rules.chunk_algebra import unit_lower_inverse
-from sandbox.scans.rules.gated_delta_rule import GatedDeltaRuleInputs
-from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
+from sandbox.scans.target import interpreted_kernels
 
-by_every_rule = pytest.mark.parametrize("rule", RULES)
-by_every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+by_every_function = pytest.mark.parametrize("function", RULES)
+by_every_platform = pytest.mark.parametrize("platform", ["gpu", "tpu"])
 
 
-def call(rule, inputs, **options):
-    return getattr(scans, rule)(**inputs, **options)
+def drawn(function, tokens=CHUNK + 1, precision=np.float32):
+    return in_precision(draw(function, EXAMPLES[function], tokens), precision)
+
+
+def call(function, arguments, **options):
+    return getattr(scans, function)(**arguments, chunk_size=CHUNK, **options)
+
+
+def loss(function, arguments, **options):
+    """A real number that every element of the outputs and of the final state has a part in."""
+    leaves = jax.tree.leaves(call(function, arguments, **options))
+    return sum(jnp.sum(jnp.cos(leaf.real) + jnp.sin(leaf.imag)) for leaf in leaves)
+
+
+def assert_equal_up_to_rounding(expected, found, tolerance=1e-5):
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        assert np.all(relative_errors(one[None], other[None]) < tolerance)
+
+
+@by_every_function
+def test_every_function_has_an_example_and_a_definition(function):
+    assert function in EXAMPLES
+    assert hasattr(definitions_matrix, function) != hasattr(definitions_channelwise, function)
+
+
+@by_every_function
+def test_auto_on_cpu_is_the_definition_unless_gradients_are_taken(function):
+    resolve = functools.partial(resolve_implementation, "auto", rule=function)
+    assert resolve(num_tokens=1) == resolve(num_tokens=1, differentiated=False) == "recurrent"
+    assert resolve(num_tokens=2, differentiated=False) == "recurrent"
+    assert resolve(num_tokens=2) == "chunked"
+
+
+@by_every_platform
+def test_auto_takes_kernels_where_there_are_some(platform):
+    rule = "gated_delta_rule"
+    with interpreted_kernels(platform):
+        assert resolve_implementation("auto", rule=rule, num_tokens=2, rows=64, columns=64) == "pallas"
+        assert resolve_implementation("auto", rule=rule, num_tokens=1, rows=64, columns=64) == "recurrent"
+        assert resolve_implementation("auto", rule=rule, num_tokens=2, rows=10**5, columns=64) == "chunked"
+        with pytest.raises(NotImplementedError, match=r"'pallas' cannot run gated_delta_rule here: .*100000"):
+            resolve_implementation("pallas", rule=rule, num_tokens=2, rows=10**5, columns=64)
 
 
 @pytest.fixture
-def without_shape_checker():
-    """The checker of the tests stands before a public function; its own errors are for everyone else."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+def drivers_that_ran(monkeypatch):
+    """Their names, in the order of the calls."""
+    names = []
+
+    def recorded(name, driver):
+        def run(*arguments, **options):
+            names.append(name)
+            return driver(*arguments, **options)
+
+        return run
+
+    for name, driver in IMPLEMENTATIONS.items():
+        monkeypatch.setitem(IMPLEMENTATIONS, name, recorded(name, driver))
+    return names
 
 
-@by_every_rule
-@pytest.mark.parametrize(
-    ("name", "shape", "expected"),
-    [
-        ("q", (2, 5, 4), "[B, T, H, K]"),
-        ("q", (2, 0, 3, 4), "T >= 1"),
-        ("k", (2, 5, 3, 7), "[B, T, H, K] = (2, 5, 3, 4)"),
-        ("v", (2, 6, 3, 6), "[B, T, H, V] = (2, 5, 3, 6)"),
-        ("v", (2, 5, 6), "[B, T, H, V]"),
-        ("beta", (2, 5, 3, 1), "[B, T, H] = (2, 5, 3)"),
-        ("log_decay", (2, 5, 3), "[H, 1], [H, K], [B, T, H, 1] or [B, T, H, K]"),
-        ("log_decay", (2, 5, 3, 2), "with B=2, T=5, H=3, K=4"),
-        ("bonus", (3, 1), "[H, K] = (3, 4)"),
-        ("initial_state", (2, 3, 6, 4), "[B, H, K, V] = (2, 3, 4, 6)"),
-    ],
-)
-def test_a_wrong_shape_is_refused_by_name(rule, name, shape, expected, without_shape_checker):
-    inputs = arguments(Case(rule, bonus=rule == "gated_linear_attention", num_tokens=5))
-    if name not in inputs:
-        pytest.skip(f"{rule} has no {name}")
-    with pytest.raises(ValueError, match=name) as error:
-        call(rule, {**inputs, name: jnp.ones(shape)})
-    assert f"{name} has shape {shape}, expected " in str(error.value)
-    assert expected in str(error.value)
-    assert "\n" not in str(error.value)
+@by_every_function
+def test_what_runs_is_what_is_resolved_to(function, drivers_that_ran):
+    arguments, one_token = drawn(function), drawn(function, tokens=1)
+    run, differentiate = functools.partial(call, function), jax.grad(functools.partial(loss, function))
+
+    def ran(run, arguments):
+        drivers_that_ran.clear()
+        jax.eval_shape(lambda arguments: run(arguments), arguments)  # a new function: nothing is cached for it
+        return drivers_that_ran
+
+    assert ran(differentiate, arguments) == ["chunked"]
+    assert ran(differentiate, one_token) == ["recurrent"]
+    assert ran(run, arguments) == ["recurrent"]
+    for name in ("recurrent", "chunked"):
+        assert ran(functools.partial(run, implementation=name), one_token) == [name]
+    for platform in ("gpu", "tpu"):
+        with interpreted_kernels(platform):
+            assert ran(run, arguments) == ["pallas"]
+            assert ran(run, one_token) == ["recurrent"]
 
 
-@by_every_rule
-@pytest.mark.parametrize("chunk_size", [0, -8, 12])
-def test_a_chunk_size_is_a_power_of_two(rule, chunk_size):
-    with pytest.raises(ValueError, match=f"chunk_size={chunk_size} is not a power of two"):
-        call(rule, arguments(Case(rule)), chunk_size=chunk_size)
-
-
-def test_auto_is_the_step_for_one_token_and_chunks_for_more():
-    for rule in RULES:
-        assert resolve_implementation("auto", rule=rule, num_tokens=1) == "recurrent"
-        assert resolve_implementation("auto", rule=rule, num_tokens=2) == "chunked"
-        for name in IMPLEMENTATIONS:
-            assert resolve_implementation(name, rule=rule, num_tokens=1) == name
-
-
-def test_unknown_names_are_refused_with_those_that_are_known():
-    with pytest.raises(ValueError, match="implementation='fast' is not one of auto, recurrent, chunked"):
-        resolve_implementation("fast", rule="gated_delta_rule", num_tokens=4)
-    with pytest.raises(ValueError, match="rule='delta' is not one of gated_linear_attention, gated_delta_rule"):
-        resolve_implementation("auto", rule="delta", num_tokens=4)
-
-
-def test_a_rule_without_a_chunk_form_runs_token_by_token_and_says_so(monkeypatch):
-    rule = "gated_delta_rule"
-    monkeypatch.setitem(RULES, rule, dataclasses.replace(RULES[rule], chunk=None))
-    assert resolve_implementation("auto", rule=rule, num_tokens=4) == "recurrent"
-    with pytest.raises(NotImplementedError, match="cannot run gated_delta_rule: the rule has no chunk form"):
-        call(rule, arguments(Case(rule)), implementation="chunked")
-
-
-@by_every_rule
-def test_one_token_has_no_loop(rule):
-    inputs = arguments(Case(rule, num_tokens=1))
-    program = str(jax.make_jaxpr(functools.partial(call, rule))(inputs))
+@by_every_function
+def test_one_token_has_no_loop(function):
+    program = str(jax.make_jaxpr(functools.partial(call, function))(drawn(function, tokens=1)))
     assert "scan" not in program
     assert "while" not in program
 
 
-@by_every_rule
-def test_tokens_that_fit_one_chunk_have_no_loop(rule):
-    inputs = arguments(Case(rule, num_tokens=CHUNK - 1))
-    assert "scan" not in str(jax.make_jaxpr(functools.partial(call, rule, chunk_size=CHUNK))(inputs))
+@pytest.mark.parametrize("function", [name for name, rule in RULES.items() if rule.chunk is not None])
+def test_tokens_that_fit_one_chunk_have_no_loop(function):
+    run = functools.partial(call, function, implementation="chunked")
+    assert "scan" not in str(jax.make_jaxpr(run)(drawn(function, tokens=CHUNK - 1)))
 
 
-@by_every_rule
-@by_every_implementation
-def test_inputs_of_zero_leave_the_state_exactly_alone(rule, implementation):
-    inputs = arguments(Case(rule, num_tokens=CHUNK + 1))
-    zeros = {name: jnp.zeros_like(array) for name, array in inputs.items()}
-    zeros["initial_state"] = inputs["initial_state"]
-    _, final_state = call(rule, zeros, implementation=implementation, chunk_size=CHUNK)
-    np.testing.assert_array_equal(final_state, inputs["initial_state"])
+@by_every_function
+def test_bfloat16_inputs_give_bfloat16_outputs_and_a_float32_state(function):
+    arguments = draw(function, EXAMPLES[function] if function != "diagonal_scan" else "real")
+    state = in_precision(arguments.pop("initial_state"), np.float32)
+    arguments = in_precision(arguments, jnp.bfloat16)
+    for implementation in ("recurrent", "chunked", "auto"):
+        for given in ({}, {"initial_state": state}):
+            run = functools.partial(call, function, implementation=implementation)
+            outputs, final_state = jax.eval_shape(run, arguments | given)
+            assert outputs.dtype == jnp.bfloat16
+            assert {leaf.dtype for leaf in jax.tree.leaves(final_state)} == {np.dtype(np.float32)}
 
 
-@by_every_rule
-@by_every_implementation
-def test_a_state_passed_on_continues_the_sequence(rule, implementation):
-    inputs = arguments(Case(rule))
-    run = functools.partial(call, rule, implementation=implementation, chunk_size=CHUNK)
-    outputs, final_state = run(inputs)
-    parts, state = [], inputs["initial_state"]
-    for tokens in (slice(0, CHUNK), slice(CHUNK, CHUNK + 3), slice(CHUNK + 3, None)):
-        part = {name: array[:, tokens] for name, array in inputs.items() if name != "initial_state"}
-        out, state = run({**part, "initial_state": state})
-        parts.append(out)
-    assert relative_rms_error(outputs, jnp.concatenate(parts, axis=1)) < 1e-6
-    assert relative_rms_error(final_state, state) < 1e-6
+@by_every_function
+def test_a_state_passed_on_continues_the_sequence(function):
+    """From one implementation to another, and from chunks to single tokens."""
+    parts = [("chunked", slice(0, CHUNK + 3)), ("recurrent", slice(CHUNK + 3, -1)), ("auto", slice(-1, None))]
+
+    def of_some(leaf, tokens):
+        return leaf[:, tokens] if leaf.shape[1:2] == (LONG,) else leaf
+
+    @quickly_compiled
+    def at_once_and_in_parts(arguments):
+        outputs, state = [], arguments["initial_state"]
+        for implementation, tokens in parts:
+            part = {name: of_some(leaf, tokens) for name, leaf in arguments.items() if name != "initial_state"}
+            output, state = call(function, part | {"initial_state": state}, implementation=implementation)
+            outputs.append(output)
+        return call(function, arguments, implementation="chunked"), (jnp.concatenate(outputs, axis=1), state)
+
+    assert_equal_up_to_rounding(*at_once_and_in_parts(drawn(function, tokens=LONG)), tolerance=1e-6)
 
 
-@by_every_rule
-@by_every_implementation
-def test_a_population_is_one_more_axis(rule, implementation):
-    """Outputs and gradients under vmap, jit, a scan of steps and jax.checkpoint are those of each member."""
-    inputs = arguments(Case(rule, decay="channel, fixed", num_tokens=CHUNK + 1))
-    members = jax.tree.map(lambda array: jnp.stack([array, 0.5 * array]), inputs)
+@by_every_function
+def test_sequences_do_not_see_one_another(function):
+    def of_the_first(leaf):
+        return leaf[:1] if leaf.shape[0] == B else leaf
 
-    @jax.checkpoint
-    def loss(inputs):
-        outputs, final_state = call(rule, inputs, implementation=implementation, chunk_size=CHUNK)
-        return jnp.sum(outputs**2) + jnp.sum(final_state**2)
+    @quickly_compiled
+    def alone_and_together(arguments):
+        run = functools.partial(call, function, implementation="chunked")
+        alone = run(jax.tree.map(of_the_first, arguments))
+        return alone, jax.tree.map(lambda leaf: leaf[:1], run(arguments))
 
-    together = jax.jit(jax.vmap(jax.value_and_grad(loss)))(members)
-    _, in_turn = jax.jit(lambda members: jax.lax.scan(lambda _, m: (_, jax.value_and_grad(loss)(m)), 0, members))(
-        members
-    )
-    for expected, found in zip(jax.tree.leaves(in_turn), jax.tree.leaves(together), strict=True):
-        assert relative_rms_error(expected, found) < 1e-5
+    assert_equal_up_to_rounding(*alone_and_together(drawn(function)), tolerance=1e-6)
 
 
-PORTABLE_PRIMITIVES = {
-    *("add", "add_any", "sub", "mul", "neg", "exp", "dot_general", "reduce_sum", "select_n"),
-    *("iota", "eq", "ge", "gt", "le", "lt", "ne", "and", "or", "not", "xor"),
-    *("broadcast_in_dim", "reshape", "squeeze", "transpose", "convert_element_type"),
-    *("jit", "custom_jvp_call"),
-}
-"""What Mosaic TPU and Pallas Triton kernels both lower, for arrays of at most two dimensions."""
+def assert_a_population_is_one_more_axis(function, implementation):
+    """Values and gradients under vmap, jit, a scan of steps and jax.checkpoint are those of each member."""
+    arguments = drawn(function)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), arguments)
+    take = jax.value_and_grad(jax.checkpoint(functools.partial(loss, function, implementation=implementation)))
+
+    @quickly_compiled
+    def in_turn_and_together(members):
+        return jax.lax.scan(lambda _, member: (None, take(member)), None, members)[1], jax.vmap(take)(members)
+
+    assert_equal_up_to_rounding(*in_turn_and_together(members))
 
 
-def equations(program):
-    for equation in program.eqns:
-        yield equation
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from equations(inner)
+@by_every_function
+@pytest.mark.parametrize("implementation", ["recurrent", "auto"])
+def test_a_population_is_one_more_axis(function, implementation):
+    assert_a_population_is_one_more_axis(function, implementation)
 
 
-@by_every_rule
-@pytest.mark.parametrize("last", [None, 1, KEY])
-def test_chunk_forms_and_their_gradients_can_be_traced_in_a_kernel(rule, last):
-    key, value, scalar = (jnp.ones((CHUNK, size)) for size in (KEY, VALUE, 1))
-    log_decay = None if last is None else jnp.ones((CHUNK, last))
-    inputs = {
-        "gated_linear_attention": GatedLinearAttentionInputs(key, key, value, log_decay, bonus=key),
-        "gated_delta_rule": GatedDeltaRuleInputs(key, key, value, scalar, log_decay),
-    }[rule]
-    state = jnp.ones((KEY, VALUE))
-
-    def with_gradient(state, inputs):
-        value, pullback = jax.vjp(RULES[rule].chunk, state, inputs)
-        return pullback(value)
-
-    for equation in equations(jax.make_jaxpr(with_gradient)(state, inputs).jaxpr):
-        assert equation.primitive.name in PORTABLE_PRIMITIVES, equation
-        assert all(len(value.aval.shape) <= 2 for value in equation.outvars), equation
-
-
-def test_the_inverse_is_exact_where_keys_repeat():
-    """The case in which a product of powers of the triangle loses every digit."""
-    size = 64
-    keys = np.eye(4)[np.arange(size) % 4]
-    lower = np.tril(-1.9 * keys @ keys.T, -1)
-    expected = np.linalg.inv(np.eye(size) - lower)
-    assert relative_rms_error(expected, unit_lower_inverse(jnp.asarray(lower, jnp.float32))) < 1e-5
-
-
-@by_every_rule
-def test_sequences_do_not_see_one_another(rule):
-    inputs = arguments(Case(rule, num_tokens=CHUNK + 1))
-    alone, _ = call(rule, {name: array[:1] for name, array in inputs.items()}, chunk_size=CHUNK)
-    together, _ = call(rule, inputs, chunk_size=CHUNK)
-    assert together.shape[0] == BATCH
-    assert relative_rms_error(alone, together[:1]) < 1e-6
+@by_every_platform
+@pytest.mark.parametrize("function", ["gated_linear_attention", "selective_scan"])
+def test_a_population_of_kernels(function, platform):
+    with interpreted_kernels(platform):
+        assert_a_population_is_one_more_axis(function, "pallas")

@@ -65,7 +65,7 @@ def run_chunked(
         final_state, outputs = take_chunk(jax.tree.map(_not_a_broadcast, state), only)
         outputs = jax.tree.map(lambda leaf: leaf[None], outputs)
     else:
-        final_state, outputs = lax.scan(jax.checkpoint(take_chunk), state, chunks)
+        final_state, outputs = lax.scan(jax.checkpoint(take_chunk), state, chunks, unroll=2)
     return jax.tree.map(time_second, outputs), final_state
 
 
@@ -74,7 +74,7 @@ def update_by_chunk_or_steps(
 ) -> tuple[State, Outputs]:
     """One head over one chunk, by the chunk form of the rule where it has one."""
     if rule.chunk is not None:
-        return rule.chunk(state, whole_chunk(rule, varying, fixed, exists))
+        return rule.chunk(state, whole_chunk(rule, varying, fixed, exists[:, None]))
 
     def take_step(state: State, token: tuple[Inputs, Bool[Array, ""]]) -> tuple[State, Outputs]:
         varying_t, exists_t = token

@@ -82,7 +82,7 @@ def padding_of(rule: Rule, inputs: Inputs) -> Inputs:
     return type(inputs)(**{name: named.get(name) for name in inputs._fields})
 
 
-def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]) -> Inputs:
+def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C 1"]) -> Inputs:
     """One head's inputs to `rule.chunk`: what is fixed over time is repeated for every token that exists.
 
     `varying` has leaves `[C, …]`, padded already; `fixed` has them without an axis of time.

@@ -1,0 +1,69 @@
+"""Every driver of every rule against its step in float64: outputs, final state and every gradient."""
+
+import dataclasses
+import functools
+
+import jax
+import pytest
+from hard_inputs import HARD_INPUTS, hard_fixture
+
+from sandbox.scans import RULES
+from sandbox.scans.check import CHECKED, check_rule, differences, reference, values_and_gradients
+
+CHUNK = 16
+
+by_every_rule = pytest.mark.parametrize("rule", RULES)
+
+
+def richest_kind(rule):
+    """The example with the most inputs, and of those the last."""
+    return max(reversed(RULES[rule].examples), key=lambda kind: number_of_inputs(rule, kind))
+
+
+def number_of_inputs(rule, kind):
+    return len(jax.tree.leaves(jax.eval_shape(lambda: RULES[rule].examples[kind](jax.random.key(0), 2, 3, 4))))
+
+
+def test_every_rule_has_hard_inputs():
+    assert HARD_INPUTS.keys() == RULES.keys()
+
+
+@by_every_rule
+@pytest.mark.parametrize("implementation", CHECKED)
+def test_hard_inputs(rule, implementation):
+    for kind in RULES[rule].examples:
+        fixture, names = hard_fixture(rule, kind, tokens=2 * CHUNK + 5)
+        found = values_and_gradients(RULES[rule], fixture, implementation, chunk_size=CHUNK)
+        problems = differences(expected_of_hard_inputs(rule, kind), found, "float32", names)
+        assert not problems, "\n".join([kind, *problems])
+
+
+@functools.cache
+def expected_of_hard_inputs(rule, kind):
+    return reference(RULES[rule], hard_fixture(rule, kind, tokens=2 * CHUNK + 5)[0])
+
+
+@by_every_rule
+def test_bfloat16(rule):
+    check_rule(RULES[rule], kinds=[richest_kind(rule)], lengths=[CHUNK + 1], chunk_size=CHUNK, dtype="bfloat16")
+
+
+@pytest.mark.slow
+@by_every_rule
+def test_every_length(rule):
+    check_rule(RULES[rule], kinds=[richest_kind(rule)], chunk_size=CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"chunk": lambda state, x: (state, x.v)}, "chunked, no decay, T=3: outputs: relative RMS error"),
+        ({"padding": {"v": 1.0, "k": 1.0}}, "chunk, no decay: a token after the end changes the state"),
+    ],
+    ids=["a wrong chunk form", "padding that is remembered"],
+)
+def test_what_is_wrong_is_listed(broken, message):
+    rule = dataclasses.replace(RULES["gated_linear_attention"], **broken)
+    with pytest.raises(AssertionError, match="gated_linear_attention is not what its step says") as error:
+        check_rule(rule, kinds=["no decay"], implementations=["chunked"], lengths=[3], chunk_size=4)
+    assert message in str(error.value)

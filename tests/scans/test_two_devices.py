@@ -1,0 +1,24 @@
+"""A batch that several devices share: the same values and gradients as on one."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from sandbox.scans import RULES
+
+
+def compare(*cases):
+    program = [sys.executable, pathlib.Path(__file__).with_name("two_devices.py"), *cases]
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(program, capture_output=True, text=True, env=os.environ | two)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_batch_over_two_devices():
+    """By the two drivers of XLA: `auto` is `chunked` where gradients are taken."""
+    compare(*(f"{function}:{implementation}" for function in RULES for implementation in ("recurrent", "auto")))
+
+
+def test_kernels_over_two_devices():
+    compare("gated_linear_attention:tpu", "gated_linear_attention:gpu")
