@@ -13,9 +13,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Int
 
-from sandbox.scans.drivers.kernel_plan import Plan
+from sandbox.scans.drivers.kernel_plan import Leaf, Plan
 from sandbox.scans.drivers.layout import join, whole_chunk
-from sandbox.scans.rules.rule import Inputs, Outputs, State
+from sandbox.scans.rules.rule import Inputs, Outputs, State, Update
 
 Refs = Any
 """A tree of references to memory."""
@@ -25,7 +25,11 @@ Index = int | Int[Array, ""]
 
 def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
     """What is stored, in float32 and in the shapes that the rule sees; with an `index`, along the first axis."""
-    return jax.tree.map(lambda leaf, ref: ref[index].astype(jnp.float32).reshape(leaf.shape), leaves, refs)
+
+    def read(leaf: Leaf, ref: Any) -> Array:
+        return ref[index].astype(jnp.float32).reshape(*leaf.leading, *leaf.shape)
+
+    return jax.tree.map(read, leaves, refs)
 
 
 def store(refs: Refs, values: Any, index: Any = ...) -> None:
@@ -44,9 +48,9 @@ def forward_chunk(
 
     `first` is where it begins in memory, and `count` the number of its tokens that exist.
     """
-    if plan.rule.chunk is not None:
+    if (chunk := plan.rule.chunk) is not None:
         tokens = pl.ds(first, plan.chunk_size)
-        state, values = _update(plan, state, _load_tokens(varying, tokens), fixed, count)
+        state, values = _update(plan, chunk, state, _load_tokens(varying, tokens), fixed, count)
         _store_tokens(outputs, values, tokens)
         return state
 
@@ -72,16 +76,16 @@ def backward_chunk(
     count: Index,
     barrier: Callable[[], None],
 ) -> tuple[State, Inputs]:
-    """Writes the gradients of what varies in a chunk, and returns those of the state before it and of what is fixed.
+    """Writes the gradients of what varies in a chunk; returns those of the state before it and of what is fixed.
 
     `state` is that before the chunk, `d_state` the gradient of the one after it. A rule without a chunk form needs
     `kept_states`, room for the state before each token, and a `barrier` before what is written there is read.
     """
-    if plan.rule.chunk is not None:
+    if (chunk := plan.rule.chunk) is not None:
         tokens = pl.ds(first, plan.chunk_size)
 
         def update(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
-            return _update(plan, state, varying, fixed, count)
+            return _update(plan, chunk, state, varying, fixed, count)
 
         _, pullback = jax.vjp(update, state, _load_tokens(varying, tokens), fixed)
         d_state, d_tokens, d_fixed = pullback((d_state, _load_tokens(d_outputs, tokens)))
@@ -110,10 +114,12 @@ def backward_chunk(
     return lax.fori_loop(0, count, step_back, (d_state, jax.tree.map(jnp.zeros_like, fixed)))
 
 
-def _update(plan: Plan, state: State, varying: Inputs, fixed: Inputs, count: Index) -> tuple[State, Outputs]:
+def _update(
+    plan: Plan, chunk: Update, state: State, varying: Inputs, fixed: Inputs, count: Index
+) -> tuple[State, Outputs]:
     """The chunk form of the rule, where `count` tokens exist."""
     exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < count
-    return plan.rule.chunk(state, whole_chunk(plan.rule, varying, fixed, exists))
+    return chunk(state, whole_chunk(plan.rule, varying, fixed, exists))
 
 
 def _load_tokens(refs: Refs, tokens: Any) -> Any:

@@ -1,8 +1,8 @@
 """How the arrays of a batch lie in the memory that kernels read, and which part of each a program has.
 
-An array that each head has one of is `[B, H, rows, columns]`. One that varies over time is `[B, H, T, …]` where the
-chunks of a head are programs of the grid, and `[B, T, H, …]` where one program loops over them. What is written by
-every tile of columns though it has no columns has a leading axis of tiles.
+An array that each head has one of is `[B, H, rows, columns]`. One that varies over time is `[B, H, T, …]` where
+the chunks of a head are programs of the grid, and `[B, T, H, …]` where one program loops over them. What every
+tile of columns writes, though it has no columns, has a leading axis of tiles.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,8 @@ class Block:
 
     array: jax.ShapeDtypeStruct
     spec: pl.BlockSpec
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the part."""
-        return tuple(size for size in self.spec.block_shape if size is not None)
+    shape: tuple[int, ...]
+    """That of the part."""
 
 
 class Axis(NamedTuple):
@@ -95,11 +92,13 @@ class Memory:
 
 
 def _block(axes: list[Axis], dtype: DTypeLike = jnp.float32) -> Block:
+    def place(*program: Any) -> tuple[Any, ...]:
+        return tuple(axis.place(*program) for axis in axes)
+
     return Block(
-        jax.ShapeDtypeStruct(tuple(axis.size for axis in axes), dtype),
-        pl.BlockSpec(
-            tuple(axis.block for axis in axes), lambda *program: tuple(axis.place(*program) for axis in axes)
-        ),
+        array=jax.ShapeDtypeStruct(tuple(axis.size for axis in axes), dtype),
+        spec=pl.BlockSpec(tuple(axis.block for axis in axes), place),
+        shape=tuple(axis.block for axis in axes if axis.block is not None),
     )
 
 

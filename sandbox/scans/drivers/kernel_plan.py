@@ -5,6 +5,8 @@ columns of a state do not mix, they are cut into tiles, each with a program of i
 zeros to sizes that the hardware has, and time with tokens that change nothing.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,8 @@ from jax.typing import DTypeLike
 
 from sandbox.scans.drivers.chunked import next_power_of_two
 from sandbox.scans.drivers.layout import compute_dtype, matmul_precision, num_tokens, split_fixed
+from sandbox.scans.drivers.traced_cost import reused_operands, shortest_side, trace
+from sandbox.scans.drivers.vector_products import sum_vector_products
 from sandbox.scans.rules.rule import Inputs, Rule, State
 
 SHORTEST_CHUNK = 16
@@ -42,14 +46,23 @@ class ChipSizes:
     largest_state: int
     """Numbers in the state of a program, above which there is no kernel."""
 
-    chunk_size: int
-    """Tokens of a chunk, where the caller names no number."""
+    steps_along_an_axis: bool
+    """Whether single steps have a leading axis of one, since every array of this chip needs two axes."""
+
+    shortest_side: int
+    """Rows and columns that a matrix has at least to be multiplied."""
+
+    reused_operands: int
+    """Bytes of what enters several matrix products in the gradient of a chunk, above which chunks are shorter."""
 
     longest_chunk: int
-    """Tokens of a chunk at most, whatever the caller names."""
+    """Tokens of a chunk at most, and where the caller names no number."""
+
+    longest_loop: int
+    """The same for a rule without a chunk form, whose chunks are loops of single steps."""
 
     kept_states: int
-    """Numbers in all states of a chunk that is run step by step, which the backward pass keeps."""
+    """Numbers in all states of such a loop, which its backward pass keeps."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ class Leaf:
 
     shared: bool = False
     """Whether all sequences share it (an input)."""
+
+    leading: tuple[int, ...] = ()
+    """What stands before its feature axes where the rule sees it in a single step."""
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -157,20 +173,38 @@ def plan_kernel(
     tiled = bool(rule.column_inputs)
     column_states = rule.column_states if tiled else False
     if isinstance(column_states, bool):
-        column_states = jax.tree.map(lambda _: rule.column_states and tiled, state)
-    one_token = jax.tree.map(lambda leaf: leaf[0, 0], state), jax.tree.map(lambda leaf: leaf[0, 0, 0], inputs)
+        column_states = jax.tree.map(lambda _, has_columns=column_states: has_columns, state)
     varying, fixed = split_fixed(inputs)
+    _, outputs = jax.eval_shape(
+        rule.step,
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], jnp.float32), state),
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[3:], jnp.float32), inputs),
+    )
+    leaves: tuple[Any, ...] = (
+        jax.tree.map(lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, column_states),
+        leaves_of(varying),
+        leaves_of(fixed),
+        jax.tree.map(lambda leaf: leaf_of(leaf.shape, tiled), outputs),
+    )
+    tokens = num_tokens(inputs)
+    longest = min(chunk_size or chip.longest_loop, chip.longest_loop, next_power_of_two(tokens))
+    rule, size = _fit(chip, rule, leaves[:3], longest)
+    if rule.chunk is None:
+        rule = dataclasses.replace(rule, step=sum_vector_products(rule.step))
+    if rule.chunk is None and chip.steps_along_an_axis:
+        rule = dataclasses.replace(rule, step=jax.vmap(rule.step))
+        leaves = jax.tree.map(lambda leaf: dataclasses.replace(leaf, leading=(1,)), leaves)
     return Plan(
         rule=rule,
         batch=batch,
         heads=heads,
-        tokens=num_tokens(inputs),
-        chunk_size=_chunk_size(chip, rule, chunk_size, num_tokens(inputs), _pad_feature(chip, rows) * tile),
+        tokens=tokens,
+        chunk_size=size,
         num_tiles=num_tiles,
-        state=jax.tree.map(lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, column_states),
-        varying=leaves_of(varying),
-        fixed=leaves_of(fixed),
-        outputs=jax.tree.map(lambda leaf: leaf_of(leaf.shape, tiled), jax.eval_shape(rule.step, *one_token)[1]),
+        state=leaves[0],
+        varying=leaves[1],
+        fixed=leaves[2],
+        outputs=leaves[3],
         output_dtype=jnp.float32 if rule.chunk is None else dtype,
         precision=matmul_precision(inputs),
     )
@@ -191,8 +225,21 @@ def _pad_feature(chip: ChipSizes, size: int) -> int:
     return 1 if size == 1 else chip.pad_feature(size)
 
 
-def _chunk_size(chip: ChipSizes, rule: Rule, named: int | None, tokens: int, state_numbers: int) -> int:
-    size = min(named or chip.chunk_size, chip.longest_chunk, next_power_of_two(tokens))
-    if rule.chunk is None:
-        size = min(size, chip.kept_states // state_numbers)
-    return max(size, SHORTEST_CHUNK)
+def _fit(chip: ChipSizes, rule: Rule, leaves: tuple[Any, ...], longest: int) -> tuple[Rule, int]:
+    """The rule, without its chunk form where the chip cannot multiply so, and the number of tokens of a chunk."""
+    if rule.chunk is not None:
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), leaves)
+        size = max(min(longest, chip.longest_chunk), SHORTEST_CHUNK)
+        while size >= SHORTEST_CHUNK:
+            jaxpr = trace(rule, *shapes, size=size, backward=True)
+            if shortest_side(jaxpr) < chip.shortest_side:
+                break
+            if reused_operands(jaxpr) <= chip.reused_operands:
+                return rule, size
+            size //= 2
+        rule = dataclasses.replace(rule, chunk=None)
+    numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(leaves[0]))
+    size = longest
+    while size * numbers > chip.kept_states:
+        size //= 2
+    return rule, max(size, SHORTEST_CHUNK)

@@ -33,10 +33,10 @@ class Accelerator:
     """Whether the chunks of a head are programs of the grid, run in order, or passes of a loop in one program."""
 
     over_chunks: Callable[..., None]
-    """`(body, begin, leaves, refs, num_chunks=, backwards=)`: carries `begin()` through the chunks, into `refs`."""
+    """`(body, begin, leaves, refs, num_chunks=, backwards=)`: carries `begin()` through all chunks into `refs`."""
 
     scratch: Callable[[tuple[int, ...]], Any] | None
-    """Memory on the chip of this shape, for a program alone; None where it is given some in the device's memory."""
+    """Memory on the chip of this shape, for a program alone; None where it is given some of the device's."""
 
     barrier: Callable[[], None]
     """Makes what one thread of a program has written readable by its other threads."""
@@ -48,7 +48,7 @@ class Accelerator:
 def run_kernels(
     accelerator: Accelerator, plan: Plan, state: State, inputs: Inputs, *, dtype: DTypeLike
 ) -> tuple[Outputs, State]:
-    """Runs the forward kernel, and the backward one where gradients are taken; leaves as `layout` describes them."""
+    """Runs the forward kernel, and the backward one for gradients; leaves as `layout` describes them."""
 
     @jax.custom_vjp
     def run(state: State, varying: Inputs, fixed: Inputs) -> tuple[Outputs, State]:
@@ -173,9 +173,10 @@ def _backward(
         kept_states: Refs,
     ) -> None:
         fixed = load(plan.fixed, fixed)
+        tile = pl.program_id(2)
 
         def begin() -> tuple[State, Inputs]:
-            d_state = jax.tree.map(partial(_for_one_tile, plan), plan.state, load(plan.state, d_final_state))
+            d_state = jax.tree.map(partial(_for_one_tile, plan, tile), plan.state, load(plan.state, d_final_state))
             return d_state, jax.tree.map(jnp.zeros_like, fixed)
 
         def body(chunk: Index, place: Index, carried: tuple[State, Inputs]) -> tuple[State, Inputs]:
@@ -245,10 +246,10 @@ def _call(
 ) -> tuple[Any, ...]:
     """What a kernel writes. It is also given `room`, after what it writes, to keep things in."""
     scratch_shapes: tuple[Any, ...] = ()
-    if accelerator.scratch is None:
-        writes = (*writes, *room)
+    if (scratch := accelerator.scratch) is not None:
+        scratch_shapes = jax.tree.map(lambda block: scratch(block.shape), room)
     else:
-        scratch_shapes = jax.tree.map(lambda block: accelerator.scratch(block.shape), room)
+        writes = (*writes, *room)
     call = pl.pallas_call(
         kernel,
         grid=memory.grid,
@@ -275,9 +276,9 @@ def _of_one_tile(plan: Plan, leaf: Leaf, array: Array) -> Array:
     return array[0] if plan.repeats(leaf) else array
 
 
-def _for_one_tile(plan: Plan, leaf: Leaf, gradient: Array) -> Array:
+def _for_one_tile(plan: Plan, tile: Index, leaf: Leaf, gradient: Array) -> Array:
     """The gradient of what `_of_one_tile` takes."""
-    return jnp.where(pl.program_id(2) == 0, gradient, 0.0) if plan.repeats(leaf) else gradient
+    return jnp.where(tile == 0, gradient, 0.0) if plan.repeats(leaf) else gradient
 
 
 def _sum_over_tiles(plan: Plan, leaf: Leaf, gradient: Array) -> Array:

@@ -6,23 +6,25 @@ GPUs from Ampere on: all that depends on it is here.
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from jax import lax
 from jax.typing import DTypeLike
 
 from sandbox.scans.drivers.chunked import next_power_of_two
 from sandbox.scans.drivers.kernel_chunk import Refs, store
-from sandbox.scans.drivers.kernel_plan import ChipSizes, plan_kernel
+from sandbox.scans.drivers.kernel_plan import ChipSizes, Plan, plan_kernel
 from sandbox.scans.drivers.kernels import Accelerator, Body, run_kernels
 from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
 try:
     from jax.experimental.pallas import triton as pltriton
-except ImportError:
-    pltriton = None
+except ImportError:  # a jax that no longer has it
+    pltriton = None  # type: ignore[assignment]
 
 GPU = ChipSizes(
     name="GPU",
@@ -31,11 +33,15 @@ GPU = ChipSizes(
     widest_tile=32,
     preferred_state=64 * 32,
     largest_state=128 * 128,
-    chunk_size=16,
-    longest_chunk=32,
-    kept_states=32 * 64 * 64,
+    steps_along_an_axis=False,
+    shortest_side=16,
+    reused_operands=99 * 1024,
+    longest_chunk=16,
+    longest_loop=64,
+    kept_states=64 * 64 * 64,
 )
-"""Triton's arrays have powers of two as sizes, and its products sides of at least 16."""
+"""Triton's arrays have powers of two as sizes, and its products sides of at least 16. Products read shared memory,
+of which a program has 99 KiB on every GPU since Ampere."""
 
 FLOAT32_PRODUCTS = "TF32_TF32_F32_X3"
 """Three products of matrix units for one in float32; "highest" would do without them."""
@@ -70,7 +76,7 @@ def run_pallas_gpu(
         over_chunks=_over_chunks,
         scratch=None,
         barrier=(lambda: None) if interpret else pltriton.debug_barrier,
-        compiler_params=pltriton.CompilerParams(num_warps=8, num_stages=1),
+        compiler_params=pltriton.CompilerParams(num_warps=_num_warps(plan), num_stages=1),
         interpret=interpret,
     )
     _silence_the_deprecation()
@@ -88,6 +94,12 @@ def _over_chunks(
         return body(chunk, chunk, values)
 
     store(carried, lax.fori_loop(0, num_chunks, pass_one, begin()))
+
+
+def _num_warps(plan: Plan) -> int:
+    """Warps of 32 threads that share a state: eight numbers each, in up to eight warps."""
+    numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(plan.state))
+    return min(8, max(1, numbers // 256))
 
 
 def _silence_the_deprecation() -> None:

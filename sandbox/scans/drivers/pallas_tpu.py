@@ -8,10 +8,10 @@ those of what is fixed over time are summed where they are written.
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
-import jax.numpy as jnp
 
 from sandbox.scans.drivers.kernel_chunk import Refs, load, store
 from sandbox.scans.drivers.kernel_plan import ChipSizes, plan_kernel
@@ -24,9 +24,12 @@ TPU = ChipSizes(
     pad_columns=lambda size: -(-size // 128) * 128,
     widest_tile=512,
     preferred_state=64 * 512,
-    largest_state=1024 * 128,
-    chunk_size=64,
-    longest_chunk=128,
+    largest_state=512 * 128,
+    steps_along_an_axis=True,
+    shortest_side=1,
+    reused_operands=5 * 1024 * 1024,
+    longest_chunk=64,
+    longest_loop=64,
     kept_states=1024 * 1024,
 )
 """Memory is laid out in tiles of 8 by 128 numbers, so that padding to them takes no more room."""

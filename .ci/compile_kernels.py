@@ -1,0 +1,186 @@
+"""Compiles every kernel for accelerators that are not here: each rule, each of its examples, forward and backward.
+
+    python .ci/compile_kernels.py v5e v6e h100 a100
+
+TPUs need the package libtpu; GPUs need jax-cuda12-plugin, jax-cuda12-pjrt and nvidia-cuda-nvcc-cu12, in the
+versions that `jax[tpu]` and `jax[cuda12]` name. A target whose packages are missing is skipped, and says so.
+Prints a line per kernel, and fails if one does not compile. Lowering alone, which the tests check, does not see
+a kernel that takes more memory than the chip has, or an operation that a generation of chips lacks.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ |= {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}  # libtpu else looks for a machine with a TPU
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import AbstractDevice, AbstractMesh, SingleDeviceSharding
+
+from sandbox.scans import RULES, Rule, run_rule
+from sandbox.scans.drivers.layout import initial_states
+from sandbox.scans.examples import draw_batch
+
+SIZES = {"batch": 2, "tokens": 77, "heads": 2, "rows": 64, "columns": 64}
+"""Odd, as a sweep may have them, in time; and as wide as is customary."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An accelerator, and how to get a device that only compiles."""
+
+    platform: str
+    device: AbstractDevice
+    packages: tuple[str, ...]
+    make_device: Callable[[], Any]
+
+
+def tpu(kind: str, topology: str) -> Target:
+    """A TPU chip, from libtpu's own description."""
+
+    def make_device() -> Any:
+        return topologies.get_topology_desc(
+            topology_name=topology, platform="tpu", chips_per_host_bounds=(1, 1, 1)
+        ).devices[0]
+
+    return Target("tpu", AbstractDevice(device_kind=kind, num_cores=1, platform="tpu"), ("libtpu",), make_device)
+
+
+def gpu(kind: str, *, capability: tuple[int, int], multiprocessors: int, shared_memory: int) -> Target:
+    """A GPU, from a description of our own: the numbers are in the CUDA C++ programming guide and data sheets."""
+    major, minor = capability
+    description = f"""
+        platform_name: "CUDA"
+        device_description_str: "{kind}"
+        dnn_version_info {{ major: 9 minor: 10 }}
+        gpu_device_info {{
+          cuda_compute_capability {{
+            major: {major} minor: {minor} {"feature_extension: ACCELERATED_FEATURES" if major >= 9 else ""}
+          }}
+          core_count: {multiprocessors}
+          fpus_per_core: {128 if major >= 9 else 64}
+          threads_per_warp: 32
+          threads_per_block_limit: 1024
+          threads_per_core_limit: 2048
+          thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
+          block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+          registers_per_core_limit: 65536
+          registers_per_block_limit: 65536
+          shared_memory_per_block: 49152
+          shared_memory_per_block_optin: {shared_memory}
+          shared_memory_per_core: {shared_memory + 1024}
+          l2_cache_size: 41943040
+          memory_bandwidth: 2000000000000
+          device_memory_size: 80000000000
+          clock_rate_ghz: 1.4
+        }}
+    """
+
+    def make_device() -> Any:
+        return topologies.get_topology_desc(
+            "", platform="cuda", target_config=description, topology="1x1x1"
+        ).devices[0]
+
+    packages = ("jax_cuda12_plugin", "jax_plugins.xla_cuda12", "nvidia.cuda_nvcc")
+    return Target("cuda", AbstractDevice(device_kind=kind, num_cores=None, platform="gpu"), packages, make_device)
+
+
+TARGETS = {
+    "v5e": tpu("TPU v5 lite", "v5e:1x1"),
+    "v6e": tpu("TPU v6 lite", "v6e:1x1"),
+    "a100": gpu("NVIDIA A100", capability=(8, 0), multiprocessors=108, shared_memory=166912),
+    "h100": gpu("NVIDIA H100", capability=(9, 0), multiprocessors=132, shared_memory=232448),
+}
+
+
+def kernels(dtype: str) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, Any]]]:
+    """A name, a program, and the shapes of its arguments, for each kernel; a rule with chunks also without."""
+    for rule in RULES.values():
+        variants = [(rule.name, rule, list(rule.examples))]
+        if rule.chunk is not None:
+            by_steps = dataclasses.replace(rule, chunk=None)
+            variants.append((f"{rule.name} by steps", by_steps, list(rule.examples)[-1:]))
+        for name, variant, kinds in variants:
+            for kind in kinds:
+                arguments = shapes(variant, kind, dtype)
+                yield f"{name}, {kind}: forward", functools.partial(forward, variant), arguments
+                yield f"{name}, {kind}: backward", functools.partial(backward, variant), arguments
+
+
+def shapes(rule: Rule, kind: str, dtype: str) -> tuple[Any, Any]:
+    """The state and the inputs of a batch."""
+    inputs = jax.eval_shape(lambda: draw_batch(rule.examples[kind], jax.random.key(0), **SIZES))
+    inputs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), inputs)
+    return jax.eval_shape(functools.partial(initial_states, rule), inputs), inputs
+
+
+def forward(rule: Rule, state: Any, inputs: Any) -> Any:
+    """Outputs and final state."""
+    dtype = jnp.result_type(*jax.tree.leaves(inputs))
+    return run_rule(rule, inputs, dtype=dtype, initial_state=state, implementation="pallas")
+
+
+def backward(rule: Rule, state: Any, inputs: Any) -> Any:
+    """All gradients; the forward kernel is here too, and keeps states."""
+    results, pullback = jax.vjp(functools.partial(forward, rule), state, inputs)
+    return pullback(results)
+
+
+def compile_for(target: Target, device: Any, program: Callable[..., Any], arguments: Any) -> None:
+    """Traces, lowers and compiles a program for a device that is not here."""
+    sharding = SingleDeviceSharding(device)
+    arguments = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arguments
+    )
+    with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=target.device)):
+        jax.jit(program).trace(*arguments).lower(lowering_platforms=(target.platform,)).compile()
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package, or a part of one, can be imported."""
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.util.find_spec(package) is not None
+    return False
+
+
+def main() -> int:
+    """Compiles for all targets that are named; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="+", choices=TARGETS)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the inputs")
+    options = parser.parse_args()
+    failed = 0
+    for name in options.targets:
+        target = TARGETS[name]
+        missing = [package for package in target.packages if not is_installed(package)]
+        if missing:
+            print(f"{name}: SKIPPED, not installed: {', '.join(missing)}", flush=True)
+            continue
+        device = target.make_device()
+        for kernel, program, arguments in kernels(options.dtype):
+            start = time.perf_counter()
+            try:
+                compile_for(target, device, program, arguments)
+                outcome = "compiled"
+            except Exception as error:
+                failed += 1
+                outcome = f"FAILED, {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            print(f"{name}: {kernel}: {outcome} ({time.perf_counter() - start:.1f} s)", flush=True)
+    if failed:
+        print(f"{failed} kernels do not compile", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
