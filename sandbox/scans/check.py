@@ -13,21 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.chunked import next_power_of_two, run_chunked
+from sandbox.scans.drivers.chunked import next_power_of_two
 from sandbox.scans.drivers.layout import cast, initial_states, padding_of
 from sandbox.scans.drivers.pallas_gpu import run_pallas_gpu
 from sandbox.scans.drivers.pallas_tpu import run_pallas_tpu
 from sandbox.scans.drivers.recurrent import run_recurrent
 from sandbox.scans.examples import draw_batch
+from sandbox.scans.registry import IMPLEMENTATIONS
 from sandbox.scans.rules.rule import Example, Inputs, Rule, State
 
-CHECKED: Mapping[str, Callable[..., Any]] = {
-    "recurrent": run_recurrent,
-    "chunked": run_chunked,
+DRIVERS: Mapping[str, Callable[..., Any]] = IMPLEMENTATIONS | {
     "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),
     "pallas_gpu": functools.partial(run_pallas_gpu, interpret=True),
 }
-"""The drivers that are checked; the kernels are interpreted, which needs no accelerator."""
+"""What can be checked: the implementations, and the kernels of each platform in Pallas' interpreter."""
+
+CHECKED = tuple(name for name in DRIVERS if name != "pallas" or jax.default_backend() != "cpu")
+"""What is checked: on an accelerator also its kernels as they are compiled for it."""
 
 QUICKLY_COMPILED: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
 """For programs that run once or twice."""
@@ -62,7 +64,7 @@ def check_rule(
     rule: Rule,
     *,
     kinds: Iterable[str] | None = None,
-    implementations: Iterable[str] = tuple(CHECKED),
+    implementations: Iterable[str] = CHECKED,
     lengths: Iterable[int] | None = None,
     chunk_size: int = 16,
     rows: int = 5,
@@ -141,16 +143,16 @@ def reference(rule: Rule, fixture: Fixture) -> Tensors:
 def values_and_gradients(
     rule: Rule, fixture: Fixture, implementation: str, *, chunk_size: int | None = None
 ) -> Tensors:
-    """Outputs, final state and all gradients by name, by one of `CHECKED`."""
-    # What runs on a CPU is checked as XLA compiles it for use.
-    options = None if implementation in ("recurrent", "chunked") else QUICKLY_COMPILED
+    """Outputs, final state and all gradients by name, by one of `DRIVERS`."""
+    # What is not interpreted is checked as XLA compiles it for use.
+    options = None if implementation in IMPLEMENTATIONS else QUICKLY_COMPILED
     return _compiled(rule, implementation, chunk_size, options)(fixture)
 
 
 def _compiled(
     rule: Rule, implementation: str, chunk_size: int | None, options: dict[str, Any] | None
 ) -> Callable[[Fixture], Tensors]:
-    driver = CHECKED[implementation]
+    driver = DRIVERS[implementation]
 
     def run(fixture: Fixture) -> Tensors:
         dtype = jnp.result_type(*jax.tree.leaves(fixture.inputs))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 from jax.typing import DTypeLike
 
+from sandbox.scans.drivers.kernel_plan import rows_and_columns_of
 from sandbox.scans.drivers.layout import cast, compute_dtype, initial_states, num_tokens
 from sandbox.scans.drivers.pallas import why_not_pallas
 from sandbox.scans.registry import IMPLEMENTATIONS, RULES
@@ -40,6 +41,9 @@ def run_rule(
     driver without gradients and another with them, it has no forward mode (`jax.jvp`); the drivers
     `recurrent` and `chunked`, by name, have both.
 
+    A batch may lie over several devices. XLA divides `recurrent` and `chunked` among them; kernels it cannot
+    divide, so there `jax.shard_map(..., check_vma=False)` over the batch has to give each device its sequences.
+
     Returns:
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
 
@@ -51,8 +55,7 @@ def run_rule(
         raise ValueError(f"chunk_size={chunk_size} is not a power of two")
     state = initial_states(rule, inputs) if initial_state is None else initial_state
     state = cast(state, compute_dtype(inputs))
-    largest = max((leaf.shape[2:] for leaf in jax.tree.leaves(state)), key=lambda shape: (len(shape), shape))
-    rows, columns = (1, 1, *largest)[-2:]
+    rows, columns = rows_and_columns_of(state)
     resolve = functools.partial(
         resolve_implementation,
         implementation,

@@ -12,7 +12,7 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import AbstractDevice, AbstractMesh
 
 from sandbox.scans import RULES, run_rule
-from sandbox.scans.check import CHECKED, differences, draw_fixture, reference, values_and_gradients
+from sandbox.scans.check import DRIVERS, differences, draw_fixture, reference, values_and_gradients
 from sandbox.scans.drivers import pallas_gpu, pallas_tpu
 from sandbox.scans.drivers.kernel_cost import estimate_cost
 from sandbox.scans.drivers.kernel_plan import plan_kernel, why_not
@@ -53,7 +53,7 @@ def assert_agrees(rule, kind, driver, *, tokens=21, columns=6, heads=1):
     """Values and gradients of `driver` are those of the rule's step in float64."""
     fixture = draw_fixture(rule, rule.examples[kind], tokens=tokens, rows=5, columns=columns, heads=heads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CHECKED, "kernel", driver)
+        patch.setitem(DRIVERS, "kernel", driver)
         found = values_and_gradients(rule, fixture, "kernel")
     problems = differences(reference(rule, fixture), found, "float32")
     assert not problems, "\n".join(problems)
