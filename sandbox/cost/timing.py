@@ -33,9 +33,9 @@ def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0
     """Seconds per call of each candidate in each of `rounds` rounds.
 
     A round runs one block of every candidate, and each round begins with another one. A block is as many calls
-    as fill `block_seconds`; where these are several, one more comes first and is not timed, so that none has to
-    fetch what the candidate before it has driven out of the caches. Two calls of each come before the first
-    round: one to compile, one to learn how many fill a block.
+    as fill `block_seconds`, at least one. One more comes first and is not timed, because a program that is called
+    again and again, as in training, finds its caches filled and its memory mapped. Two calls of each come before
+    the first round: one to compile, one to learn how many fill a block.
     """
     counts = {}
     for name, call in calls.items():
@@ -46,8 +46,7 @@ def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0
     for number in range(rounds):
         first = number % max(1, len(names))
         for name in names[first:] + names[:first]:
-            if counts[name] > 1:
-                _seconds_per_call(calls[name], 1)
+            _seconds_per_call(calls[name], 1)
             seconds[name].append(_seconds_per_call(calls[name], counts[name]))
     return {name: np.array(of_rounds) for name, of_rounds in seconds.items()}
 

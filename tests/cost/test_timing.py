@@ -32,10 +32,10 @@ def test_all_take_turns_and_each_round_begins_with_another(make_call):
     calls = {name: make_call(name, seconds) for name, seconds in {"a": 1.0, "b": 2.0, "c": 3.0}.items()}
     seconds = measure(calls, rounds=3, block_seconds=1.0)
     assert {name: list(times) for name, times in seconds.items()} == {"a": [1] * 3, "b": [2] * 3, "c": [3] * 3}
-    assert "".join(make_call.log) == "aabbcc" + "abc" + "bca" + "cab"
+    assert "".join(make_call.log) == "aabbcc" + "aabbcc" + "bbccaa" + "ccaabb"
 
 
-def test_a_block_of_short_calls_has_several_after_one_that_is_not_timed(make_call):
+def test_a_block_of_short_calls_has_several_after_the_one_that_is_not_timed(make_call):
     seconds = measure({"short": make_call("s", 0.25)}, rounds=2, block_seconds=1.0)
     assert list(seconds["short"]) == [0.25, 0.25]
     assert len(make_call.log) == 2 + 2 * (1 + 4)
