@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import matmul, solve_unit_lower
 from sandbox.scans.rules.chunk_decay import chunk_decay
+from sandbox.scans.rules.example_inputs import draw_log_decay, draw_unit_vectors
 from sandbox.scans.rules.rule import Example, Rule
 from sandbox.shapes import PRNGKey
 
@@ -63,14 +64,12 @@ def example(decay: str | None) -> Example:
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedDeltaRuleInputs:
         q, k, v, beta, gate = jax.random.split(key, 5)
         normal = jax.random.normal
-        rates = {None: None, "scalar": 1, "channel": rows}[decay]
-        keys = normal(k, (tokens, rows))
         return GatedDeltaRuleInputs(
             q=normal(q, (tokens, rows)),
-            k=keys / jnp.linalg.norm(keys, axis=-1, keepdims=True),
+            k=draw_unit_vectors(k, tokens, rows),
             v=normal(v, (tokens, columns)),
             beta=jax.nn.sigmoid(normal(beta, (tokens, 1))),
-            log_decay=None if rates is None else jax.nn.log_sigmoid(1.0 + normal(gate, (tokens, rates))),
+            log_decay=draw_log_decay(gate, decay, tokens, rows),
         )
 
     return draw

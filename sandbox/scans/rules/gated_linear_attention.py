@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import matmul
 from sandbox.scans.rules.chunk_decay import chunk_decay
+from sandbox.scans.rules.example_inputs import draw_log_decay
 from sandbox.scans.rules.rule import Example, Rule
 from sandbox.shapes import PRNGKey
 
@@ -72,14 +73,11 @@ def example(decay: str | None, *, fixed: bool = False, bonus: bool = False) -> E
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedLinearAttentionInputs:
         q, k, v, gate, u = jax.random.split(key, 5)
         normal = jax.random.normal
-        rates = {None: None, "scalar": 1, "channel": rows}[decay]
         return GatedLinearAttentionInputs(
             q=normal(q, (tokens, rows)),
             k=normal(k, (tokens, rows)) * rows**-0.5,
             v=normal(v, (tokens, columns)),
-            log_decay=None
-            if rates is None
-            else jax.nn.log_sigmoid(1.0 + normal(gate, (1 if fixed else tokens, rates))),
+            log_decay=draw_log_decay(gate, decay, 1 if fixed else tokens, rows),
             bonus=normal(u, (1, rows)) if bonus else None,
         )
 

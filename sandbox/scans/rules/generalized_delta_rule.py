@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import matmul, solve_unit_lower
 from sandbox.scans.rules.chunk_decay import chunk_decay
+from sandbox.scans.rules.example_inputs import draw_log_decay, draw_unit_vectors
 from sandbox.scans.rules.rule import Example, Rule
 from sandbox.shapes import PRNGKey
 
@@ -70,16 +71,14 @@ def example(decay: str | None) -> Example:
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GeneralizedDeltaRuleInputs:
         q, k, v, removal, rate, gate = jax.random.split(key, 6)
         normal = jax.random.normal
-        rates = {None: None, "scalar": 1, "channel": rows}[decay]
-        removed = normal(removal, (tokens, rows))
-        removed = removed / jnp.linalg.norm(removed, axis=-1, keepdims=True)
+        removed = draw_unit_vectors(removal, tokens, rows)
         return GeneralizedDeltaRuleInputs(
             q=normal(q, (tokens, rows)),
             k=normal(k, (tokens, rows)) * rows**-0.5,
             v=normal(v, (tokens, columns)),
             a=-removed,
             b=removed * jax.nn.sigmoid(normal(rate, (tokens, rows))),
-            log_decay=None if rates is None else jax.nn.log_sigmoid(1.0 + normal(gate, (tokens, rates))),
+            log_decay=draw_log_decay(gate, decay, tokens, rows),
         )
 
     return draw
