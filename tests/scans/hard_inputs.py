@@ -91,7 +91,7 @@ HARD_INPUTS = {
     },
     "mlstm": {
         "as drawn": lambda inputs: inputs,
-        "one key, nothing forgotten": both(repeat("k", 1), choose("log_forget", 0.0)),
+        "one key, nothing forgotten": both(ABOVE_ZERO, repeat("k", 1), choose("log_forget", 0.0)),
         "forget gates shut": choose("log_forget", -20.0),
         "forget gates far below the smallest float32": choose("log_forget", 0.0, -1e-4, -20.0, -200.0),
         "nothing written": both(choose("input_gate", -60.0), choose("log_forget", 0.0, -0.1)),
