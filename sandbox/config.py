@@ -36,7 +36,7 @@ class Config:
     experiment: str = "runs"
     """Folder of `output_dir` that collects the runs of one question."""
     label: str | None = None
-    """Name of this run's series in figures and tables. None: the name of the mixer."""
+    """Name of this run's series in figures and tables. None: the name of the hybrid, if any, and of the mixer."""
     output_dir: str = "outputs"
     checkpoint_seconds: float = 20.0
     """Least time between two checkpoints."""
@@ -55,7 +55,8 @@ class Config:
     @property
     def series(self) -> str:
         """Name of this run's series in figures and tables."""
-        return self.label or mixer_name(self.mixer)
+        name = mixer_name(self.mixer)
+        return self.label or (name if self.model.hybrid is None else f"{self.model.hybrid}, {name}")
 
 
 RESULT_KEYS = ("mixer", "task", "model", "train", "seed")

@@ -1,77 +1,59 @@
 """One layer: norm, mixer, residual; then norm, channel mixer, residual, where there is a channel mixer."""
 
-import enum
+from typing import NamedTuple
 
-import jax
 from flax import nnx
+from jax.typing import DTypeLike
 
-from sandbox.models.layers import Dense, RMSNorm
+from sandbox.models.channel_mixers import ChannelMixer, make_channel_mixer
+from sandbox.models.layers import RMSNorm
 from sandbox.models.mixer import Mixer, State
 from sandbox.shapes import Activations, Token
 
 
-class ChannelMixer(enum.Enum):
-    """What follows the sequence mixer in a layer."""
+class BlockState(NamedTuple):
+    """What the mixer carries, and what the channel mixer does: None where that carries nothing."""
 
-    none = "none"
-    mlp = "mlp"
-    swiglu = "swiglu"
-
-
-class MLP(nnx.Module):
-    """y = gelu(x W₁) W₂, four times as wide inside."""
-
-    def __init__(self, d_model: int, *, rngs: nnx.Rngs):
-        self.up = Dense(d_model, 4 * d_model, rngs=rngs)
-        self.down = Dense(4 * d_model, d_model, rngs=rngs)
-
-    def __call__(self, x: Activations) -> Activations:
-        return self.down(jax.nn.gelu(self.up(x)))
-
-
-class SwiGLU(nnx.Module):
-    """y = (silu(x W₁) ⊙ x W₂) W₃ (Shazeer 2020), 8/3 as wide inside: as many parameters as `MLP`."""
-
-    def __init__(self, d_model: int, *, rngs: nnx.Rngs):
-        inner = 8 * d_model // 3
-        self.gate = Dense(d_model, inner, rngs=rngs)
-        self.up = Dense(d_model, inner, rngs=rngs)
-        self.down = Dense(inner, d_model, rngs=rngs)
-
-    def __call__(self, x: Activations) -> Activations:
-        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
-
-
-CHANNEL_MIXERS: dict[ChannelMixer, type[MLP] | type[SwiGLU]] = {
-    ChannelMixer.mlp: MLP,
-    ChannelMixer.swiglu: SwiGLU,
-}
+    mixer: State
+    channel_mixer: State
 
 
 class Block(nnx.Module):
-    """x ← x + mixer(norm(x)), then x ← x + channel_mixer(norm(x)). Decode state: the mixer's."""
+    """x ← x + mixer(norm(x)), then x ← x + channel_mixer(norm(x)). It has the three forms of a `Mixer`."""
 
-    def __init__(self, mixer: Mixer, d_model: int, channel_mixer: ChannelMixer, *, rngs: nnx.Rngs):
+    def __init__(
+        self, mixer: Mixer, d_model: int, channel_mixer: ChannelMixer, *, rngs: nnx.Rngs, dtype: DTypeLike
+    ):
         self.norm = RMSNorm(d_model)
         self.mixer = mixer
-        mixes = channel_mixer is not ChannelMixer.none
-        self.channel_norm = RMSNorm(d_model) if mixes else None
-        self.channel_mixer = CHANNEL_MIXERS[channel_mixer](d_model, rngs=rngs) if mixes else None
+        self.channel_mixer = make_channel_mixer(channel_mixer, d_model, rngs=rngs, dtype=dtype)
+        self.channel_norm = None if self.channel_mixer is None else RMSNorm(d_model)
 
     def __call__(self, x: Activations) -> Activations:
-        return self._mix_channels(x + self.mixer(self.norm(x)))
-
-    def prefill(self, x: Activations, state: State) -> tuple[Activations, State]:
-        """The next T tokens at once, from `state`."""
-        y, state = self.mixer.prefill(self.norm(x), state)
-        return self._mix_channels(x + y), state
-
-    def step(self, x: Token, state: State) -> tuple[Token, State]:
-        """The next token, from `state`."""
-        y, state = self.mixer.step(self.norm(x), state)
-        return self._mix_channels((x + y)[:, None])[:, 0], state
-
-    def _mix_channels(self, x: Activations) -> Activations:
+        x = x + self.mixer(self.norm(x))
         if self.channel_mixer is None or self.channel_norm is None:
             return x
         return x + self.channel_mixer(self.channel_norm(x))
+
+    def init_state(self, batch_size: int, max_len: int) -> BlockState:
+        """The empty decode state for sequences of up to `max_len` tokens."""
+        channel_mixer = None if self.channel_mixer is None else self.channel_mixer.init_state(batch_size, max_len)
+        return BlockState(self.mixer.init_state(batch_size, max_len), channel_mixer)
+
+    def prefill(self, x: Activations, state: BlockState) -> tuple[Activations, BlockState]:
+        """The next T tokens at once, from `state`."""
+        y, mixer = self.mixer.prefill(self.norm(x), state.mixer)
+        x = x + y
+        if self.channel_mixer is None or self.channel_norm is None:
+            return x, BlockState(mixer, None)
+        y, channel_mixer = self.channel_mixer.prefill(self.channel_norm(x), state.channel_mixer)
+        return x + y, BlockState(mixer, channel_mixer)
+
+    def step(self, x: Token, state: BlockState) -> tuple[Token, BlockState]:
+        """The next token, from `state`."""
+        y, mixer = self.mixer.step(self.norm(x), state.mixer)
+        x = x + y
+        if self.channel_mixer is None or self.channel_norm is None:
+            return x, BlockState(mixer, None)
+        y, channel_mixer = self.channel_mixer.step(self.channel_norm(x), state.channel_mixer)
+        return x + y, BlockState(mixer, channel_mixer)

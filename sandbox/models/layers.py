@@ -1,7 +1,10 @@
-"""The few layers that all mixers share: `Dense`, `RMSNorm`, `CausalConv` and the parameter type `Undecayed`.
+"""The few layers that mixers share, and the parameter type `Undecayed`.
 
 Parameters are float32; a layer computes in the type of its input.
 """
+
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +35,36 @@ class Dense(nnx.Module):
         return y.reshape(*x.shape[:-1], -1)
 
 
-class RMSNorm(nnx.Module):
-    """y = x / sqrt(mean(x²) + ε) ⊙ scale, over the last axis (Zhang & Sennrich 2019), computed in float32."""
+class LowRank(nnx.Module):
+    """y = f(x A) B (+ b), with `rank` channels in between; f is the identity where no activation is given."""
 
-    def __init__(self, size: int, *, epsilon: float = 1e-6):
-        self.scale = Undecayed(jnp.ones((size,), jnp.float32))
+    def __init__(
+        self,
+        d_in: int,
+        rank: int,
+        d_out: int,
+        *,
+        activation: Callable[[jax.Array], jax.Array] | None = None,
+        use_bias: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.down = Dense(d_in, rank, rngs=rngs)
+        self.up = Dense(rank, d_out, use_bias=use_bias, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        x = self.down(x)
+        return self.up(x if self.activation is None else self.activation(x))
+
+
+class RMSNorm(nnx.Module):
+    """y = x / sqrt(mean(x²) + ε) ⊙ scale, over the last axis (Zhang & Sennrich 2019), computed in float32.
+
+    With `shape=(H, V)` each head is normalised by itself and has a scale of its own.
+    """
+
+    def __init__(self, shape: int | tuple[int, ...], *, epsilon: float = 1e-6):
+        self.scale = Undecayed(jnp.ones(shape, jnp.float32))
         self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows I"]:
@@ -45,16 +73,43 @@ class RMSNorm(nnx.Module):
         return (y * jnp.broadcast_to(self.scale[...], y.shape)).astype(x.dtype)
 
 
+class LayerNorm(nnx.Module):
+    """y = (x - mean) / sqrt(variance + ε) ⊙ scale (+ bias), over the last axis, computed in float32.
+
+    With `shape=(H, V)` this is group norm: each head by itself, with a scale and bias of its own.
+    """
+
+    def __init__(self, shape: int | tuple[int, ...], *, use_bias: bool = True, epsilon: float = 1e-5):
+        self.scale = Undecayed(jnp.ones(shape, jnp.float32))
+        self.bias = Undecayed(jnp.zeros(shape, jnp.float32)) if use_bias else None
+        self.epsilon = epsilon
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows I"]:
+        x32 = x.astype(jnp.float32)
+        centred = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+        y = centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + self.epsilon)
+        y = y * jnp.broadcast_to(self.scale[...], y.shape)
+        if self.bias is not None:
+            y = y + jnp.broadcast_to(self.bias[...], y.shape)
+        return y.astype(x.dtype)
+
+
+def l2_normalize(x: Float[Array, "*rows K"], *, epsilon: float = 1e-6) -> Float[Array, "*rows K"]:
+    """x / sqrt(Σ x² + ε) over the last axis; the length is computed in float32."""
+    squared = jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt(squared + epsilon).astype(x.dtype)
+
+
 class CausalConv(nnx.Module):
-    """y_t = b + Σ_{i<W} w_i ⊙ x_{t-i}, per channel (depthwise), with x = 0 before the first token.
+    """y_t = Σ_{i<W} w_i ⊙ x_{t-i} (+ b), per channel (depthwise), with x = 0 before the first token.
 
     Its decode state is the last W - 1 inputs, `[B, W-1, D]`.
     """
 
-    def __init__(self, channels: int, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, width: int, *, use_bias: bool = True, rngs: nnx.Rngs):
         bound = width**-0.5
         self.kernel = nnx.Param(jax.random.uniform(rngs.params(), (width, channels), jnp.float32, -bound, bound))
-        self.bias = Undecayed(jnp.zeros((channels,), jnp.float32))
+        self.bias = Undecayed(jnp.zeros((channels,), jnp.float32)) if use_bias else None
         self.width = width
 
     def __call__(self, x: Activations) -> Activations:
@@ -62,7 +117,7 @@ class CausalConv(nnx.Module):
 
     def init_state(self, batch_size: int, dtype: DTypeLike) -> Float[Array, "B I D"]:
         """No inputs seen yet."""
-        return jnp.zeros((batch_size, self.width - 1, self.bias.shape[0]), dtype)
+        return jnp.zeros((batch_size, self.width - 1, self.kernel.shape[1]), dtype)
 
     def prefill(self, x: Activations, state: Float[Array, "B I D"]) -> tuple[Activations, Float[Array, "B I D"]]:
         """The next T positions, and the last W - 1 inputs seen."""
@@ -79,8 +134,10 @@ class CausalConv(nnx.Module):
         length = window.shape[1] - self.width + 1
         kernel = self.kernel[...].astype(window.dtype)
         shape = (window.shape[0], length, window.shape[2])
-        y = jnp.broadcast_to(self.bias[...].astype(window.dtype), shape)
-        for i in range(self.width):
-            shifted = window[:, self.width - 1 - i : self.width - 1 - i + length]
-            y = y + shifted * jnp.broadcast_to(kernel[i], shape)
-        return y
+        taps = [
+            window[:, self.width - 1 - i : self.width - 1 - i + length] * jnp.broadcast_to(kernel[i], shape)
+            for i in range(self.width)
+        ]
+        if self.bias is not None:
+            taps.append(jnp.broadcast_to(self.bias[...].astype(window.dtype), shape))
+        return functools.reduce(jnp.add, taps)

@@ -10,14 +10,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.block import Block, ChannelMixer
+from sandbox.models.block import Block, BlockState
+from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.layers import RMSNorm
-from sandbox.models.mixer import MixerConfig, State, check_at_least
+from sandbox.models.mixer import MixerConfig, check_at_least
 from sandbox.models.mixers import MIXERS
 from sandbox.shapes import Tokens
 
 SWEPT = "mixer"
 """The name that stands for `mixer` itself, the one a sweep varies, in `model.layout`."""
+
+ModelState = tuple[BlockState, ...]
+"""The decode state of each layer."""
 
 
 class Precision(enum.Enum):
@@ -39,6 +43,16 @@ class ModelConfig:
     `model.mixers`, or a name of the mixer table, which then has its defaults."""
     mixers: dict[str, MixerConfig] = dataclasses.field(default_factory=dict)
     """Further mixers of a hybrid, each with its own config, under a name for `layout`."""
+    attention_every: int | None = None
+    """The last of every so many layers is `attention` in place of what `layout` has there: 4 makes layers
+    4, 8, 12, … attention. None: `layout` as it stands."""
+    attention: str = "softmax"
+    """What `attention_every` places: a name that `layout` could have."""
+    shared: list[str] = dataclasses.field(default_factory=list)
+    """Names of `layout` whose places are one layer with one set of weights, channel mixer included. Each
+    place carries a state of its own."""
+    hybrid: str | None = None
+    """What a preset of `conf/model/` is called in figures and tables, before the name of its mixer."""
     channel_mixer: ChannelMixer = ChannelMixer.none
     """What follows the sequence mixer in each layer."""
     precision: Precision = Precision.float32
@@ -50,29 +64,38 @@ class ModelConfig:
         self.layer_names()
 
     def layer_names(self) -> list[str]:
-        """The layout with repeats written out, one name a layer.
+        """What stands in each layer: the layout with repeats written out, and `attention_every` applied.
 
         Raises ValueError for an unknown name, a malformed repeat, or a name that no layer would get.
         """
-        pattern: list[str] = []
-        known = [SWEPT, *self.mixers, *MIXERS]
-        for entry in self.layout:
-            parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
-            if not parts or parts[1] not in known:
-                choices = ", ".join(dict.fromkeys(known))
-                raise ValueError(
-                    f"model.layout has {entry!r}: each entry is a name or name*times, names: {choices}"
-                )
-            pattern += [parts[1]] * int(parts[2] or 1)
+        pattern = [name for entry in self.layout for name in self._repeated("model.layout", entry)]
         if not pattern:
             raise ValueError("model.layout=[] has no layer: name at least one mixer")
-        names = list(itertools.islice(itertools.cycle(pattern), self.num_layers or len(pattern)))
-        if left_out := sorted({*pattern} - {*names}):
+        every, depth = self.attention_every, self.num_layers or len(pattern)
+        names = list(itertools.islice(itertools.cycle(pattern), depth))
+        if every is not None:
+            check_at_least("model.attention_every", every, 1)
+            if every > depth:
+                raise ValueError(f"model.attention_every={every} must be at most the number of layers, {depth}")
+            (attention,) = self._repeated("model.attention", self.attention)
+            names[every - 1 :: every] = [attention] * (depth // every)
+        elif left_out := sorted({*pattern} - {*names}):
             raise ValueError(
                 f"model.num_layers={self.num_layers} leaves no layer for {', '.join(left_out)} "
                 f"of model.layout: use {len(pattern)} or more"
             )
+        if unused := sorted({*self.shared} - {*names}):
+            raise ValueError(f"model.shared has {', '.join(unused)}, which no layer is; the layers: {names}")
         return names
+
+    def _repeated(self, key: str, entry: str) -> list[str]:
+        """`name*times` written out."""
+        known = [SWEPT, *self.mixers, *MIXERS]
+        parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
+        if not parts or parts[1] not in known:
+            choices = ", ".join(dict.fromkeys(known))
+            raise ValueError(f"{key} has {entry!r}: each entry is a name or name*times, names: {choices}")
+        return [parts[1]] * int(parts[2] or 1)
 
     def layer_mixers(self, mixer: MixerConfig) -> list[MixerConfig]:
         """The mixer config of each layer, with `mixer` as the swept one; checked against `d_model`."""
@@ -88,21 +111,23 @@ class ModelConfig:
 
 
 class LanguageModel(nnx.Module):
-    """Tokens in, logits over the vocabulary out. Decode state: a tuple with the state of each layer."""
+    """Tokens in, logits over the vocabulary out. Decode state: that of each layer."""
 
     def __init__(self, config: ModelConfig, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs):
         self.dtype = jnp.dtype(config.precision.value)
         shape = (vocab_size, config.d_model)
         self.embedding = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
-        self.blocks = nnx.List(
-            Block(
-                layer.make(config.d_model, rngs=rngs, dtype=self.dtype),
-                config.d_model,
-                config.channel_mixer,
-                rngs=rngs,
-            )
-            for layer in config.layer_mixers(mixer)
-        )
+        names, mixers = config.layer_names(), config.layer_mixers(mixer)
+        blocks: list[Block] = []
+        self.places: list[int] = []  # which block each layer is; several layers may be one block
+        for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):
+            if name in config.shared and name in names[:layer]:
+                self.places.append(self.places[names.index(name)])
+                continue
+            self.places.append(len(blocks))
+            made = layer_mixer.make(config.d_model, rngs=rngs, dtype=self.dtype)
+            blocks.append(Block(made, config.d_model, config.channel_mixer, rngs=rngs, dtype=self.dtype))
+        self.blocks = nnx.List(blocks)
         self.norm = RMSNorm(config.d_model)
 
     def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
@@ -111,37 +136,40 @@ class LanguageModel(nnx.Module):
         Only these positions reach the readout: at a vocabulary of 8192 that is most of the arithmetic.
         """
         x = self._embed(tokens)
-        for block in self.blocks:
+        for block in self.layers:
             x = block(x)
         if positions is not None:
             x = jnp.take_along_axis(x, positions[:, :, None], axis=1)
         return self._readout(x)
 
-    def init_state(self, batch_size: int, max_len: int) -> tuple[State, ...]:
-        """The empty decode state for sequences of up to `max_len` tokens."""
-        return tuple(block.mixer.init_state(batch_size, max_len) for block in self.blocks)
+    @property
+    def layers(self) -> list[Block]:
+        """The block of each layer, first to last; shared ones several times."""
+        return [self.blocks[place] for place in self.places]
 
-    def prefill(self, tokens: Tokens, state: tuple[State, ...]) -> tuple[Float[Array, "B T N"], tuple[State, ...]]:
+    def init_state(self, batch_size: int, max_len: int) -> ModelState:
+        """The empty decode state for sequences of up to `max_len` tokens."""
+        return tuple(block.init_state(batch_size, max_len) for block in self.layers)
+
+    def prefill(self, tokens: Tokens, state: ModelState) -> tuple[Float[Array, "B T N"], ModelState]:
         """Logits at the next T tokens, from `state`."""
         x, carried = self._embed(tokens), []
-        for block, layer_state in zip(self.blocks, state, strict=True):
+        for block, layer_state in zip(self.layers, state, strict=True):
             x, layer_state = block.prefill(x, layer_state)
             carried.append(layer_state)
         return self._readout(x), tuple(carried)
 
-    def step(
-        self, tokens: Int[Array, "B"], state: tuple[State, ...]
-    ) -> tuple[Float[Array, "B N"], tuple[State, ...]]:
+    def step(self, tokens: Int[Array, "B"], state: ModelState) -> tuple[Float[Array, "B N"], ModelState]:
         """Logits at the next token, from `state`."""
         x, carried = self._embed(tokens[:, None])[:, 0], []
-        for block, layer_state in zip(self.blocks, state, strict=True):
+        for block, layer_state in zip(self.layers, state, strict=True):
             x, layer_state = block.step(x, layer_state)
             carried.append(layer_state)
         return self._readout(x[:, None])[:, 0], tuple(carried)
 
     def resolved_implementations(self, length: int) -> list[str]:
         """Which form of its scan each layer runs over `length` tokens."""
-        return [block.mixer.resolved_implementation(length) for block in self.blocks]
+        return [block.mixer.resolved_implementation(length) for block in self.layers]
 
     def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
         return self.embedding[...].astype(self.dtype)[tokens]

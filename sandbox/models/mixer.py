@@ -7,13 +7,13 @@ is the x axis of the chart, so nothing may be kept outside it.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from sandbox.scans import IMPLEMENTATIONS
+from sandbox.scans import IMPLEMENTATIONS, resolve_implementation
 from sandbox.shapes import Activations, Token
 
 State = Any
@@ -21,11 +21,16 @@ State = Any
 
 
 class Mixer(nnx.Module):
-    """Maps a sequence to a sequence of the same shape, each position seeing itself and the past."""
+    """Maps a sequence to a sequence of the same shape, each position seeing itself and the past.
+
+    A new mixer defines `init_state` and `prefill`; the other two forms follow, and are overridden only where
+    there is a cheaper way.
+    """
 
     def __call__(self, x: Activations) -> Activations:
-        """The whole sequence at once, from an empty state."""
-        raise NotImplementedError
+        """The whole sequence at once, from an empty state: the training form."""
+        batch, length, _ = x.shape
+        return self.prefill(x, self.init_state(batch, length))[0]
 
     def init_state(self, batch_size: int, max_len: int) -> State:
         """The empty decode state for sequences of up to `max_len` tokens."""
@@ -36,17 +41,34 @@ class Mixer(nnx.Module):
         raise NotImplementedError
 
     def step(self, x: Token, state: State) -> tuple[Token, State]:
-        """The next token, from `state`."""
-        raise NotImplementedError
+        """The next token, from `state`: the deployment form."""
+        y, state = self.prefill(x[:, None], state)
+        return y[:, 0], state
 
     def resolved_implementation(self, length: int) -> str:
         """Which form of its scan runs over `length` tokens; `xla` where there is only one."""
         return "xla"
 
 
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What the table of all mixers (`docs/mixers.md`) says of one and cannot measure."""
+
+    equation: str
+    """One line, in the letters of `sandbox.shapes`."""
+    decay: str
+    """How it forgets, such as `data-dependent, per channel`."""
+    update: str
+    """How it writes, such as `add` or `delta rule`."""
+    paper: str
+    """Authors, year, arXiv number."""
+
+
 @dataclasses.dataclass(unsafe_hash=True)
 class MixerConfig:
     """The options of one mixer; each family extends it next to its module."""
+
+    card: ClassVar[Card]
 
     def check(self, d_model: int) -> None:
         """Raises ValueError where this mixer cannot have width `d_model`."""
@@ -54,6 +76,40 @@ class MixerConfig:
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`. Parameters are float32; `dtype` is that of activations and caches."""
         raise NotImplementedError
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class ScanConfig(MixerConfig):
+    """The options of a mixer whose memory is run by one of the rules of `sandbox.scans`."""
+
+    implementation: str = "auto"
+    """Form of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
+    chunk_size: int | None = None
+    """Tokens of a chunk, in the chunked forms. None: the scan's own choice."""
+
+    def __post_init__(self) -> None:
+        check_scan_options(self.implementation, self.chunk_size)
+
+    @property
+    def scan_options(self) -> dict[str, Any]:
+        """The arguments of these names that every scan takes."""
+        return {"implementation": self.implementation, "chunk_size": self.chunk_size}
+
+
+class ScanMixer(Mixer):
+    """A mixer with a `ScanConfig`. It says which rule it runs and the size of one head's memory."""
+
+    config: ScanConfig
+    rule: str
+    """Name in `sandbox.scans.RULES`."""
+    rows: int
+    columns: int
+
+    def resolved_implementation(self, length: int) -> str:
+        """Which form of the scan runs over `length` tokens."""
+        return resolve_implementation(
+            self.config.implementation, rule=self.rule, num_tokens=length, rows=self.rows, columns=self.columns
+        )
 
 
 def check_divides(part: str, parts: int, whole: str, size: int) -> None:

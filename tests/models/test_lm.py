@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from sandbox.cost.state import num_parameters, state_bytes
-from sandbox.models.block import ChannelMixer
+from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.lm import ModelConfig, Precision
 from sandbox.models.mixers.outer import Decay, OuterConfig, Update
 from sandbox.models.mixers.short_conv import ShortConvConfig
@@ -123,7 +123,7 @@ def test_impossible_models_are_refused(options, message):
 
 
 def test_each_layer_of_a_layout_has_its_own_config():
-    states = make(hybrid()).init_state(1, LENGTH)
+    states = [layer.mixer for layer in make(hybrid()).init_state(1, LENGTH)]
     assert [jax.tree.map(jnp.shape, state) for state in states] == [
         (1, 3, 12),
         ((1, 1, 3, 12), None),

@@ -19,7 +19,7 @@ The decay types are nested, so that a difference between two of them is due to w
 import dataclasses
 import enum
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +28,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides, check_scan_options
-from sandbox.scans import gated_delta_rule, gated_linear_attention, resolve_implementation
-from sandbox.shapes import Activations, Token
+from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed, l2_normalize
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import gated_delta_rule, gated_linear_attention
+from sandbox.shapes import Activations
 
 
 class Decay(enum.Enum):
@@ -70,8 +70,15 @@ FEATURE_MAPS: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class OuterConfig(MixerConfig):
+class OuterConfig(ScanConfig):
     """A memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ, or by the delta rule; o_t = S_tᵀ q_t",
+        decay="a knob: none; fixed; learned or data-dependent, per head or per channel",
+        update="a knob: add, delta rule",
+        paper="the controlled experiment of this project",
+    )
 
     d_state: int = 16
     """Rows of memory that a head keeps: K."""
@@ -87,16 +94,12 @@ class OuterConfig(MixerConfig):
     """RMS-normalise what each head reads."""
     output_gate: bool = False
     """Multiply what is read by silu(x W)."""
-    implementation: str = "auto"
-    """Form of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
-    chunk_size: int | None = None
-    """Tokens of a chunk, in the chunked forms. None: the scan's own choice."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.short_conv", self.short_conv, 0)
-        check_scan_options(self.implementation, self.chunk_size)
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
 
@@ -117,16 +120,19 @@ class OuterState(NamedTuple):
     conv: Float[Array, "B S O"] | None
 
 
-class Outer(Mixer):
+class Outer(ScanMixer):
     """See the module's and the config's docstrings. Decode state: an `OuterState`."""
+
+    config: OuterConfig
 
     def __init__(self, config: OuterConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.head_values = d_model // config.num_heads
+        self.rule = "gated_linear_attention" if config.update is Update.add else "gated_delta_rule"
+        self.rows, self.columns = config.d_state, d_model // config.num_heads
         heads, rows = config.num_heads, config.d_state
-        self.qkv = Dense(d_model, heads * (2 * rows + self.head_values), rngs=rngs)
+        self.qkv = Dense(d_model, heads * (2 * rows + self.columns), rngs=rngs)
         self.conv = (
-            CausalConv(heads * (2 * rows + self.head_values), config.short_conv, rngs=rngs)
+            CausalConv(heads * (2 * rows + self.columns), config.short_conv, rngs=rngs)
             if config.short_conv
             else None
         )
@@ -140,19 +146,13 @@ class Outer(Mixer):
         self.decay_bias = bias
         self.decay_from_x = from_x
         self.beta = Dense(d_model, heads, use_bias=True, rngs=rngs) if config.update is Update.delta else None
-        self.norm = RMSNorm(self.head_values) if config.output_norm else None
+        self.norm = RMSNorm(self.columns) if config.output_norm else None
         self.gate = Dense(d_model, d_model, rngs=rngs) if config.output_gate else None
         self.out = Dense(d_model, d_model, rngs=rngs)
         self.dtype = dtype
 
-    def __call__(self, x: Activations) -> Activations:
-        qkv = self.qkv(x)
-        if self.conv is not None:
-            qkv = self.conv(qkv)
-        return self._remember(x, qkv, None)[0]
-
     def init_state(self, batch_size: int, max_len: int) -> OuterState:
-        memory = (batch_size, self.config.num_heads, self.config.d_state, self.head_values)
+        memory = (batch_size, self.config.num_heads, self.config.d_state, self.columns)
         return OuterState(
             memory=jnp.zeros(memory, jnp.float32),
             conv=None if self.conv is None else self.conv.init_state(batch_size, self.dtype),
@@ -165,23 +165,8 @@ class Outer(Mixer):
         y, memory = self._remember(x, qkv, state.memory)
         return y, OuterState(memory, window)
 
-    def step(self, x: Token, state: OuterState) -> tuple[Token, OuterState]:
-        y, state = self.prefill(x[:, None], state)
-        return y[:, 0], state
-
-    def resolved_implementation(self, length: int) -> str:
-        """Which form of the scan runs over `length` tokens."""
-        rule = "gated_linear_attention" if self.beta is None else "gated_delta_rule"
-        return resolve_implementation(
-            self.config.implementation,
-            rule=rule,
-            num_tokens=length,
-            rows=self.config.d_state,
-            columns=self.head_values,
-        )
-
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"] | None
+        self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"]
     ) -> tuple[Activations, Float[Array, "B H K V"]]:
         """Writes and reads the memory over T tokens, then mixes the heads."""
         config, (batch, length, _) = self.config, x.shape
@@ -191,11 +176,7 @@ class Outer(Mixer):
             for part in (qkv[..., :keys], qkv[..., keys : 2 * keys], qkv[..., 2 * keys :])
         )
         q, k = self._features(q), self._features(k)
-        scan: dict[str, Any] = {
-            "initial_state": memory,
-            "implementation": config.implementation,
-            "chunk_size": config.chunk_size,
-        }
+        scan: dict[str, Any] = {"initial_state": memory} | config.scan_options
         if self.beta is None:
             read, memory = gated_linear_attention(q, k, v, self._log_decay(x), **scan)
         else:
@@ -210,10 +191,7 @@ class Outer(Mixer):
 
     def _features(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H K"]:
         x = FEATURE_MAPS[self.config.feature_map](x)
-        if not self.config.normalize_qk:
-            return x
-        squared = jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
-        return x * jax.lax.rsqrt(squared + 1e-6).astype(x.dtype)
+        return l2_normalize(x) if self.config.normalize_qk else x
 
     def _log_decay(self, x: Activations) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
         """The natural log of the decay, per head (R = 1) or per row of memory (R = K)."""

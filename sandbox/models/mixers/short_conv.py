@@ -1,19 +1,27 @@
 """Gated short convolution: BaseConv of Arora et al. 2023 (`zoology/mixers/base_conv.py`)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.layers import CausalConv, Dense
-from sandbox.models.mixer import Mixer, MixerConfig, State, check_at_least
-from sandbox.shapes import Activations, Token
+from sandbox.models.mixer import Card, Mixer, MixerConfig, State, check_at_least
+from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class ShortConvConfig(MixerConfig):
     """y = conv(x) ⊙ (x W + b) + x: compares each token with its neighbours, and keeps nothing older."""
+
+    card: ClassVar[Card] = Card(
+        equation="y_t = (Σ_{i<W} w_i ⊙ x_{t-i} + b) ⊙ (x_t W_g + c) + x_t",
+        decay="forgets after W tokens",
+        update="window",
+        paper="Arora et al. 2023, arXiv:2312.04927",
+    )
 
     width: int = 3
     """Tokens that the convolution sees, its own included."""
@@ -34,16 +42,9 @@ class ShortConv(Mixer):
         self.gate = Dense(d_model, d_model, use_bias=True, rngs=rngs)
         self.dtype = dtype
 
-    def __call__(self, x: Activations) -> Activations:
-        return self.conv(x) * self.gate(x) + x
-
     def init_state(self, batch_size: int, max_len: int) -> State:
         return self.conv.init_state(batch_size, self.dtype)
 
     def prefill(self, x: Activations, state: State) -> tuple[Activations, State]:
         y, state = self.conv.prefill(x, state)
-        return y * self.gate(x) + x, state
-
-    def step(self, x: Token, state: State) -> tuple[Token, State]:
-        y, state = self.conv.step(x, state)
         return y * self.gate(x) + x, state

@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers import Dense
-from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides
+from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least, check_divides
 from sandbox.models.positions import rotate
-from sandbox.shapes import Activations, Token
+from sandbox.shapes import Activations
 
 
 class Positions(enum.Enum):
@@ -27,6 +27,13 @@ class Positions(enum.Enum):
 @dataclasses.dataclass(unsafe_hash=True)
 class SoftmaxConfig(MixerConfig):
     """o_t = Σ_{i≤t} softmax_i(q_t·k_i / √K) v_i per head; memory grows with every token."""
+
+    card: ClassVar[Card] = Card(
+        equation="o_t = Σ_{i≤t} softmax_i(q_t·k_i / √K) v_i",
+        decay="none",
+        update="append",
+        paper="Vaswani et al. 2017, arXiv:1706.03762",
+    )
 
     num_heads: int = 1
     num_kv_heads: int | None = None
@@ -107,10 +114,6 @@ class Softmax(Mixer):
             q, keys.astype(q.dtype), values.astype(q.dtype), mask=visible[None, None]
         )
         return self._merge(attended), KVCache(keys, values, state.length + x.shape[1])
-
-    def step(self, x: Token, state: KVCache) -> tuple[Token, KVCache]:
-        y, state = self.prefill(x[:, None], state)
-        return y[:, 0], state
 
     def _project(
         self, x: Activations, positions: Int[Array, "T"]
