@@ -5,11 +5,12 @@ import pathlib
 
 import pytest
 import yaml
+from flax import nnx
 from hydra import compose, initialize_config_dir
 
 from sandbox.cli.main import conf_dir
 from sandbox.cli.sweeper import register_sweeper
-from sandbox.config import Config, from_hydra, from_plain, plain, register
+from sandbox.config import Config, from_hydra, from_plain, mixer_name, plain, register
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.results import InputError
@@ -27,12 +28,12 @@ def composed():
         yield lambda *overrides: from_hydra(compose("config", overrides=list(overrides)))
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_mixer_and_task_by_its_name(composed, mixer, task):
-    config = composed(f"mixer={mixer}", f"task={task}")
-    assert type(config.mixer) is MIXERS[mixer]
-    assert type(config.task) is TASKS[task]
+@pytest.mark.parametrize(
+    ("group", "name"), [("mixer", name) for name in MIXERS] + [("task", name) for name in TASKS]
+)
+def test_every_mixer_and_task_by_its_name(composed, group, name):
+    table = {"mixer": MIXERS, "task": TASKS}[group]
+    assert getattr(composed(f"{group}={name}"), group) == table[name]()
 
 
 def test_defaults_are_those_of_the_dataclasses(composed):
@@ -54,6 +55,34 @@ def test_a_hybrid_from_the_command_line(composed):
         "+mixer@model.mixers.far=softmax", "model.mixers.far.num_heads=2", "model.layout=[mixer,far]"
     )
     assert config.model.mixers["far"] == MIXERS["softmax"](num_heads=2)
+
+
+HYBRIDS = {
+    "griffin": ["rglru", "rglru", "sliding_window"],
+    "jamba": ["mamba"] * 7 + ["softmax"],
+    "zamba": (["mamba"] * 6 + ["softmax"]) * 2,
+    "samba": ["mamba", "sliding_window"],
+    "based": ["short_conv", "based", "short_conv", "sliding_window", "short_conv"],
+    "kimi_linear": ["kda"] * 3 + ["softmax"],
+}
+"""The mixer of each layer that the presets under conf/model must have."""
+
+
+def test_presets_of_hybrids(composed):
+    presets = {path.stem for path in pathlib.Path(conf_dir(), "model").glob("*.yaml")}
+    assert presets == HYBRIDS.keys()
+    for name, expected in HYBRIDS.items():
+        config = composed(f"model={name}", "model.d_model=16")
+        mixers = config.model.layer_mixers(config.mixer)
+        assert [mixer_name(mixer) for mixer in mixers] == expected, name
+        assert config.series == f"{name}, {mixer_name(config.mixer)}"
+        nnx.eval_shape(lambda config=config: config.model.make(config.mixer, 20, rngs=nnx.Rngs(0)))
+
+
+def test_the_share_of_attention_and_the_swept_mixer_of_a_preset_are_knobs(composed):
+    config = composed("model=jamba", "mixer=outer", "model.attention_every=4")
+    mixers = config.model.layer_mixers(config.mixer)
+    assert [mixer_name(mixer) for mixer in mixers] == (["outer"] * 3 + ["softmax"]) * 2
 
 
 def test_the_run_id_follows_what_determines_the_results():

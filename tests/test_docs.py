@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import runpy
 
 import jax
 import pytest
@@ -16,3 +17,9 @@ def test_the_code_of_a_page_runs(page):
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL))
     with jax.numpy_rank_promotion("allow"):  # as it is for a reader
         exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.slow
+def test_the_table_of_mixers_is_that_of_the_code():
+    made = runpy.run_path(str(DOCS / "mixers_page.py"))["page"]()
+    assert made == (DOCS / "mixers.md").read_text(), "out of date: run python docs/mixers_page.py"

@@ -69,6 +69,8 @@ class MixerConfig:
     """The options of one mixer; each family extends it next to its module."""
 
     card: ClassVar[Card]
+    grows: ClassVar[bool] = False
+    """Whether the decode state is larger for longer sequences."""
 
     def check(self, d_model: int) -> None:
         """Raises ValueError where this mixer cannot have width `d_model`."""

@@ -9,7 +9,7 @@ import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.shapes import PRNGKey
 
@@ -31,6 +31,8 @@ class Example(NamedTuple):
     """1 where the position is scored, 0 where the place is unused."""
     slices: dict[str, Int[Array, "*B"]]
     """Difficulty of this sequence by name, such as `{"pairs": 16}`: accuracy is reported for each value."""
+    legal: Bool[Array, "*B M N"] | None = None
+    """Which tokens count as right at each scored position, where several do; None: the target alone."""
 
 
 @dataclass(unsafe_hash=True)
@@ -56,6 +58,14 @@ class TaskConfig(abc.ABC):
     @abc.abstractmethod
     def slice_values(self) -> dict[str, tuple[int, ...]]:
         """For each name in `Example.slices`, the values that occur, ascending."""
+
+    def test_tasks(self) -> tuple["TaskConfig", ...]:
+        """What is tested after training on this task: itself, or versions of it such as longer ones.
+
+        Each is compiled for by itself, so that their lengths may differ. They share `vocab_size` and the names
+        of the slices.
+        """
+        return (self,)
 
     @abc.abstractmethod
     def sample(self, key: PRNGKey) -> Example:

@@ -104,8 +104,45 @@ def test_layout_repeats(layout, num_layers, expected):
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"layout": ["mixer*4"], "attention_every": 2}, ["mixer", "softmax"] * 2),
+        ({"num_layers": 5, "attention_every": 3}, ["mixer", "mixer", "softmax", "mixer", "mixer"]),
+        (
+            {"layout": ["short_conv", "mixer"], "num_layers": 4, "attention_every": 4, "attention": "outer"},
+            ["short_conv", "mixer", "short_conv", "outer"],
+        ),
+        ({"attention_every": 1}, ["softmax"] * 2),
+    ],
+)
+def test_one_in_every_so_many_layers_is_attention(options, expected):
+    assert ModelConfig(**options).layer_names() == expected
+
+
+def test_shared_layers_have_one_set_of_weights_and_each_its_own_state():
+    def with_layout(layout, **options):
+        config = ModelConfig(d_model=8, layout=layout, channel_mixer=ChannelMixer.mlp, **options)
+        return make(config, OuterConfig(d_state=3))
+
+    shared, alone = with_layout(["mixer", "softmax"] * 2, shared=["softmax"]), with_layout(["mixer*2", "softmax"])
+    assert num_parameters(shared) == num_parameters(alone)
+    assert shared.layers[1] is shared.layers[3]
+    assert shared.layers[0] is not shared.layers[2]
+    assert state_bytes(shared, LENGTH) == state_bytes(with_layout(["mixer", "softmax"] * 2), LENGTH)
+
+    graph, params = nnx.split(shared, nnx.Param)
+    gradients = jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(TOKENS) ** 2))(params)
+    assert jax.tree.structure(gradients) == jax.tree.structure(params)
+    assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"attention_every": 3}, r"model\.attention_every=3 must be at most the number of layers, 2"),
+        ({"attention_every": 0}, r"model\.attention_every=0 must be at least 1"),
+        ({"attention_every": 2, "attention": "softmx"}, r"model\.attention has 'softmx'"),
+        ({"shared": ["softmax"]}, r"model\.shared has softmax, which no layer is"),
         ({"layout": ["mixer", "atention"]}, r"model\.layout has 'atention': .* names: mixer, softmax"),
         ({"layout": ["mixer*0"]}, r"model\.layout has 'mixer\*0'"),
         ({"layout": []}, r"model\.layout=\[\] has no layer"),

@@ -34,6 +34,7 @@ class SoftmaxConfig(MixerConfig):
         update="append",
         paper="Vaswani et al. 2017, arXiv:1706.03762",
     )
+    grows: ClassVar[bool] = True
 
     num_heads: int = 1
     num_kv_heads: int | None = None
