@@ -47,6 +47,11 @@ class Config:
             raise ValueError(f"seed={self.seed} must be at least 0")
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that is trained on or tested."""
+        return max(task.max_len for task in (self.task, *self.task.test_tasks()))
+
+    @property
     def run_id(self) -> str:
         """Content hash of what determines the results."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}

@@ -59,12 +59,14 @@ class Record:
     """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds."""
     accuracy: float
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
+    exact: float
+    """Share of sequences of which every scored position is answered right: whole strings, in copying tasks."""
     loss: float
     """Cross entropy per scored position, in nats."""
     steps: int
     """Optimiser steps that this member took; fewer than `train.steps` when it solved the task or diverged."""
     state_bytes: int
-    """Bytes that decoding carries per sequence after `task.max_len` tokens, measured on the decode state."""
+    """Bytes that decoding carries per sequence at the longest length tested, measured on the decode state."""
     parameters: int
     """Trained numbers in the model."""
     seconds: float

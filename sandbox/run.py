@@ -56,8 +56,16 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     problem = Problem(config.model, config.mixer, config.task, config.train)
     constants = describe(config, problem)
     try:
-        fitted = fit(problem, config.seed, directory, checkpoint_seconds=config.checkpoint_seconds, listen=listen)
-        records = measure(config, problem, fitted, constants)
+        validation = EvaluationSet(config.task, Split.VALIDATION, config.train.validation_examples)
+        fitted = fit(
+            problem,
+            config.seed,
+            validation,
+            directory,
+            checkpoint_seconds=config.checkpoint_seconds,
+            listen=listen,
+        )
+        records = measure(config, problem, fitted, validation, constants)
     except Exception as error:
         write_atomically(directory / FAILURE, traceback.format_exc())
         write_summary(directory, failed_records(config, constants, error))
@@ -83,7 +91,7 @@ def describe(config: Config, problem: Problem) -> dict[str, Any]:
 
     Raises InputError where a mixer asks for an implementation that cannot run it here.
     """
-    model, length = problem.abstract_model, config.task.max_len
+    model, length = problem.abstract_model, config.longest
     try:
         implementations = model.resolved_implementations(length)
     except NotImplementedError as error:
@@ -103,11 +111,13 @@ def describe(config: Config, problem: Problem) -> dict[str, Any]:
     }
 
 
-def measure(config: Config, problem: Problem, fitted: Fitted, constants: dict[str, Any]) -> list[Record]:
+def measure(
+    config: Config, problem: Problem, fitted: Fitted, validation: EvaluationSet, constants: dict[str, Any]
+) -> list[Record]:
     """One record per member, split and slice."""
     population, train = fitted.population, config.train
     sets = {
-        Split.VALIDATION: EvaluationSet(config.task, Split.VALIDATION, train.validation_examples),
+        Split.VALIDATION: validation,
         Split.TEST: EvaluationSet(config.task, Split.TEST, train.test_examples),
     }
     scores = {split: examples.score(problem, population.params) for split, examples in sets.items()}
@@ -124,6 +134,7 @@ def measure(config: Config, problem: Problem, fitted: Fitted, constants: dict[st
             seed=seeds[member].item(),
             selected=bool(rates[member] == best),
             accuracy=scores[split].accuracy[member, mask].mean().item(),
+            exact=scores[split].exact[member, mask].mean().item(),
             loss=scores[split].loss[member, mask].mean().item(),
             steps=steps[member].item(),
             seconds=round(fitted.seconds, 3),
@@ -147,6 +158,7 @@ def failed_records(config: Config, constants: dict[str, Any], error: Exception) 
             seed=seed.item(),
             selected=False,
             accuracy=math.nan,
+            exact=math.nan,
             loss=math.nan,
             steps=0,
             seconds=math.nan,

@@ -1,8 +1,18 @@
 """The options of training."""
 
 import dataclasses
+import enum
 
 from sandbox.models.mixer import check_at_least
+
+
+class Loss(enum.Enum):
+    """Which positions the training loss is over."""
+
+    answers = "answers"
+    """Those that the task scores."""
+    all = "all"
+    """Every one: the next token, or the answer where one is due."""
 
 
 @dataclasses.dataclass
@@ -13,6 +23,8 @@ class TrainConfig:
     """Optimiser steps of each member."""
     batch_size: int = 32
     """Sequences per step."""
+    loss: Loss = Loss.answers
+    """What is learned: the answers alone, or `all` tokens as a language model does. Scores are over answers."""
     learning_rates: list[float] = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
     """Peak learning rates. The best on validation data is the one whose test score is reported."""
     num_seeds: int = 2

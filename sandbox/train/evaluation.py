@@ -21,26 +21,36 @@ EVALUATION_BATCH = 256
 
 
 class EvaluationSet:
-    """The first `num_examples` examples of a split, drawn once, and which of them belong to each slice."""
+    """The first `num_examples` examples of a split, drawn once, and which of them belong to each slice.
+
+    On test data these are as many of each of the task's `test_tasks`, whose lengths may differ from the training
+    task's: each length is compiled for once.
+    """
 
     def __init__(self, task: TaskConfig, split: Split, num_examples: int):
-        starts = range(0, num_examples, EVALUATION_BATCH)
-        self.batches = [draw_evaluation(task, split, start) for start in starts]
-        self.num_examples = num_examples
-        self.slices = {ALL: np.ones(num_examples, bool)}
+        self.parts = [
+            (draw_evaluation(drawn, split, start), min(EVALUATION_BATCH, num_examples - start))
+            for drawn in (task.test_tasks() if split is Split.TEST else (task,))
+            for start in range(0, num_examples, EVALUATION_BATCH)
+        ]
+        """Batches, and how many sequences of each count: the first ones."""
+        total = sum(count for _, count in self.parts)
+        self.slices = {ALL: np.ones(total, bool)}
         """Masks over the examples: `all`, then `pairs=4` and so on where there are several difficulties."""
-        for name in self.batches[0].slices:
-            values = np.concatenate([batch.slices[name] for batch in self.batches])[:num_examples]
+        for name in self.parts[0][0].slices:
+            values = np.concatenate([batch.slices[name][:count] for batch, count in self.parts])
             different = np.unique(values)
             if len(different) > 1:
                 self.slices |= {f"{name}={value}": values == value for value in different}
 
     def score(self, problem: Problem, params: Params) -> Scores:
         """Scores of every member on every example."""
-        scores = [score_population(problem, params, batch) for batch in self.batches]
-        return jax.tree.map(
-            lambda *parts: np.concatenate(parts, axis=1)[:, : self.num_examples], *jax.device_get(scores)
-        )
+        scores = jax.device_get([score_population(problem, params, batch) for batch, _ in self.parts])
+        kept = [
+            jax.tree.map(lambda leaf, count=count: leaf[:, :count], score)
+            for score, (_, count) in zip(scores, self.parts, strict=True)
+        ]
+        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *kept)
 
     def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
         """Which members answer at least this share of the questions on every slice."""

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from sandbox.results import METRICS, to_csv, write_atomically
-from sandbox.tasks.streams import Split
 from sandbox.train.checkpoint import Checkpoints, Progress
 from sandbox.train.evaluation import EvaluationSet, summarise
 from sandbox.train.population import advance, init_population, members_of
@@ -28,14 +27,19 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    problem: Problem, seed: int, directory: pathlib.Path, *, checkpoint_seconds: float, listen: Listener
+    problem: Problem,
+    seed: int,
+    validation: EvaluationSet,
+    directory: pathlib.Path,
+    *,
+    checkpoint_seconds: float,
+    listen: Listener,
 ) -> Fitted:
     """Trains until every member has solved the task, diverged, or taken all its steps.
 
     Goes on from the newest checkpoint in the directory, if there is one.
     """
     train, (rates, seeds) = problem.train, members_of(problem.train, seed)
-    validation = EvaluationSet(problem.task, Split.VALIDATION, train.validation_examples)
     population = init_population(problem, seed)
     with Checkpoints(directory / "checkpoints") as checkpoints:
         progress = checkpoints.restore(population) or Progress(0, population, [], 0.0)

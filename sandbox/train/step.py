@@ -16,7 +16,7 @@ from sandbox.models.mixer import MixerConfig
 from sandbox.shapes import PRNGKey
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.task import Example
-from sandbox.train.config import TrainConfig
+from sandbox.train.config import Loss, TrainConfig
 
 Params = Any
 """The trained arrays of a model, as nested dicts."""
@@ -83,6 +83,8 @@ class Scores(NamedTuple):
 
     accuracy: Float[Array, "*PE"]
     """Share of the scored positions answered right."""
+    exact: Float[Array, "*PE"]
+    """1 where all of them are."""
     loss: Float[Array, "*PE"]
     """Mean cross entropy of the scored positions, in nats."""
 
@@ -119,7 +121,28 @@ def position_scores(
     """Cross entropy in nats, and 1 where the answer is right, at every place for a scored position."""
     logits = problem.apply(params, batch)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-    return losses, (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+    answers = jnp.argmax(logits, axis=-1)
+    if batch.legal is None:
+        return losses, (answers == batch.targets).astype(jnp.float32)
+    return losses, jnp.take_along_axis(batch.legal, answers[..., None], axis=-1)[..., 0].astype(jnp.float32)
+
+
+def scored_everywhere(batch: Example) -> Example:
+    """The same sequences with every position scored but the last: the next token, or the answer where one is due.
+
+    What follows the end of a sequence that is shorter than T is padding, and learned as such.
+    """
+    size, length = batch.tokens.shape
+    rows = jnp.broadcast_to(jnp.arange(size)[:, None], batch.positions.shape)
+    places = jnp.where(batch.weights > 0, batch.positions, length)  # beyond the end, unused ones are dropped
+    next_tokens = jnp.roll(batch.tokens, -1, axis=1)
+    weights = jnp.ones((size, length)).at[:, -1].set(0.0)
+    return batch._replace(
+        positions=jnp.broadcast_to(jnp.arange(length)[None], (size, length)),
+        targets=next_tokens.at[rows, places].set(batch.targets, mode="drop"),
+        weights=weights.at[rows, places].set(1.0, mode="drop"),
+        legal=None,
+    )
 
 
 def train_step(
@@ -129,6 +152,9 @@ def train_step(
 
     A member whose loss or gradient is not finite keeps the parameters it had and is marked as diverged.
     """
+
+    if problem.train.loss is Loss.all:
+        batch = scored_everywhere(batch)
 
     def loss_of(params: Params) -> Float[Array, ""]:
         losses, _ = position_scores(problem, params, batch)
@@ -157,6 +183,7 @@ def score(problem: Problem, batch: Example, params: Params) -> Scores:
     total = jnp.maximum(jnp.sum(batch.weights, axis=-1), 1.0)
     return Scores(
         accuracy=jnp.sum(correct * batch.weights, axis=-1) / total,
+        exact=jnp.all((correct > 0) | (batch.weights == 0), axis=-1).astype(jnp.float32),
         loss=jnp.sum(losses * batch.weights, axis=-1) / total,
     )
 

@@ -46,6 +46,7 @@ def write_run(
                         seed=seed,
                         selected=rate == selected,
                         accuracy=factor * accuracy,
+                        exact=factor * accuracy**2,
                         loss=1.5,
                         steps=100,
                         state_bytes=state_bytes,

@@ -68,7 +68,8 @@ def test_the_learning_rate_is_chosen_on_validation(finished):
 
 
 def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
-    scores = Scores(accuracy=np.array([[0.2], [0.4], [0.5], [0.1], [0.3], [0.3]]), loss=np.zeros((6, 1)))
+    accuracy = np.array([[0.2], [0.4], [0.5], [0.1], [0.3], [0.3]])
+    scores = Scores(accuracy=accuracy, exact=accuracy, loss=np.zeros((6, 1)))
     assert best_learning_rate(np.repeat([0.1, 0.2, 0.3], 2), scores) == 0.1
 
 
