@@ -3,9 +3,12 @@
 import pathlib
 import re
 import runpy
+import unittest.mock
 
 import jax
 import pytest
+
+from sandbox.models.mixers import MIXERS
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGES_WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if "```python" in page.read_text()]
@@ -13,9 +16,11 @@ PAGES_WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if "```python" in 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs(page):
+def test_the_code_of_a_page_runs(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL))
-    with jax.numpy_rank_promotion("allow"):  # as it is for a reader
+    # As it is for a reader; what a page adds to the table is taken out again.
+    with jax.numpy_rank_promotion("allow"), unittest.mock.patch.dict(MIXERS):
         exec(compile(code, str(page), "exec"), {"__name__": page.stem})
 
 
