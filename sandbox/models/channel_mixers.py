@@ -6,12 +6,14 @@ They keep the contract of a `Mixer`, as RWKV's look at the token before, which h
 import enum
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.layers import Dense
 from sandbox.models.mixer import Mixer
-from sandbox.shapes import Activations
+from sandbox.models.token_shift import TokenShift, previous_share
+from sandbox.shapes import Activations, Token
 
 
 class ChannelMixer(enum.Enum):
@@ -20,6 +22,10 @@ class ChannelMixer(enum.Enum):
     none = "none"
     mlp = "mlp"
     swiglu = "swiglu"
+    rwkv4 = "rwkv4"
+    rwkv5 = "rwkv5"
+    rwkv6 = "rwkv6"
+    rwkv7 = "rwkv7"
 
 
 class Pointwise(Mixer):
@@ -56,6 +62,41 @@ class SwiGLU(Pointwise):
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
 
 
+class RWKVChannelMixer(Mixer):
+    """y_t = σ(x^r_t W_r) ⊙ (relu(x^k_t W_k)² W_v): channel mixing of RWKV-4 to 6. RWKV-7 has no receptance W_r.
+
+    x^i is the token shift (see `token_shift`, also for `exponent`). Decode state: the last token, `[B, D]`. As in
+    the official code W_k starts orthogonal, W_r and W_v at zero; its widths are multiples of 32, ours need not be.
+    Sources: arXiv:2305.13048, section 3.1; arXiv:2404.05892, section 4.1; arXiv:2503.14456, section 4.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        inner: int,
+        *,
+        exponent: float = 1.0,
+        gain: float = 1.0,
+        use_receptance: bool = True,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike,
+    ):
+        zeros = nnx.initializers.zeros
+        self.shift = TokenShift(*[previous_share(d_model, exponent)] * (1 + use_receptance))
+        self.k = Dense(d_model, inner, kernel_init=nnx.initializers.orthogonal(gain), rngs=rngs)
+        self.v = Dense(inner, d_model, kernel_init=zeros, rngs=rngs)
+        self.r = Dense(d_model, d_model, kernel_init=zeros, rngs=rngs) if use_receptance else None
+        self.d_model, self.dtype = d_model, dtype
+
+    def init_state(self, batch_size: int, max_len: int) -> Token:
+        return jnp.zeros((batch_size, self.d_model), self.dtype)
+
+    def prefill(self, x: Activations, state: Token) -> tuple[Activations, Token]:
+        (xk, *xr), state = self.shift(x, state)
+        y = self.v(jnp.square(jax.nn.relu(self.k(xk))))
+        return y if self.r is None else jax.nn.sigmoid(self.r(*xr)) * y, state
+
+
 def make_channel_mixer(kind: ChannelMixer, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike) -> Mixer | None:
     """A channel mixer of width `d_model`; none for `ChannelMixer.none`."""
     match kind:
@@ -65,3 +106,13 @@ def make_channel_mixer(kind: ChannelMixer, d_model: int, *, rngs: nnx.Rngs, dtyp
             return MLP(d_model, rngs=rngs)
         case ChannelMixer.swiglu:
             return SwiGLU(d_model, rngs=rngs)
+        case ChannelMixer.rwkv4:
+            return RWKVChannelMixer(d_model, 4 * d_model, gain=2.0, rngs=rngs, dtype=dtype)
+        case ChannelMixer.rwkv5:
+            return RWKVChannelMixer(d_model, 7 * d_model // 2, rngs=rngs, dtype=dtype)
+        case ChannelMixer.rwkv6:
+            return RWKVChannelMixer(d_model, 7 * d_model // 2, exponent=0.25, rngs=rngs, dtype=dtype)
+        case ChannelMixer.rwkv7:
+            return RWKVChannelMixer(
+                d_model, 4 * d_model, exponent=0.125, use_receptance=False, rngs=rngs, dtype=dtype
+            )

@@ -19,11 +19,24 @@ class Undecayed(nnx.Param):
     """A parameter that weight decay leaves alone: norms, biases, whatever sets a decay or a time scale."""
 
 
-class Dense(nnx.Module):
-    """y = x W (+ b), over the last axis; W is drawn from N(0, 1 / fan-in), truncated."""
+LECUN_NORMAL = nnx.initializers.lecun_normal()
+FAN_IN_UNIFORM = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+"""Uniform in ±fan-in^-1/2."""
 
-    def __init__(self, d_in: int, d_out: int, *, use_bias: bool = False, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (d_in, d_out), jnp.float32))
+
+class Dense(nnx.Module):
+    """y = x W (+ b), over the last axis; W is drawn from N(0, 1 / fan-in), truncated, unless told otherwise."""
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        *,
+        use_bias: bool = False,
+        kernel_init: nnx.Initializer = LECUN_NORMAL,
+        rngs: nnx.Rngs,
+    ):
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (d_in, d_out), jnp.float32))
         self.bias = Undecayed(jnp.zeros((d_out,), jnp.float32)) if use_bias else None
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
@@ -46,10 +59,12 @@ class LowRank(nnx.Module):
         *,
         activation: Callable[[jax.Array], jax.Array] | None = None,
         use_bias: bool = False,
+        down_init: nnx.Initializer = LECUN_NORMAL,
+        up_init: nnx.Initializer = LECUN_NORMAL,
         rngs: nnx.Rngs,
     ):
-        self.down = Dense(d_in, rank, rngs=rngs)
-        self.up = Dense(rank, d_out, use_bias=use_bias, rngs=rngs)
+        self.down = Dense(d_in, rank, kernel_init=down_init, rngs=rngs)
+        self.up = Dense(rank, d_out, use_bias=use_bias, kernel_init=up_init, rngs=rngs)
         self.activation = activation
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
@@ -76,11 +91,18 @@ class RMSNorm(nnx.Module):
 class LayerNorm(nnx.Module):
     """y = (x - mean) / sqrt(variance + ε) ⊙ scale (+ bias), over the last axis, computed in float32.
 
-    With `shape=(H, V)` this is group norm: each head by itself, with a scale and bias of its own.
+    With `shape=(H, V)` this is group norm: each head by itself, with a scale and bias of its own, if any.
     """
 
-    def __init__(self, shape: int | tuple[int, ...], *, use_bias: bool = True, epsilon: float = 1e-5):
-        self.scale = Undecayed(jnp.ones(shape, jnp.float32))
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        *,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        epsilon: float = 1e-5,
+    ):
+        self.scale = Undecayed(jnp.ones(shape, jnp.float32)) if use_scale else None
         self.bias = Undecayed(jnp.zeros(shape, jnp.float32)) if use_bias else None
         self.epsilon = epsilon
 
@@ -88,7 +110,8 @@ class LayerNorm(nnx.Module):
         x32 = x.astype(jnp.float32)
         centred = x32 - jnp.mean(x32, axis=-1, keepdims=True)
         y = centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + self.epsilon)
-        y = y * jnp.broadcast_to(self.scale[...], y.shape)
+        if self.scale is not None:
+            y = y * jnp.broadcast_to(self.scale[...], y.shape)
         if self.bias is not None:
             y = y + jnp.broadcast_to(self.bias[...], y.shape)
         return y.astype(x.dtype)
@@ -141,3 +164,25 @@ class CausalConv(nnx.Module):
         if self.bias is not None:
             taps.append(jnp.broadcast_to(self.bias[...].astype(window.dtype), shape))
         return functools.reduce(jnp.add, taps)
+
+
+def long_convolution(x: Activations, kernel: Float[Array, "T D"]) -> Activations:
+    """y_t = Σ_{s≤t} k_{t-s} ⊙ x_s, per channel, in float32: a causal convolution as long as the sequence.
+
+    Up to 64 tokens it is a product with the Toeplitz matrix of each channel. Beyond, it goes through the Fourier
+    transform (of twice the length, so that nothing wraps around), whose rounding spreads over all positions:
+    there an output depends on later inputs by about 1e-7 of their size.
+    """
+    length, channels = kernel.shape
+    x32 = x.astype(jnp.float32)
+    if length > 64:  # measured on CPU: the product is as fast at 64 tokens, and 5 times slower at 128
+        spectrum = jnp.fft.rfft(x32, 2 * length, axis=1)
+        spectrum = spectrum * jnp.broadcast_to(jnp.fft.rfft(kernel, 2 * length, axis=0), spectrum.shape)
+        return jnp.fft.irfft(spectrum, 2 * length, axis=1)[:, :length].astype(x.dtype)
+    taps = kernel.T
+    # Row t of a Toeplitz matrix is row 0 moved by t. Writing rows of 2T numbers one after another and reading
+    # them as rows of 2T - 1 moves each by one more, without a gather.
+    row = jnp.concatenate([taps[:, :1], jnp.zeros_like(taps), taps[:, :0:-1]], axis=1)
+    rows = jnp.broadcast_to(row[:, None], (channels, length, 2 * length)).reshape(channels, -1)
+    toeplitz = rows[:, : length * (2 * length - 1)].reshape(channels, length, 2 * length - 1)[:, :, :length]
+    return jnp.einsum("dts,bsd->btd", toeplitz, x32).astype(x.dtype)

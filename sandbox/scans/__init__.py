@@ -6,10 +6,11 @@ from sandbox.scans.matrix_state import gated_delta_rule, gated_linear_attention,
 from sandbox.scans.registry import IMPLEMENTATIONS, RULES
 from sandbox.scans.rules.mlstm import MLSTMState
 from sandbox.scans.rules.rule import Rule
-from sandbox.scans.rules.wkv4 import WKV4State
+from sandbox.scans.rules.wkv4 import NOTHING_YET, WKV4State
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "NOTHING_YET",
     "RULES",
     "MLSTMState",
     "Rule",

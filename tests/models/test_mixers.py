@@ -11,7 +11,11 @@ from flax import nnx
 
 from sandbox.models.mixer import Card
 from sandbox.models.mixers import MIXERS
+from sandbox.models.mixers.gated_deltanet import GatedDeltaNetConfig
+from sandbox.models.mixers.h3 import H3Config
+from sandbox.models.mixers.linear_attention import LinearAttentionConfig
 from sandbox.models.mixers.outer import Decay, FeatureMap, OuterConfig, Update
+from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import Positions, SoftmaxConfig
 
@@ -20,6 +24,11 @@ D_MODEL, BATCH, LENGTH, LONG = 12, 2, 13, 300
 VARIANTS = {name: config() for name, config in MIXERS.items()} | {
     "softmax, grouped, rope": SoftmaxConfig(num_heads=6, num_kv_heads=2, positions=Positions.rope),
     "softmax, learned": SoftmaxConfig(num_heads=3, positions=Positions.learned, max_positions=LONG),
+    "linear_attention, cosformer": LinearAttentionConfig(feature_map=FeatureMap.cosformer, max_positions=LONG),
+    "linear_attention, hedgehog": LinearAttentionConfig(num_heads=3, feature_map=FeatureMap.hedgehog),
+    "retnet, xpos": RetNetConfig(num_heads=3, positions=RetentionPositions.xpos),
+    "gated_deltanet, grouped": GatedDeltaNetConfig(d_state=5, num_value_heads=4, negative_eigenvalues=True),
+    "h3, heads": H3Config(d_state=4, head_dim=3, chunk_size=4),
     "short_conv, width 1": ShortConvConfig(width=1),
     "outer, everything": OuterConfig(
         d_state=5,

@@ -1,12 +1,64 @@
 """All sequence mixers. Listing one here makes it known to the command line, the tests and the reports."""
 
 from sandbox.models.mixer import MixerConfig
+from sandbox.models.mixers.bigbird import BigBirdConfig
+from sandbox.models.mixers.deltanet import DeltaNetConfig
+from sandbox.models.mixers.gated_deltanet import GatedDeltaNetConfig
+from sandbox.models.mixers.gla import GLAConfig
+from sandbox.models.mixers.h3 import H3Config
+from sandbox.models.mixers.hgrn2 import HGRN2Config
+from sandbox.models.mixers.hyena import HyenaConfig
+from sandbox.models.mixers.kda import KDAConfig
+from sandbox.models.mixers.linear_attention import BasedConfig, LinearAttentionConfig, PerformerConfig
+from sandbox.models.mixers.linformer import LinformerConfig
+from sandbox.models.mixers.longformer import LongformerConfig
+from sandbox.models.mixers.lru import LRUConfig
+from sandbox.models.mixers.lstm import LSTMConfig
+from sandbox.models.mixers.mamba import MambaConfig
+from sandbox.models.mixers.mamba2 import Mamba2Config
+from sandbox.models.mixers.mlstm import MLSTMConfig
 from sandbox.models.mixers.outer import OuterConfig
+from sandbox.models.mixers.retnet import RetNetConfig
+from sandbox.models.mixers.rglru import RGLRUConfig
+from sandbox.models.mixers.rnn import RNNConfig
+from sandbox.models.mixers.rwkv4 import RWKV4Config
+from sandbox.models.mixers.rwkv5 import RWKV5Config
+from sandbox.models.mixers.rwkv6 import RWKV6Config
+from sandbox.models.mixers.rwkv7 import RWKV7Config
+from sandbox.models.mixers.s4d import S4DConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
+from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
+    "sliding_window": SlidingWindowConfig,
+    "longformer": LongformerConfig,
+    "bigbird": BigBirdConfig,
+    "linformer": LinformerConfig,
+    "linear_attention": LinearAttentionConfig,
+    "performer": PerformerConfig,
+    "based": BasedConfig,
+    "retnet": RetNetConfig,
+    "rwkv4": RWKV4Config,
+    "rwkv5": RWKV5Config,
+    "rwkv6": RWKV6Config,
+    "rwkv7": RWKV7Config,
+    "gla": GLAConfig,
+    "hgrn2": HGRN2Config,
+    "mlstm": MLSTMConfig,
+    "mamba": MambaConfig,
+    "mamba2": Mamba2Config,
+    "s4d": S4DConfig,
+    "lru": LRUConfig,
+    "rglru": RGLRUConfig,
+    "deltanet": DeltaNetConfig,
+    "gated_deltanet": GatedDeltaNetConfig,
+    "kda": KDAConfig,
     "outer": OuterConfig,
+    "hyena": HyenaConfig,
+    "h3": H3Config,
     "short_conv": ShortConvConfig,
+    "lstm": LSTMConfig,
+    "rnn": RNNConfig,
 }

@@ -18,7 +18,6 @@ The decay types are nested, so that a difference between two of them is due to w
 
 import dataclasses
 import enum
-from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -28,8 +27,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sandbox.models.feature_maps import ELEMENTWISE, FeatureMap
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed, l2_normalize
 from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixers.retnet import fixed_decays
 from sandbox.scans import gated_delta_rule, gated_linear_attention
 from sandbox.shapes import Activations
 
@@ -52,23 +53,6 @@ class Update(enum.Enum):
     delta = "delta"
 
 
-class FeatureMap(enum.Enum):
-    """Elementwise map of queries and keys."""
-
-    identity = "identity"
-    relu = "relu"
-    silu = "silu"
-    elu1 = "elu1"
-
-
-FEATURE_MAPS: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
-    FeatureMap.identity: lambda x: x,
-    FeatureMap.relu: jax.nn.relu,
-    FeatureMap.silu: jax.nn.silu,
-    FeatureMap.elu1: lambda x: jax.nn.elu(x) + 1,
-}
-
-
 @dataclasses.dataclass(unsafe_hash=True)
 class OuterConfig(ScanConfig):
     """A memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
@@ -86,6 +70,7 @@ class OuterConfig(ScanConfig):
     decay: Decay = Decay.none
     update: Update = Update.add
     feature_map: FeatureMap = FeatureMap.identity
+    """Map of queries and keys: one that treats each channel by itself."""
     normalize_qk: bool = True
     """Scale queries and keys to length 1, after the feature map. The delta rule is unstable without it."""
     short_conv: int = 0
@@ -100,6 +85,9 @@ class OuterConfig(ScanConfig):
         check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.short_conv", self.short_conv, 0)
+        if self.feature_map not in ELEMENTWISE:
+            allowed = ", ".join(feature_map.name for feature_map in ELEMENTWISE)
+            raise ValueError(f"mixer.feature_map={self.feature_map.name} must be one of {allowed}")
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
 
@@ -190,7 +178,7 @@ class Outer(ScanMixer):
         return self.out(read), memory
 
     def _features(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H K"]:
-        x = FEATURE_MAPS[self.config.feature_map](x)
+        x = ELEMENTWISE[self.config.feature_map](x)
         return l2_normalize(x) if self.config.normalize_qk else x
 
     def _log_decay(self, x: Activations) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
@@ -204,8 +192,3 @@ class Outer(ScanMixer):
             shape = (*x.shape[:2], *logits.shape)
             logits = jnp.broadcast_to(logits, shape) + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
         return jax.nn.log_sigmoid(logits)
-
-
-def fixed_decays(num_heads: int) -> np.ndarray:
-    """RetNet's decay of each head: γ_h = 1 - 2^(-5-h), h = 0, 1, ... (Sun et al. 2023, eq. 8)."""
-    return 1.0 - 2.0 ** (-5.0 - np.arange(num_heads))

@@ -1,0 +1,237 @@
+"""What all softmax attention shares: heads, projections, positions, and sequences cut into blocks.
+
+    o_t = Σ_i softmax_i(q_t·k_i / √K + b_{t-i}) v_i        over the tokens i that the query t sees
+
+q, k, v are linear in x_t, the output is linear in o_t. H query heads share G key/value heads (Ainslie et al.
+2023, arXiv:2305.13245: G = H is multi-head attention, G = 1 multi-query attention). A mixer says which i a query
+sees and keeps the rows of k and v for it; how positions enter is the same for all of them:
+
+| positions | what it adds | source |
+| --- | --- | --- |
+| none | nothing; what is seen is all that tells the order (NoPE) | Kazemnejad et al. 2023, arXiv:2305.19466 |
+| rope | turns q and k by their positions | Su et al. 2021, arXiv:2104.09864 |
+| learned | a trained vector per position, added to x before the projections | as in GPT-2, in each mixer |
+| alibi | b_d = -m_h d, with a fixed slope m_h per head | Press et al. 2022, arXiv:2108.12409 |
+| hard_alibi | head h = 1 … `windowed_heads` sees its last h tokens, the others all | Jelassi et al. 2024 |
+
+Hard-ALiBi (arXiv:2402.01032): b_d = 0 for d < h and -∞ beyond. The window counts the own token, as in
+the authors' code, which gives windows to 8 of 12 heads unless told otherwise.
+"""
+
+import dataclasses
+import enum
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
+
+from sandbox.models.layers import Dense
+from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides
+from sandbox.models.positions import rotate
+from sandbox.scans.target import kernels_are_interpreted, target_platform
+from sandbox.shapes import Activations
+
+
+class Positions(enum.Enum):
+    """How attention learns where a token stands: see the table above."""
+
+    none = "none"
+    rope = "rope"
+    learned = "learned"
+    alibi = "alibi"
+    hard_alibi = "hard_alibi"
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class AttentionConfig(MixerConfig):
+    """The options of a mixer with softmax attention."""
+
+    num_heads: int = 1
+    num_kv_heads: int | None = None
+    """Heads of keys and values, shared by groups of query heads. None: as many as `num_heads`."""
+    positions: Positions = Positions.rope
+    max_positions: int = 2048
+    """Rows of the table of learned positions; longer sequences are refused."""
+    windowed_heads: int | None = None
+    """With `hard_alibi`: heads that see only the last 1, 2, … tokens. None: half of the heads."""
+    use_bias: bool = False
+    """Add a trained vector to queries, keys, values and output, as GPT-2 and Longformer do."""
+
+    def __post_init__(self) -> None:
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.num_kv_heads", self.kv_heads, 1)
+        check_at_least("mixer.max_positions", self.max_positions, 1)
+        check_divides("mixer.num_kv_heads", self.kv_heads, "mixer.num_heads", self.num_heads)
+        if self.windowed_heads is not None:
+            check_at_least("mixer.windowed_heads", self.windowed_heads, 0)
+            if self.windowed_heads >= self.num_heads:
+                raise ValueError(
+                    f"mixer.windowed_heads={self.windowed_heads} must be less than "
+                    f"mixer.num_heads={self.num_heads}"
+                )
+
+    @property
+    def windows(self) -> np.ndarray:
+        """Tokens that each head sees with `hard_alibi`; 0: all of them."""
+        heads = np.arange(1, self.num_heads + 1)
+        windowed = self.num_heads // 2 if self.windowed_heads is None else self.windowed_heads
+        return np.where(heads <= windowed, heads, 0)
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width; rotary positions pair channels."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+        if self.positions is Positions.rope:
+            check_divides(
+                "2 · mixer.num_heads (rope pairs channels)", 2 * self.num_heads, "model.d_model", d_model
+            )
+
+
+class Attention(Mixer):
+    """Projections and positions of a mixer with an `AttentionConfig`."""
+
+    config: AttentionConfig
+
+    def __init__(self, config: AttentionConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        self.head_dim = d_model // config.num_heads
+        self.q = self._dense(d_model, d_model, rngs=rngs)
+        self.k = self._dense(d_model, config.kv_heads * self.head_dim, rngs=rngs)
+        self.v = self._dense(d_model, config.kv_heads * self.head_dim, rngs=rngs)
+        self.out = self._dense(d_model, d_model, rngs=rngs)
+        table = None
+        if config.positions is Positions.learned:
+            shape = (config.max_positions, d_model)
+            table = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
+        self.position_table = table
+        self.dtype = dtype
+
+    def _dense(self, d_in: int, d_out: int, *, rngs: nnx.Rngs) -> Dense:
+        return Dense(d_in, d_out, use_bias=self.config.use_bias, rngs=rngs)
+
+    def _rows(self, batch_size: int, *rows: int, heads: int | None = None) -> Float[Array, "B *rows G K"]:
+        """Room for keys or values, of all their heads or of so many."""
+        heads = self.config.kv_heads if heads is None else heads
+        return jnp.zeros((batch_size, *rows, heads, self.head_dim), self.dtype)
+
+    def _project(
+        self,
+        x: Activations,
+        positions: Int[Array, "T"],
+        layers: tuple[Dense, Dense, Dense] | None = None,
+    ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
+        """Queries, keys and values, by `layers` or else by the mixer's own."""
+        if self.position_table is not None:
+            learned = self.position_table[...][positions].astype(x.dtype)
+            x = x + jnp.broadcast_to(learned[None], x.shape)
+        heads = (*x.shape[:2], -1, self.head_dim)
+        q, k, v = (layer(x).reshape(heads) for layer in layers or (self.q, self.k, self.v))
+        if self.config.positions is Positions.rope:
+            q, k = rotate(q, positions), rotate(k, positions)
+        return q, k, v
+
+    def _attend(
+        self,
+        q: Float[Array, "B T H K"],
+        k: Float[Array, "B S G K"],
+        v: Float[Array, "B S G K"],
+        q_positions: Int[Array, "T"],
+        k_positions: Int[Array, "S"],
+        visible: Bool[Array, "T S"],
+        heads: slice = slice(None),
+    ) -> Float[Array, "B T H K"]:
+        """What each query reads from the rows that are visible to it, of which there must be one.
+
+        `heads` says which of the mixer's query heads these are, if not all.
+        """
+        bias, mask = None, visible[None]
+        distance = (q_positions[:, None] - k_positions[None, :])[None]
+        if self.config.positions is Positions.alibi:
+            slopes = jnp.asarray(alibi_slopes(self.config.num_heads)[heads], jnp.float32)
+            bias = (-slopes[:, None, None] * distance.astype(jnp.float32))[None]
+        if self.config.positions is Positions.hard_alibi:
+            windows = jnp.asarray(self.config.windows[heads])[:, None, None]
+            mask = mask & ((distance < windows) | (windows == 0))
+        k, v = k.astype(q.dtype), v.astype(q.dtype)
+        return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask[None])
+
+    def _attend_by_block(
+        self,
+        q: Float[Array, "B blocks T H K"],
+        k: Float[Array, "B blocks S G K"],
+        v: Float[Array, "B blocks S G K"],
+        q_positions: Int[Array, "blocks T"],
+        k_positions: Int[Array, "blocks S"],
+        visible: Bool[Array, "blocks T S"],
+    ) -> Float[Array, "B blocks T H K"]:
+        """The same, each block of queries with rows of its own."""
+        by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, 0), out_axes=1)
+        return by_block(q, k, v, q_positions, k_positions, visible)
+
+    def _merge(self, attended: Float[Array, "B T H K"]) -> Activations:
+        return self.out(attended.reshape(*attended.shape[:2], -1))
+
+    def _check_length(self, length: int) -> None:
+        if self.position_table is not None and length > self.config.max_positions:
+            raise ValueError(
+                f"mixer.max_positions={self.config.max_positions} is the longest sequence that learned "
+                f"positions allow, got {length} tokens"
+            )
+
+
+def alibi_slopes(num_heads: int) -> np.ndarray:
+    """ALiBi's slope of each head: 2^(-8h/H), h = 1 … H, where H is a power of two (Press et al. 2022, section 3).
+
+    For other H, as in the authors' code: those of the power of two below, then every second one of twice that.
+    """
+    power = 2 ** int(np.log2(num_heads))
+    slopes = 2.0 ** (-8.0 / power * np.arange(1, power + 1))
+    finer = 2.0 ** (-4.0 / power * np.arange(1, 2 * power + 1, 2))
+    return np.concatenate([slopes, finer])[:num_heads]
+
+
+def attention_implementation(head_dim: int, dtype: DTypeLike, positions: Positions) -> Literal["cudnn", "xla"]:
+    """`cudnn` where causal attention over a whole sequence runs with memory linear in its length, else `xla`.
+
+    cuDNN's flash attention takes 16-bit floats and heads of up to 128 channels in steps of 8. A bias or mask per
+    head is as large as the attention matrix that it saves, so these positions are left to XLA.
+    """
+    on_gpu = target_platform() == "gpu" and not kernels_are_interpreted()
+    sizes = jnp.dtype(dtype).itemsize == 2 and head_dim <= 128 and head_dim % 8 == 0
+    biased = positions in (Positions.alibi, Positions.hard_alibi)
+    return "cudnn" if on_gpu and sizes and not biased else "xla"
+
+
+def join(old: Float[Array, "B P G K"], new: Float[Array, "B T G K"]) -> Float[Array, "B S G K"]:
+    """The rows carried and the new ones behind them, in the type of the cache."""
+    return jnp.concatenate([old, new.astype(old.dtype)], axis=1)
+
+
+def num_blocks(length: int, size: int, most: int) -> int:
+    """Blocks that `length` tokens can touch wherever they begin, where a sequence has at most `most`."""
+    return min((length + 2 * size - 2) // size, most)
+
+
+def into_blocks(
+    x: Float[Array, "B T H K"], offset: Int[Array, ""], blocks: int, size: int
+) -> Float[Array, "B {blocks} {size} H K"]:
+    """`x`, which begins at the row `offset` of its first block, cut where blocks begin; zeros around it."""
+    frame = jnp.zeros((x.shape[0], blocks * size, *x.shape[2:]), x.dtype)
+    frame = jax.lax.dynamic_update_slice(frame, x, (0, offset, 0, 0))
+    return frame.reshape(x.shape[0], blocks, size, *x.shape[2:])
+
+
+def out_of_blocks(
+    x: Float[Array, "B blocks size H K"], offset: Int[Array, ""], length: int
+) -> Float[Array, "B {length} H K"]:
+    """The inverse of `into_blocks`."""
+    rows = x.reshape(x.shape[0], -1, *x.shape[3:])
+    return jax.lax.dynamic_slice_in_dim(rows, offset, length, axis=1)

@@ -1,0 +1,128 @@
+"""What DeltaNet, Gated DeltaNet and Kimi Delta Attention share: all but how they forget and gate what is read.
+
+    (q, k, v)_t = silu(Σ_{i<W} w_i ⊙ (x W_qkv)_{t-i})          a short convolution of each channel, no bias
+    q, k        = q / ‖q‖ / √K, k / ‖k‖                        per head
+    β_t         = σ(x_t W_β), or twice that                    per head, one number
+    S_t         = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t      S [K, V]
+    y_t         = (RMSNorm(o_t) ⊙ gate_t) W_O                  per head, with one scale for all
+
+With keys of length 1, I - β k kᵀ has one eigenvalue 1 - β: in 0..1, or in -1..1 where β reaches 2 (Grazzi et al.
+2024, arXiv:2411.12537), which lets a state alternate and so count modulo two.
+
+Parametrisation and the start of the decays are those of the authors' code (flash-linear-attention, `fla/layers`).
+Its projections start in N(0, 0.02²), ours as every `Dense` here; its K follows from the width, ours is `d_state`.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import CausalConv, Dense, RMSNorm, l2_normalize
+from sandbox.models.mixer import ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import gated_delta_rule
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class DeltaRuleConfig(ScanConfig):
+    """The options of a mixer that writes by the delta rule."""
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: channels of its queries and keys."""
+    num_heads: int = 2
+    conv_width: int = 4
+    """Tokens that the short convolution over queries, keys and values sees."""
+    negative_eigenvalues: bool = False
+    """Let β reach 2 in place of 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.conv_width", self.conv_width, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+
+class DeltaRuleState(NamedTuple):
+    """The memory, and the window of the short convolution over queries, keys and values."""
+
+    memory: Float[Array, "B H K V"]
+    conv: Float[Array, "B S E"]
+
+
+class DeltaRule(ScanMixer):
+    """See the module's docstring. Decode state: a `DeltaRuleState`.
+
+    A family sets α by `_log_decay` and the gate by `_gate`. Heads of values may be more than those of queries and
+    keys, each of which is then shared by a group of them.
+    """
+
+    config: DeltaRuleConfig
+    rule = "gated_delta_rule"
+
+    def __init__(
+        self,
+        config: DeltaRuleConfig,
+        d_model: int,
+        *,
+        value_heads: int,
+        values: int,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike,
+    ):
+        """`values`: channels of all heads of values together."""
+        self.config = config
+        self.value_heads = value_heads
+        self.rows, self.columns = config.d_state, values // value_heads
+        channels = 2 * config.num_heads * config.d_state + values
+        self.qkv = Dense(d_model, channels, rngs=rngs)
+        self.conv = CausalConv(channels, config.conv_width, use_bias=False, rngs=rngs)
+        self.beta = Dense(d_model, value_heads, rngs=rngs)
+        self.norm = RMSNorm(self.columns, epsilon=1e-5)
+        self.out = Dense(values, d_model, rngs=rngs)
+        self.dtype = dtype
+
+    def init_state(self, batch_size: int, max_len: int) -> DeltaRuleState:
+        return DeltaRuleState(
+            memory=jnp.zeros((batch_size, self.value_heads, self.rows, self.columns), jnp.float32),
+            conv=self.conv.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: DeltaRuleState) -> tuple[Activations, DeltaRuleState]:
+        qkv, window = self.conv.prefill(self.qkv(x), state.conv)
+        keys = self.config.num_heads * self.rows
+        q, k, v = jnp.split(jax.nn.silu(qkv), [keys, 2 * keys], axis=-1)
+        beta = jax.nn.sigmoid(self.beta(x).astype(jnp.float32))
+        read, memory = gated_delta_rule(
+            self._unit_vectors(q) * self.rows**-0.5,
+            self._unit_vectors(k),
+            v.reshape(*x.shape[:2], self.value_heads, self.columns),
+            2 * beta if self.config.negative_eigenvalues else beta,
+            self._log_decay(x),
+            initial_state=state.memory,
+            **self.config.scan_options,
+        )
+        read = self.norm(read).reshape(v.shape)
+        gate = self._gate(x)
+        return self.out(read if gate is None else read * gate), DeltaRuleState(memory, window)
+
+    def _unit_vectors(self, x: Float[Array, "B T I"]) -> Float[Array, "B T H K"]:
+        """Queries or keys of length 1, for each head of values those of its group."""
+        x = l2_normalize(x.reshape(*x.shape[:2], self.config.num_heads, self.rows))
+        return jnp.repeat(x, self.value_heads // self.config.num_heads, axis=2)
+
+    def _log_decay(self, x: Activations) -> Float[Array, "B T H R"] | None:
+        """log α, per head (R = 1) or per row of memory (R = K). None: α = 1."""
+        return None
+
+    def _gate(self, x: Activations) -> Float[Array, "B T I"] | None:
+        """What is read is multiplied by this. None: by 1."""
+        return None

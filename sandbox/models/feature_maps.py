@@ -1,0 +1,149 @@
+"""Feature maps φ of queries and keys, whose inner products φ(q)·φ(k) are the weights of linear attention.
+
+| map | φ(x) for x of K channels | features |
+| --- | --- | --- |
+| identity, relu, silu | x, max(x, 0), x σ(x) | K |
+| square, softplus | x², log(1 + exp(x)) | K |
+| elu1 | elu(x) + 1 | K |
+| dpfp | r_i r_{i-j} for j = 1..ν, with r = relu([x, -x]) and indices modulo 2K | 2νK |
+| hedgehog | softmax([y, -y]), y = x W + b with W and b learned per head | 2K |
+| taylor | [1, x_i / K^¼, x_i² / √(2K), x_i x_j / √K for i < j] | 1 + K + K(K+1)/2 |
+| cosformer | [cos(πt/2M) relu(x), sin(πt/2M) relu(x)] at position t | 2K |
+| favor | exp(w_j·x / K^¼ - |x|² / 2√K) for F random directions w_j | F |
+
+Sources: elu1 Katharopoulos et al. 2020 (arXiv:2006.16236, eq. 7); dpfp Schlag et al. 2021 (arXiv:2102.11174,
+section 5.3); hedgehog Zhang et al. 2024 (arXiv:2402.04347); taylor Arora et al. 2024 (Based, arXiv:2402.18668);
+cosformer Qin et al. 2022 (arXiv:2202.08791); favor Choromanski et al. 2021 (Performer, arXiv:2009.14794).
+
+The last three are kernels: taylor's weight is 1 + s + s²/2, the series of exp(s), s = q·k/√K; cosformer's is
+relu(q)·relu(k) cos(π(t-s)/2M) between positions t and s; favor's is on average F exp(s).
+"""
+
+import enum
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from sandbox.models.layers import Undecayed
+
+
+class FeatureMap(enum.Enum):
+    """What is done to queries and keys: see the table above."""
+
+    identity = "identity"
+    relu = "relu"
+    silu = "silu"
+    elu1 = "elu1"
+    square = "square"
+    softplus = "softplus"
+    dpfp = "dpfp"
+    hedgehog = "hedgehog"
+    taylor = "taylor"
+    cosformer = "cosformer"
+    favor = "favor"
+
+
+ELEMENTWISE: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
+    FeatureMap.identity: lambda x: x,
+    FeatureMap.relu: jax.nn.relu,
+    FeatureMap.silu: jax.nn.silu,
+    FeatureMap.elu1: lambda x: jax.nn.elu(x) + 1,
+    FeatureMap.square: jnp.square,
+    FeatureMap.softplus: jax.nn.softplus,
+}
+"""The maps of each channel by itself."""
+
+SIGNED = frozenset({FeatureMap.identity, FeatureMap.silu})
+"""The maps whose weights φ(q)·φ(k) may be negative."""
+
+FAVOR_EPSILON = 1e-6
+"""Added to each feature of `favor`, as in the authors' code: a weight is never zero."""
+
+
+def dpfp(x: Float[Array, "*rows I"], nu: int) -> Float[Array, "*rows O"]:
+    """Products of each rectified channel of [x, -x] with the ν channels before it."""
+    rectified = jax.nn.relu(jnp.concatenate([x, -x], axis=-1))
+    return jnp.concatenate([rectified * jnp.roll(rectified, j, axis=-1) for j in range(1, nu + 1)], axis=-1)
+
+
+def taylor(x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+    """The second-order series of exp. Each product of two channels is kept once: no feature is redundant."""
+    channels = x.shape[-1]
+    x = x * channels**-0.25
+    one_by_one = jnp.split(x, channels, axis=-1)
+    squares = 0.5**0.5 * x * x
+    products = [channel * x[..., i + 1 :] for i, channel in enumerate(one_by_one)]
+    return jnp.concatenate([jnp.ones_like(x[..., :1]), x, squares, *products], axis=-1)
+
+
+def cosformer(
+    x: Float[Array, "B T H K"], positions: Int[Array, "T"], max_positions: int
+) -> Float[Array, "B T H O"]:
+    """Rectified channels, weighted so that pairs of tokens weigh less the further they are apart.
+
+    No weight is negative where all positions are below `max_positions`, M of the table.
+    """
+    angles = (np.pi / 2 / max_positions) * positions.astype(jnp.float32)[None, :, None, None]
+    x = jax.nn.relu(x)
+    cos, sin = (jnp.broadcast_to(turn(angles).astype(x.dtype), x.shape) for turn in (jnp.cos, jnp.sin))
+    return jnp.concatenate([x * cos, x * sin], axis=-1)
+
+
+class Hedgehog(nnx.Module):
+    """A learned map, which starts at W = 1, b = 0. Queries have one and keys another.
+
+    The paper's features are exp([y, -y]); they are divided by their sum, as the authors do where they need the
+    map to be stable. For a query that changes nothing, as its weights are normalised.
+    """
+
+    def __init__(self, num_heads: int, channels: int):
+        self.kernel = nnx.Param(jnp.broadcast_to(jnp.eye(channels)[None], (num_heads, channels, channels)))
+        self.bias = Undecayed(jnp.zeros((num_heads, channels), jnp.float32))
+
+    def __call__(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H O"]:
+        y = jnp.einsum("bthk,hkj->bthj", x.astype(jnp.float32), self.kernel[...])
+        y = y + jnp.broadcast_to(self.bias[...], y.shape)
+        return jax.nn.softmax(jnp.concatenate([y, -y], axis=-1), axis=-1).astype(x.dtype)
+
+
+def favor_keys(x: Float[Array, "B T H K"], directions: Float[Array, "H F K"]) -> Float[Array, "B T H F"]:
+    """Positive random features, as they are.
+
+    The authors' code subtracts the largest exponent of the whole sequence, later tokens included. None is needed:
+    an exponent is at most |w_j|²/2, so that float32 holds its exponential up to some 150 channels.
+    """
+    return (jnp.exp(_favor_exponents(x, directions)) + FAVOR_EPSILON).astype(x.dtype)
+
+
+def favor_queries(x: Float[Array, "B T H K"], directions: Float[Array, "H F K"]) -> Float[Array, "B T H F"]:
+    """Positive random features, divided by the largest of the token: a factor that normalising removes."""
+    exponents = _favor_exponents(x, directions)
+    largest = jax.lax.stop_gradient(jnp.max(exponents, axis=-1, keepdims=True))
+    return (jnp.exp(exponents - largest) + FAVOR_EPSILON).astype(x.dtype)
+
+
+def _favor_exponents(x: Float[Array, "B T H K"], directions: Float[Array, "H F K"]) -> Float[Array, "B T H F"]:
+    x = x.astype(jnp.float32) * x.shape[-1] ** -0.25
+    half_squares = 0.5 * jnp.sum(x * x, axis=-1, keepdims=True)
+    return jnp.einsum("bthk,hfk->bthf", x, directions) - half_squares
+
+
+@functools.lru_cache
+def favor_directions(seed: int, num_heads: int, features: int, channels: int) -> np.ndarray:
+    """The directions w_j, `[H, F, K]`: each is N(0, 1) by itself, and every K of a head are orthogonal.
+
+    Rotations are drawn uniformly (Mezzadri 2007, arXiv:math-ph/0609050). As a QR decomposition returns them,
+    whatever the signs of R, they prefer some directions, and no number of features comes close to softmax.
+    """
+    random = np.random.default_rng(seed)
+    blocks = -(-features // channels)
+    rotations, triangles = np.linalg.qr(random.normal(size=(num_heads, blocks, channels, channels)))
+    rotations *= np.sign(np.diagonal(triangles, axis1=-2, axis2=-1))[:, :, None]
+    rows = rotations.swapaxes(-1, -2).reshape(num_heads, blocks * channels, channels)[:, :features]
+    lengths = np.linalg.norm(random.normal(size=rows.shape), axis=-1, keepdims=True)
+    return (lengths * rows).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Gated DeltaNet (Yang et al. 2024, arXiv:2412.06464, section 3).
+
+    α_t = exp(-A softplus(x_t W_Δ + b_Δ))
+    S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
+    y_t = (RMSNorm(o_t) ⊙ silu(x_t W_G)) W_O
+
+with one decay per head, made as in Mamba-2: A > 0 is trained and starts uniform in 0..16 (from 0.01 on, as in
+Qwen3-Next, so that its logarithm is finite), b_Δ starts so that the softplus of it is log-uniform in 0.001..0.1.
+The rest is in `sandbox.models.delta_rule`. Values have `expand_v` times as many channels as the model: twice, as
+in Qwen3-Next and in Zoology's runs; the authors' models take one and a half times. As in Qwen3-Next, several heads
+of values may share a head of queries and keys; each has a β, a decay and a memory of its own.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
+from sandbox.models.layers import Dense, Undecayed
+from sandbox.models.mixer import Card, Mixer, check_at_least, check_divides
+from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class GatedDeltaNetConfig(DeltaRuleConfig):
+    """The delta rule on a memory that decays by a gate per head; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, α_t a number; o_t = S_tᵀ q_t",
+        decay="data-dependent, per head",
+        update="delta rule",
+        paper="Yang et al. 2024, arXiv:2412.06464",
+    )
+
+    num_value_heads: int | None = None
+    """Heads of values, a multiple of `num_heads`, which counts those of queries and keys. None: as many."""
+    expand_v: int = 2
+    """Channels of all values, in multiples of the width."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.num_value_heads", self.value_heads, 1)
+        check_at_least("mixer.expand_v", self.expand_v, 1)
+        check_divides("mixer.num_heads", self.num_heads, "mixer.num_value_heads", self.value_heads)
+
+    @property
+    def value_heads(self) -> int:
+        """Heads of values, and so of memory."""
+        return self.num_heads if self.num_value_heads is None else self.num_value_heads
+
+    def check(self, d_model: int) -> None:
+        """Heads of values divide their channels."""
+        name = "mixer.num_heads" if self.num_value_heads is None else "mixer.num_value_heads"
+        check_divides(name, self.value_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return GatedDeltaNet(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class GatedDeltaNet(DeltaRule):
+    """See the module's docstring. Decode state: a `DeltaRuleState`."""
+
+    def __init__(self, config: GatedDeltaNetConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        heads, values = config.value_heads, config.expand_v * d_model
+        super().__init__(config, d_model, value_heads=heads, values=values, rngs=rngs, dtype=dtype)
+        self.dt = Dense(d_model, heads, rngs=rngs)
+        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads))
+        self.log_rates = Undecayed(jnp.log(jax.random.uniform(rngs.params(), (heads,), jnp.float32, 0.01, 16.0)))
+        self.gate = Dense(d_model, values, rngs=rngs)
+
+    def _log_decay(self, x: Activations) -> Float[Array, "B T H 1"]:
+        dt = self.dt(x).astype(jnp.float32)
+        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
+        return -(dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape))[..., None]
+
+    def _gate(self, x: Activations) -> Float[Array, "B T I"]:
+        return jax.nn.silu(self.gate(x))

@@ -1,0 +1,92 @@
+"""Gated linear attention (Yang et al. 2023, arXiv:2312.06635, section 4).
+
+    α_t = σ(x_t W₁ W₂ + b)^(1/τ) ,   S_t = diag(α_t) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t / √K
+    y_t = (silu(x_t W_G) ⊙ RMSNorm(o_t)) W_O
+
+with α of K channels per head through a bottleneck of 16, τ = 16, and a norm that treats each head by itself with
+one scale for all. The paper's keys have half as many channels as the model: `d_state` = d_model / (2 num_heads).
+The norm is the RMS norm of the authors' code, where the paper has a layer norm.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import Dense, LowRank, RMSNorm
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import gated_linear_attention
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class GLAConfig(ScanConfig):
+    """Linear attention that forgets each row of memory by a gate of the data; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = diag(α_t) S_{t-1} + k_t v_tᵀ, α_t = σ(x_t W₁ W₂ + b)^(1/τ); o_t = S_tᵀ q_t",
+        decay="data-dependent, per channel",
+        update="add",
+        paper="Yang et al. 2023, arXiv:2312.06635",
+    )
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: channels of its queries and keys."""
+    num_heads: int = 2
+    gate_rank: int = 16
+    """Channels between the two matrices that make the decay."""
+    gate_temperature: float = 16.0
+    """τ: the larger, the slower memory is forgotten."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.gate_rank", self.gate_rank, 1)
+        check_at_least("mixer.gate_temperature", self.gate_temperature, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return GLA(self, d_model, rngs=rngs)
+
+
+class GLA(ScanMixer):
+    """See the module's and the config's docstrings. Decode state: the memory, `[B, H, K, V]`."""
+
+    config: GLAConfig
+
+    def __init__(self, config: GLAConfig, d_model: int, *, rngs: nnx.Rngs):
+        self.config = config
+        self.rule = "gated_linear_attention"
+        self.rows, self.columns = config.d_state, d_model // config.num_heads
+        keys = config.num_heads * config.d_state
+        self.q = Dense(d_model, keys, rngs=rngs)
+        self.k = Dense(d_model, keys, rngs=rngs)
+        self.v = Dense(d_model, d_model, rngs=rngs)
+        self.decay = LowRank(d_model, config.gate_rank, keys, use_bias=True, rngs=rngs)
+        self.norm = RMSNorm(self.columns)
+        self.gate = Dense(d_model, d_model, rngs=rngs)
+        self.out = Dense(d_model, d_model, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B H K V"]:
+        return jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32)
+
+    def prefill(
+        self, x: Activations, state: Float[Array, "B H K V"]
+    ) -> tuple[Activations, Float[Array, "B H K V"]]:
+        config, heads = self.config, (*x.shape[:2], self.config.num_heads, -1)
+        q, k, v = self.q(x).reshape(heads), self.k(x).reshape(heads), self.v(x).reshape(heads)
+        log_decay = jax.nn.log_sigmoid(self.decay(x).astype(jnp.float32)).reshape(heads) / config.gate_temperature
+        read, state = gated_linear_attention(
+            q * config.d_state**-0.5, k, v, log_decay, initial_state=state, **config.scan_options
+        )
+        return self.out(jax.nn.silu(self.gate(x)) * self.norm(read).reshape(x.shape)), state

@@ -1,0 +1,139 @@
+"""H3, hungry hungry hippos (Fu et al. 2023, arXiv:2212.14052, section 3 and algorithm 1).
+
+    q, k, v = x W_q + b_q, x W_k + b_k, x W_v + b_v
+    k̃_t = Σ_{i<N} c_i ⊙ k_{t-i} + D_k ⊙ k_t       the shift SSM: its state is the last inputs, c reads them
+    y_t = SSM(k̃ ⊗ v)_t                            the diagonal SSM, on each of the P × P products of a head
+    o_t = (q_t · y_t) W_o + b_o                    per head: Σ_i q_i y_ij
+
+The diagonal SSM is S4D's (`sandbox.models.mixers.s4d`, with its skip and without what mixes the channels), started
+by S4D-Lin and discretised by the bilinear rule; all products of a head share its parameters. With heads of one
+channel, P = 1 as in Zoology, this is q ⊙ SSM(k̃ ⊙ v).
+
+`d_state` is N of both SSMs. Carried are N - 1 keys per channel and, per product of a head, N real numbers (N/2
+complex modes). The official code (safari, `src/models/sequence/h3.py`) carries N keys, the current one included;
+Zoology counts D · N in all.
+
+c starts uniform in ±N^-1/2 and both skips standard normal, as there. There the input vector of the shift SSM
+starts at e₁ and is trained, and so is B of the diagonal one; here they stay e₁ and 1, which loses nothing: c and C
+are trained. As in S4D, training takes both SSMs as convolutions.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import CausalConv, Dense, long_convolution
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixers.s4d import DiagonalSSM, Discretization, Initialization, check_even_d_state
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class H3Config(ScanConfig):
+    """A window over keys, and modes that keep products of keys and values."""
+
+    card: ClassVar[Card] = Card(
+        equation="y_t = q_t ⊙ SSM_diag(SSM_shift(k) ⊙ v)_t",
+        decay="learned, complex, per head and mode",
+        update="add",
+        paper="Fu et al. 2023, arXiv:2212.14052",
+    )
+
+    d_state: int = 64
+    """Keys in the window, and real numbers that each product of a key and a value is kept in: N."""
+    head_dim: int = 1
+    """Channels of a head: P. The memory of a head holds P · P products."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_even_d_state(self.d_state)
+        check_at_least("mixer.head_dim", self.head_dim, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads make up the width."""
+        check_divides("mixer.head_dim", self.head_dim, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return H3(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class H3State(NamedTuple):
+    """The modes of each of the P · P products of a head, and the window over keys."""
+
+    memory: Float[Array, "B I H N"]
+    conv: Float[Array, "B S D"]
+
+
+class H3(ScanMixer):
+    """See the module's docstring. Decode state: an `H3State`."""
+
+    config: H3Config
+    rule = "diagonal_scan"
+    rows = 1
+
+    def __init__(self, config: H3Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        self.num_heads = d_model // config.head_dim
+        self.columns = self.num_heads * config.d_state // 2
+        self.qkv = Dense(d_model, 3 * d_model, use_bias=True, rngs=rngs)
+        self.shift = CausalConv(d_model, config.d_state, use_bias=False, rngs=rngs)
+        self.shift_skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
+        self.ssm = DiagonalSSM(
+            self.num_heads,
+            config.d_state,
+            initialization=Initialization.lin,
+            discretization=Discretization.bilinear,
+            rngs=rngs,
+        )
+        self.out = Dense(d_model, d_model, use_bias=True, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(self, x: Activations) -> Activations:
+        if self.config.implementation != "auto":
+            return super().__call__(x)
+        q, k, v = jnp.split(self.qkv(x), 3, axis=-1)
+        length = x.shape[1]
+        taps = self.shift.kernel[:length]
+        shifted = long_convolution(k, jnp.pad(taps, ((0, length - taps.shape[0]), (0, 0))))
+        return self._read(q, self.ssm(self._products(k, shifted, v)))
+
+    def init_state(self, batch_size: int, max_len: int) -> H3State:
+        products = self.config.head_dim**2
+        memory = self.ssm.init_state(batch_size * products)
+        return H3State(
+            memory=memory.reshape(batch_size, products, *memory.shape[1:]),
+            conv=self.shift.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: H3State) -> tuple[Activations, H3State]:
+        q, k, v = jnp.split(self.qkv(x), 3, axis=-1)
+        shifted, window = self.shift.prefill(k, state.conv)
+        memory = state.memory.reshape(-1, *state.memory.shape[2:])
+        y, memory = self.ssm.prefill(self._products(k, shifted, v), memory, **self.config.scan_options)
+        return self._read(q, y), H3State(memory.reshape(state.memory.shape), window)
+
+    def resolved_implementation(self, length: int) -> str:
+        if self.config.implementation == "auto" and length > 1:
+            return "convolution"
+        return super().resolved_implementation(length)
+
+    def _products(self, k: Activations, shifted: Activations, v: Activations) -> Float[Array, "I T H"]:
+        """k̃_i v_j of each head, with the P · P pairs (i, j) of a sequence as further sequences."""
+        k = shifted + k * jnp.broadcast_to(self.shift_skip[...].astype(k.dtype), k.shape)
+        heads = (*k.shape[:2], self.num_heads, -1)
+        products = jnp.einsum("bthi,bthj->bijth", k.reshape(heads), v.reshape(heads))
+        return products.reshape(-1, *products.shape[3:])
+
+    def _read(self, q: Activations, y: Float[Array, "I T H"]) -> Activations:
+        """Σ_i q_i y_ij of each head, then the mix of all channels."""
+        width = self.config.head_dim
+        q = q.reshape(*q.shape[:2], self.num_heads, width)
+        y = y.reshape(q.shape[0], width, width, *y.shape[1:])
+        return self.out(jnp.einsum("bthi,bijth->bthj", q, y).reshape(*q.shape[:2], -1))

@@ -1,0 +1,90 @@
+"""HGRN2 (Qin et al. 2024, arXiv:2404.07904, section 3): a gated RNN whose state is widened by an outer product.
+
+    f_t = γ + (1 - γ) σ(x_t W_F) ,   S_t = diag(f_t) S_{t-1} + (1 - f_t) i_tᵀ ,   i_t = x_t W_I
+    y_t = RMSNorm(S_tᵀ silu(x_t W_Q)) W_O
+
+What is forgotten is what is written: 1 - f_t is the key. The norm is over all heads together. The paper learns the
+lower bound γ per layer and channel, growing with depth from zero in the first layer (a running sum of a softmax
+over layers); layers here do not know one another, and γ is an option. Gates and values are those of its layer in
+flash-linear-attention; the authors' own code (`hgru2-pytorch`) has a silu on i_t, a sigmoid on q and a layer norm.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import Dense, RMSNorm
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import gated_linear_attention
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class HGRN2Config(ScanConfig):
+    """Linear attention whose key is one minus its decay; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = diag(f_t) S_{t-1} + (1 - f_t) i_tᵀ, f_t = γ + (1 - γ) σ(x_t W); o_t = S_tᵀ q_t",
+        decay="data-dependent, per channel",
+        update="add, tied to the decay",
+        paper="Qin et al. 2024, arXiv:2404.07904",
+    )
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: by how much the state is widened."""
+    num_heads: int = 1
+    lower_bound: float = 0.0
+    """γ: the least that is kept of a row of memory from one token to the next, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        if not 0 <= self.lower_bound < 1:
+            raise ValueError(f"mixer.lower_bound={self.lower_bound} must be at least 0 and below 1")
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return HGRN2(self, d_model, rngs=rngs)
+
+
+class HGRN2(ScanMixer):
+    """See the module's and the config's docstrings. Decode state: the memory, `[B, H, K, V]`."""
+
+    config: HGRN2Config
+
+    def __init__(self, config: HGRN2Config, d_model: int, *, rngs: nnx.Rngs):
+        self.config = config
+        self.rule = "gated_linear_attention"
+        self.rows, self.columns = config.d_state, d_model // config.num_heads
+        self.q = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
+        self.forget = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
+        self.v = Dense(d_model, d_model, rngs=rngs)
+        self.norm = RMSNorm(d_model)
+        self.out = Dense(d_model, d_model, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B H K V"]:
+        return jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32)
+
+    def prefill(
+        self, x: Activations, state: Float[Array, "B H K V"]
+    ) -> tuple[Activations, Float[Array, "B H K V"]]:
+        heads, bound = (*x.shape[:2], self.config.num_heads, -1), self.config.lower_bound
+        q, v = jax.nn.silu(self.q(x)).reshape(heads), self.v(x).reshape(heads)
+        logits = self.forget(x).astype(jnp.float32).reshape(heads)
+        log_decay = jax.nn.log_sigmoid(logits)
+        if bound:
+            log_decay = jnp.logaddexp(jnp.log(bound), jnp.log1p(-bound) + log_decay)
+        k = ((1 - bound) * jax.nn.sigmoid(-logits)).astype(x.dtype)  # 1 - f, without cancellation
+        read, state = gated_linear_attention(q, k, v, log_decay, initial_state=state, **self.config.scan_options)
+        return self.out(self.norm(read.reshape(x.shape))), state

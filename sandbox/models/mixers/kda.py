@@ -1,0 +1,72 @@
+"""Kimi Delta Attention (Kimi Team 2025, arXiv:2510.26692, sections 3 and 4).
+
+    α_t = exp(-A softplus(x_t W₁ W₂ + b_Δ))
+    S_t = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
+    y_t = (RMSNorm(o_t) ⊙ σ(x_t W₃ W₄)) W_O
+
+Gated DeltaNet with a decay per row of memory: A is one number per head and starts uniform in 1..16, b_Δ one per
+row and starts so that the softplus of it is log-uniform in 0.001..0.1. Both gates go through a bottleneck of
+`gate_rank` channels. The rest is in `sandbox.models.delta_rule`. The output gate has no bias, as in the released
+model and its copy in transformers; flash-linear-attention gives it one.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
+from sandbox.models.layers import LowRank, Undecayed
+from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class KDAConfig(DeltaRuleConfig):
+    """The delta rule on a memory whose rows decay, each by a gate of its own; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ; o_t = S_tᵀ q_t",
+        decay="data-dependent, per channel",
+        update="delta rule",
+        paper="Kimi Team 2025, arXiv:2510.26692",
+    )
+
+    gate_rank: int | None = None
+    """Channels of the bottlenecks. None: those of a head's values, d_model / num_heads."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gate_rank is not None:
+            check_at_least("mixer.gate_rank", self.gate_rank, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return KDA(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class KDA(DeltaRule):
+    """See the module's docstring. Decode state: a `DeltaRuleState`."""
+
+    def __init__(self, config: KDAConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        heads, rows = config.num_heads, config.d_state
+        super().__init__(config, d_model, value_heads=heads, values=d_model, rngs=rngs, dtype=dtype)
+        rank = d_model // heads if config.gate_rank is None else config.gate_rank
+        self.dt = LowRank(d_model, rank, heads * rows, rngs=rngs)
+        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads * rows).reshape(heads, rows))
+        self.log_rates = Undecayed(jnp.log(jax.random.uniform(rngs.params(), (heads, 1), jnp.float32, 1.0, 16.0)))
+        self.gate = LowRank(d_model, rank, d_model, rngs=rngs)
+
+    def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
+        dt = self.dt(x).astype(jnp.float32).reshape(*x.shape[:2], *self.dt_bias.shape)
+        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
+        return -dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape)
+
+    def _gate(self, x: Activations) -> Activations:
+        return jax.nn.sigmoid(self.gate(x))

@@ -1,0 +1,201 @@
+"""Linear attention (Katharopoulos et al. 2020, arXiv:2006.16236), with the feature maps of the field.
+
+    S_t = S_{t-1} + φ(k_t) v_tᵀ ,   z_t = z_{t-1} + φ(k_t) ,   o_t = S_tᵀ φ(q_t) / (z_t·φ(q_t) + ε)
+
+with ε = 1e-6 as in the authors' code, and no scale but φ's own (normalising removes any). Where weights
+φ(q)·φ(k) may be negative, their sum may vanish; there o_t = S_tᵀ φ(q_t) / max(|z_t·φ(q_t)|, 1), as in mLSTM.
+z is one more column of the memory, the one of a value that is always one: `[B, H, F, V+1]` for F features.
+
+Presets: `performer` with FAVOR+ (Choromanski et al. 2021, arXiv:2009.14794) and `based` with the second-order
+series of exp (Arora et al. 2024, arXiv:2402.18668). All feature maps: `sandbox.models.feature_maps`.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from sandbox.models import feature_maps
+from sandbox.models.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
+from sandbox.models.layers import Dense
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import gated_linear_attention
+from sandbox.shapes import Activations
+
+EPSILON = 1e-6
+"""Added to a sum of weights that are not negative, before it divides."""
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class LinearAttentionConfig(ScanConfig):
+    """A sum over all tokens, weighted by φ(q)·φ(k); see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = S_{t-1} + φ(k_t) v_tᵀ, z_t = z_{t-1} + φ(k_t); o_t = S_tᵀ φ(q_t) / z_t·φ(q_t)",
+        decay="none",
+        update="add",
+        paper="Katharopoulos et al. 2020, arXiv:2006.16236",
+    )
+
+    d_state: int = 16
+    """Channels of a head's queries and keys. A head keeps as many rows of memory as φ makes features of them."""
+    num_heads: int = 1
+    feature_map: FeatureMap = FeatureMap.elu1
+    """φ: see `sandbox.models.feature_maps`."""
+    normalize: bool = True
+    """Divide what is read by the sum of its weights."""
+    dpfp_nu: int = 1
+    """ν of dpfp: it makes 2 ν · d_state features."""
+    favor_features: int = 64
+    """Random features of favor."""
+    favor_seed: int = 0
+    """Draws the random features of favor, which are not trained: equal seeds, equal features."""
+    max_positions: int = 2048
+    """M of cosformer, whose weights reach zero M tokens apart; longer sequences are refused."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("d_state", "num_heads", "dpfp_nu", "favor_features", "max_positions"):
+            check_at_least(f"mixer.{key}", getattr(self, key), 1)
+        if self.feature_map is FeatureMap.favor and not self.normalize:
+            raise ValueError(
+                "mixer.normalize=false is not possible with mixer.feature_map=favor, which knows the features of "
+                "a query up to a factor only: use true"
+            )
+
+    @property
+    def rows(self) -> int:
+        """Features that φ makes of `d_state` channels: rows of memory that a head keeps."""
+        match self.feature_map:
+            case FeatureMap.dpfp:
+                return 2 * self.dpfp_nu * self.d_state
+            case FeatureMap.hedgehog | FeatureMap.cosformer:
+                return 2 * self.d_state
+            case FeatureMap.taylor:
+                return 1 + self.d_state + self.d_state * (self.d_state + 1) // 2
+            case FeatureMap.favor:
+                return self.favor_features
+            case _:
+                return self.d_state
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return LinearAttention(self, d_model, rngs=rngs)
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class PerformerConfig(LinearAttentionConfig):
+    """Linear attention whose weights are random estimates of softmax attention's: FAVOR+."""
+
+    card: ClassVar[Card] = Card(
+        equation="linear attention with φ_j(x) = exp(w_j·x / K^¼ - |x|² / 2√K), w_j random and orthogonal",
+        decay="none",
+        update="add",
+        paper="Choromanski et al. 2021, arXiv:2009.14794",
+    )
+
+    feature_map: FeatureMap = FeatureMap.favor
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class BasedConfig(LinearAttentionConfig):
+    """Linear attention whose weights are the second-order series of softmax attention's."""
+
+    card: ClassVar[Card] = Card(
+        equation="linear attention with φ(q)·φ(k) = 1 + s + s²/2, s = q·k / √K",
+        decay="none",
+        update="add",
+        paper="Arora et al. 2024, arXiv:2402.18668",
+    )
+
+    feature_map: FeatureMap = FeatureMap.taylor
+
+
+class LinearAttentionState(NamedTuple):
+    """The memory, whose last column is z where the mixer normalises; positions are counted for cosformer alone."""
+
+    memory: Float[Array, "B H K V"]
+    position: Int[Array, ""] | None
+
+
+class LinearAttention(ScanMixer):
+    """See the module's and the config's docstrings. Decode state: a `LinearAttentionState`."""
+
+    config: LinearAttentionConfig
+
+    def __init__(self, config: LinearAttentionConfig, d_model: int, *, rngs: nnx.Rngs):
+        self.config = config
+        self.rule = "gated_linear_attention"
+        self.rows, self.columns = config.rows, d_model // config.num_heads + config.normalize
+        self.q = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
+        self.k = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
+        self.v = Dense(d_model, d_model, rngs=rngs)
+        self.out = Dense(d_model, d_model, rngs=rngs)
+        learned = config.feature_map is FeatureMap.hedgehog
+        self.q_map = Hedgehog(config.num_heads, config.d_state) if learned else None
+        self.k_map = Hedgehog(config.num_heads, config.d_state) if learned else None
+
+    def init_state(self, batch_size: int, max_len: int) -> LinearAttentionState:
+        counts = self.config.feature_map is FeatureMap.cosformer
+        if counts and max_len > self.config.max_positions:
+            raise ValueError(
+                f"mixer.max_positions={self.config.max_positions} is the longest sequence that cosformer allows, "
+                f"got {max_len} tokens"
+            )
+        return LinearAttentionState(
+            memory=jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32),
+            position=jnp.zeros((), jnp.int32) if counts else None,
+        )
+
+    def prefill(self, x: Activations, state: LinearAttentionState) -> tuple[Activations, LinearAttentionState]:
+        heads = (*x.shape[:2], self.config.num_heads, -1)
+        q, k = self._features(self.q(x).reshape(heads), self.k(x).reshape(heads), state.position)
+        v = self.v(x).reshape(heads)
+        if self.config.normalize:
+            v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
+        read, memory = gated_linear_attention(q, k, v, initial_state=state.memory, **self.config.scan_options)
+        if self.config.normalize:
+            read = self._normalize(read[..., :-1], read[..., -1:])
+        position = None if state.position is None else state.position + x.shape[1]
+        return self.out(read.reshape(x.shape)), LinearAttentionState(memory, position)
+
+    def _features(
+        self, q: Float[Array, "B T H I"], k: Float[Array, "B T H I"], position: Int[Array, ""] | None
+    ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"]]:
+        config = self.config
+        if self.q_map is not None and self.k_map is not None:
+            return self.q_map(q), self.k_map(k)
+        if position is not None:
+            positions = position + jnp.arange(q.shape[1])
+            q, k = (feature_maps.cosformer(x, positions, config.max_positions) for x in (q, k))
+            return q, k
+        match config.feature_map:
+            case FeatureMap.dpfp:
+                return feature_maps.dpfp(q, config.dpfp_nu), feature_maps.dpfp(k, config.dpfp_nu)
+            case FeatureMap.taylor:
+                return feature_maps.taylor(q), feature_maps.taylor(k)
+            case FeatureMap.favor:
+                directions = jnp.asarray(
+                    feature_maps.favor_directions(
+                        config.favor_seed, config.num_heads, config.favor_features, config.d_state
+                    )
+                )
+                return feature_maps.favor_queries(q, directions), feature_maps.favor_keys(k, directions)
+        elementwise = ELEMENTWISE[config.feature_map]
+        return elementwise(q), elementwise(k)
+
+    def _normalize(
+        self, read: Float[Array, "B T H V"], weights: Float[Array, "B T H 1"]
+    ) -> Float[Array, "B T H V"]:
+        """Divides by the sum of the weights, away from zero."""
+        if self.config.feature_map in SIGNED:
+            return read / jnp.maximum(jnp.abs(weights), 1.0)
+        return read / (weights + EPSILON)

@@ -1,0 +1,155 @@
+"""Linformer (Wang et al. 2020, arXiv:2006.04768, section 4), made causal block by block.
+
+Linformer multiplies the keys and the values of a whole sequence by learned matrices, along time, which leaves a
+few compressed rows for queries to attend to. That mixes the future into every row. Here each block of C tokens is
+compressed by itself, once it is complete, to R rows (E, F: R by C, the same for all blocks and heads):
+
+    k̄_{n,r} = Σ_c E_{rc} k_{nC+c} ,   v̄_{n,r} = Σ_c F_{rc} v_{nC+c}
+    o_t = softmax attention of q_t over  k̄_{n,r}, v̄_{n,r} for all n < ⌊t/C⌋  and  k_i, v_i for ⌊t/C⌋ C ≤ i ≤ t
+
+so a query sees all complete earlier blocks through their R rows each, and its own block as it is, up to itself.
+The state is the compressed rows, R / C of what softmax attention keeps, and the tokens of the block that is not
+complete.
+
+E and F start as in the authors' code (`linformer` in fairseq): uniform, of variance 1 / (R + C). The paper adds
+learned positions to the embedding; here rotary ones turn keys before they are compressed, and ALiBi places a
+compressed row at the last token of its block.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from sandbox.models.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
+from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class LinformerConfig(AttentionConfig):
+    """Softmax attention over `d_state` compressed rows per earlier block, and the own block as it is."""
+
+    card: ClassVar[Card] = Card(
+        equation="o_t = Σ_j softmax_j(q_t·k_j / √K) v_j over E k, F v of each earlier block and i ≤ t of its own",
+        decay="none",
+        update="append compressed blocks",
+        paper="Wang et al. 2020, arXiv:2006.04768",
+    )
+    grows: ClassVar[bool] = True
+
+    d_state: int = 4
+    """Rows to which a block is compressed: R."""
+    block_size: int = 16
+    """Tokens of a block: C."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.block_size", self.block_size, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return Linformer(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class LinformerState(NamedTuple):
+    """The compressed rows of blocks that later ones can see, and the tokens of the block that is not complete."""
+
+    compressed_k: Float[Array, "B blocks R G K"]
+    compressed_v: Float[Array, "B blocks R G K"]
+    k: Float[Array, "B S G K"]
+    v: Float[Array, "B S G K"]
+    length: Int[Array, ""]
+    """Tokens so far."""
+
+
+class Linformer(Attention):
+    """See the module's docstring. Decode state: a `LinformerState`."""
+
+    config: LinformerConfig
+
+    def __init__(self, config: LinformerConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        super().__init__(config, d_model, rngs=rngs, dtype=dtype)
+        shape = (config.d_state, config.block_size)
+        uniform = nnx.initializers.variance_scaling(0.5, "fan_avg", "uniform")
+        self.compress_k = nnx.Param(uniform(rngs.params(), shape, jnp.float32))
+        self.compress_v = nnx.Param(uniform(rngs.params(), shape, jnp.float32))
+
+    def init_state(self, batch_size: int, max_len: int) -> LinformerState:
+        self._check_length(max_len)
+        size = self.config.block_size
+        compressed = self._rows(batch_size, (max_len - 1) // size, self.config.d_state)
+        rows = self._rows(batch_size, size - 1)
+        return LinformerState(compressed, compressed, rows, rows, jnp.zeros((), jnp.int32))
+
+    def prefill(self, x: Activations, state: LinformerState) -> tuple[Activations, LinformerState]:
+        (_, length, _), size, start = x.shape, self.config.block_size, state.length
+        q, k, v = self._project(x, start + jnp.arange(length))
+        blocks = num_blocks(length, size, state.compressed_k.shape[1] + 1)
+        here = start // size + jnp.arange(blocks)
+        k_blocks, compressed_k, rows_k = self._append(state.compressed_k, state.k, k, self.compress_k, start, here)
+        v_blocks, compressed_v, rows_v = self._append(state.compressed_v, state.v, v, self.compress_v, start, here)
+
+        offset, own = start % size, here[:, None] * size + jnp.arange(size)[None]
+        if length == 1:
+            queries, q_positions = q[:, None], start[None, None]
+        else:
+            queries = into_blocks(q, offset, blocks, size)
+            q_positions = own
+        earlier = jnp.repeat(jnp.arange(compressed_k.shape[1]), self.config.d_state)[None]
+        k_positions = jnp.concatenate(
+            [jnp.broadcast_to((earlier + 1) * size - 1, (blocks, earlier.size)), own], axis=1
+        )
+        # A compressed row of the queries' own block, which is there with the block's last token, is not seen.
+        is_past = jnp.concatenate([earlier < here[:, None], own >= 0], axis=1)
+        visible = is_past[:, None, :] & (k_positions[:, None, :] <= q_positions[:, :, None])
+        attended = self._attend_by_block(
+            queries,
+            self._behind(compressed_k, k_blocks),
+            self._behind(compressed_v, v_blocks),
+            q_positions,
+            k_positions,
+            visible,
+        )
+        attended = attended[:, 0] if length == 1 else out_of_blocks(attended, offset, length)
+        return self._merge(attended), LinformerState(compressed_k, compressed_v, rows_k, rows_v, start + length)
+
+    def _append(
+        self,
+        compressed: Float[Array, "B earlier R G K"],
+        rows: Float[Array, "B S G K"],
+        new: Float[Array, "B T G K"],
+        matrix: nnx.Param,
+        start: Int[Array, ""],
+        here: Int[Array, "blocks"],
+    ) -> tuple[Float[Array, "B blocks C G K"], Float[Array, "B earlier R G K"], Float[Array, "B S G K"]]:
+        """The blocks that the new rows touch, all compressed rows, and the rows of the unfinished block."""
+        size, end = self.config.block_size, start + new.shape[1]
+        frame = jnp.pad(rows, ((0, 0), (0, (here.size + 1) * size - rows.shape[1]), (0, 0), (0, 0)))
+        frame = jax.lax.dynamic_update_slice(frame, new.astype(frame.dtype), (0, start % size, 0, 0))
+        blocks = frame[:, : here.size * size].reshape(frame.shape[0], here.size, size, *frame.shape[2:])
+        fresh = jnp.einsum("rc,bncgk->bnrgk", matrix[...].astype(blocks.dtype), blocks)
+        is_complete = ((here + 1) * size <= end)[None, :, None, None, None]
+        fresh = jnp.where(jnp.broadcast_to(is_complete, fresh.shape), fresh, 0)
+        # The room behind is for the last block of all, which nobody will see compressed.
+        padded = jnp.pad(compressed, ((0, 0), (0, here.size), (0, 0), (0, 0), (0, 0)))
+        padded = jax.lax.dynamic_update_slice(padded, fresh, (0, here[0], 0, 0, 0))
+        last = (end // size - here[0]) * size
+        rows = jax.lax.dynamic_slice_in_dim(frame, last, size - 1, axis=1)
+        is_new = (jnp.arange(size - 1) < end % size)[None, :, None, None]
+        rows = jnp.where(jnp.broadcast_to(is_new, rows.shape), rows, 0)
+        return blocks, padded[:, : compressed.shape[1]], rows
+
+    def _behind(
+        self, compressed: Float[Array, "B earlier R G K"], blocks: Float[Array, "B blocks C G K"]
+    ) -> Float[Array, "B blocks S G K"]:
+        """Each block's rows behind all compressed ones."""
+        rows = compressed.reshape(compressed.shape[0], 1, -1, *compressed.shape[3:])
+        rows = jnp.broadcast_to(rows, (*blocks.shape[:2], *rows.shape[2:]))
+        return jnp.concatenate([rows, blocks], axis=2)

@@ -1,0 +1,169 @@
+"""Longformer's attention (Beltagy et al. 2020, arXiv:2004.05150, section 3), made causal.
+
+    o_t = Σ_{i ∈ A_t} softmax_i(q_t·k_i / √K) v_i ,   A_t = {i < g} ∪ {t-W < i ≤ t}        for t ≥ g
+    o_t = Σ_{i ≤ t} softmax_i(q'_t·k'_i / √K) v'_i                                          for t < g
+
+The first g tokens are global: every later token sees them, and they see every token, which in a causal model
+means the tokens before them. As in the paper (section 3.1, "linear projections for global attention") what a
+global token reads goes through projections of its own (q', k', v'), and what others read from it through the
+common ones. So o_t is what Longformer computes for the last token of the sequence x_0 … x_t, with W - 1 tokens on
+either side in its window.
+
+The paper's own causal models have no global tokens (`num_global=0`) and dilate some windows, which is left out.
+The paper adds learned positions to the embedding.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from sandbox.models.attention import Attention, AttentionConfig, join
+from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixers.sliding_window import (
+    in_window,
+    query_blocks,
+    window_blocks,
+    window_positions,
+)
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class LongformerConfig(AttentionConfig):
+    """Softmax attention over the first `num_global` and the last `d_state` tokens."""
+
+    card: ClassVar[Card] = Card(
+        equation="o_t = Σ_i softmax_i(q_t·k_i / √K) v_i over i < g and t-W < i ≤ t",
+        decay="forgets after W tokens, apart from the first g",
+        update="window, global tokens",
+        paper="Beltagy et al. 2020, arXiv:2004.05150",
+    )
+
+    d_state: int = 16
+    """Tokens that a query sees, its own included, beside the global ones: the window W."""
+    num_global: int = 4
+    """Tokens at the beginning that all later ones see: g, at most the window."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_global", self.num_global, 0)
+        if self.num_global > self.d_state:
+            raise ValueError(
+                f"mixer.num_global={self.num_global} must be at most the window, mixer.d_state={self.d_state}"
+            )
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return Longformer(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class LongformerState(NamedTuple):
+    """The global tokens and the last W - 1 tokens, oldest first.
+
+    A row of the window is what those who see it there need: k', v' of a global token, which only global tokens see
+    there (the others read it from the global rows), and k, v of any other.
+    """
+
+    k: Float[Array, "B S G K"]
+    v: Float[Array, "B S G K"]
+    global_k: Float[Array, "B I G K"]
+    global_v: Float[Array, "B I G K"]
+    length: Int[Array, ""]
+    """Tokens so far."""
+
+
+class Longformer(Attention):
+    """See the module's docstring. Decode state: a `LongformerState`."""
+
+    config: LongformerConfig
+
+    def __init__(self, config: LongformerConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        super().__init__(config, d_model, rngs=rngs, dtype=dtype)
+        self.has_global = config.num_global > 0
+        if self.has_global:
+            self.global_q = self._dense(d_model, d_model, rngs=rngs)
+            self.global_k = self._dense(d_model, config.kv_heads * self.head_dim, rngs=rngs)
+            self.global_v = self._dense(d_model, config.kv_heads * self.head_dim, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> LongformerState:
+        self._check_length(max_len)
+        window = self._rows(batch_size, self.config.d_state - 1)
+        first = self._rows(batch_size, self.config.num_global)
+        return LongformerState(window, window, first, first, jnp.zeros((), jnp.int32))
+
+    def prefill(self, x: Activations, state: LongformerState) -> tuple[Activations, LongformerState]:
+        (batch, length, _), window, start = x.shape, self.config.d_state, state.length
+        q, k, v = self._project(x, start + jnp.arange(length))
+        global_k, global_v = (
+            self._keep_global(old, new, start) for old, new in ((state.global_k, k), (state.global_v, v))
+        )
+        if self.has_global:
+            q, k, v = self._replace_global(x, (q, k, v), start)
+        k, v = join(state.k, k), join(state.v, v)
+
+        q_positions, k_positions = window_positions(start, length, window)
+        visible = in_window(q_positions, k_positions, window)
+        is_local = q_positions >= self.config.num_global
+        visible &= ~is_local[:, :, None] | (k_positions >= self.config.num_global)[:, None]
+        # The global rows go in front of each block's.
+        firsts = jnp.arange(self.config.num_global)
+        blocks = q_positions.shape[0]
+        visible = jnp.concatenate(
+            [jnp.broadcast_to(is_local[:, :, None], (*is_local.shape, firsts.size)), visible], axis=2
+        )
+        k_positions = jnp.concatenate([jnp.broadcast_to(firsts[None], (blocks, firsts.size)), k_positions], axis=1)
+        attended = self._attend_by_block(
+            query_blocks(q, window),
+            in_front(global_k, window_blocks(k, length, window)),
+            in_front(global_v, window_blocks(v, length, window)),
+            q_positions,
+            k_positions,
+            visible,
+        )
+        attended = attended.reshape(batch, -1, *q.shape[2:])[:, :length]
+        state = LongformerState(k[:, length:], v[:, length:], global_k, global_v, start + length)
+        return self._merge(attended), state
+
+    def _keep_global(
+        self, old: Float[Array, "B I G K"], new: Float[Array, "B T G K"], start: Int[Array, ""]
+    ) -> Float[Array, "B I G K"]:
+        """The rows of the global tokens, with those that are among the new ones."""
+        source = jnp.arange(old.shape[1]) - start
+        is_new = (source >= 0) & (source < new.shape[1])
+        found = jnp.take(new, source, axis=1, mode="clip").astype(old.dtype)
+        return jnp.where(jnp.broadcast_to(is_new[None, :, None, None], old.shape), found, old)
+
+    def _replace_global(
+        self,
+        x: Activations,
+        local: tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]],
+        start: Int[Array, ""],
+    ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
+        """q', k', v' in place of q, k, v, for the global ones of the tokens."""
+        front = min(x.shape[1], self.config.num_global)  # no token behind these can be global
+        positions = start + jnp.arange(front)
+        is_global = (positions < self.config.num_global)[None, :, None, None]
+
+        def replace(parts):
+            own = self._project(x[:, :front], positions, (self.global_q, self.global_k, self.global_v))
+            return tuple(
+                part.at[:, :front].set(jnp.where(jnp.broadcast_to(is_global, new.shape), new, part[:, :front]))
+                for part, new in zip(parts, own, strict=True)
+            )
+
+        return jax.lax.cond(start < self.config.num_global, replace, lambda parts: parts, local)
+
+
+def in_front(
+    rows: Float[Array, "B I G K"], blocks: Float[Array, "B blocks S G K"]
+) -> Float[Array, "B blocks R G K"]:
+    """`rows` before those of each block."""
+    shape = (*blocks.shape[:2], *rows.shape[1:])
+    return jnp.concatenate([jnp.broadcast_to(rows[:, None], shape), blocks], axis=2)

@@ -1,0 +1,82 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997), with the forget gate of Gers et al. 2000.
+
+    (i, f, g, o)_t = x_t W + h_{t-1} U + b
+    c_t = σ(f_t) ⊙ c_{t-1} + σ(i_t) ⊙ tanh(g_t) ,   h_t = σ(o_t) ⊙ tanh(c_t)        h, c [E], E = d_state
+    y_t = h_t W_O
+
+The four blocks of U start orthogonal; b starts at 0, but at 1 for the forget gate, so that cells remember from the
+start (Jozefowicz et al. 2015, ICML). As with `rnn`, training goes through the tokens one by one, in float32.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import Dense, Undecayed
+from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least
+from sandbox.models.mixers.rnn import token_by_token
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class LSTMConfig(MixerConfig):
+    """Cells that gates write, erase and show; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="c_t = σ(f_t) ⊙ c_{t-1} + σ(i_t) ⊙ tanh(g_t); h_t = σ(o_t) ⊙ tanh(c_t), gates of x_t and h_{t-1}",
+        decay="dependent on data and state, per unit",
+        update="add, gated",
+        paper="Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
+    )
+
+    d_state: int | None = None
+    """Hidden units, each with a cell. None: as many as `d_model`."""
+
+    def __post_init__(self) -> None:
+        if self.d_state is not None:
+            check_at_least("mixer.d_state", self.d_state, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        return LSTM(d_model if self.d_state is None else self.d_state, d_model, rngs=rngs)
+
+
+class LSTMState(NamedTuple):
+    """What the units show, and what their cells hold."""
+
+    hidden: Float[Array, "B E"]
+    cell: Float[Array, "B E"]
+
+
+class LSTM(Mixer):
+    """See the module's docstring. Decode state: an `LSTMState` in float32."""
+
+    def __init__(self, units: int, d_model: int, *, rngs: nnx.Rngs):
+        self.units = units
+        self.inputs = Dense(d_model, 4 * units, rngs=rngs)
+        orthogonal = nnx.initializers.orthogonal()
+        blocks = [orthogonal(rngs.params(), (units, units), jnp.float32) for _ in range(4)]
+        self.recurrent = nnx.Param(jnp.concatenate(blocks, axis=1))
+        self.bias = Undecayed(jnp.zeros((4 * units,), jnp.float32).at[units : 2 * units].set(1.0))
+        self.out = Dense(units, d_model, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> LSTMState:
+        zeros = jnp.zeros((batch_size, self.units), jnp.float32)
+        return LSTMState(zeros, zeros)
+
+    def prefill(self, x: Activations, state: LSTMState) -> tuple[Activations, LSTMState]:
+        recurrent, bias = self.recurrent[...], self.bias[...][None]
+
+        def step(state: LSTMState, driven: Float[Array, "B I"]) -> tuple[LSTMState, Float[Array, "B E"]]:
+            write, keep, candidate, show = jnp.split(driven + state.hidden @ recurrent + bias, 4, axis=-1)
+            cell = jax.nn.sigmoid(keep) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
+            hidden = jax.nn.sigmoid(show) * jnp.tanh(cell)
+            return LSTMState(hidden, cell), hidden
+
+        hidden, state = token_by_token(step, self.inputs(x), state)
+        return self.out(hidden.astype(x.dtype)), state

@@ -1,0 +1,130 @@
+"""Mamba, the selective state-space model S6 (Gu & Dao 2023, arXiv:2312.00752, sections 3.2 to 3.4, algorithm 2).
+
+    u, z = x W_in                      E = expand · D channels each
+    u_t  = silu(Σ_{i<W} w_i ⊙ u_{t-i} + b)
+    δ, B, C = u_t W_x                  R = dt_rank and N = d_state twice; Jamba normalises each of the three
+    Δ_t  = softplus(δ_t W_Δ + b_Δ)     one step size per channel
+    h_t  = exp(Δ_t A) h_{t-1} + Δ_t B_t u_t,    y_t = C_t·h_t + D ⊙ u_t      h [E, N],  A = -exp(log A) [E, N]
+    o_t  = (y_t ⊙ silu(z_t)) W_out
+
+Parameters and their initialisation are those of the official code (`mamba_ssm/modules/mamba_simple.py`):
+A = -(1..N), D = 1, W_Δ uniform in ±R^-1/2, b_Δ such that Δ is log-uniform in 0.001..0.1. B is discretised by
+Euler's rule, as in that code, where the paper's equation 4 is a zero-order hold. The other projections start as
+every `Dense` here does.
+"""
+
+import dataclasses
+import math
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import FAN_IN_UNIFORM, CausalConv, Dense, RMSNorm, Undecayed
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least
+from sandbox.scans import selective_scan
+from sandbox.shapes import Activations, PRNGKey
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class MambaConfig(ScanConfig):
+    """Every channel drives `d_state` numbers, by a step size and by directions that depend on the data."""
+
+    card: ClassVar[Card] = Card(
+        equation="h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t B_t x_t; y_t = C_t·h_t + D ⊙ x_t",
+        decay="data-dependent, per channel and state",
+        update="add",
+        paper="Gu & Dao 2023, arXiv:2312.00752",
+    )
+
+    d_state: int = 16
+    """Numbers that a channel keeps: N."""
+    expand: int = 2
+    """Channels inside, in multiples of the width."""
+    conv_width: int = 4
+    """Tokens that the short convolution sees."""
+    dt_rank: int | None = None
+    """Numbers from which the step sizes of a token are made. None: a sixteenth of the width, rounded up."""
+    inner_norms: bool = False
+    """RMS-normalise δ, B and C, as Jamba does (Lieber et al. 2024, arXiv:2403.19887, section 6.4)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.expand", self.expand, 1)
+        check_at_least("mixer.conv_width", self.conv_width, 1)
+        if self.dt_rank is not None:
+            check_at_least("mixer.dt_rank", self.dt_rank, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        return Mamba(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class MambaState(NamedTuple):
+    """The memory, and the window of the short convolution."""
+
+    memory: Float[Array, "B E N"]
+    conv: Float[Array, "B S E"]
+
+
+class Mamba(ScanMixer):
+    """See the module's docstring. Decode state: a `MambaState`."""
+
+    config: MambaConfig
+    rule = "selective_scan"
+
+    def __init__(self, config: MambaConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        channels, states = config.expand * d_model, config.d_state
+        rank = math.ceil(d_model / 16) if config.dt_rank is None else config.dt_rank
+        self.rows, self.columns, self.rank = states, channels, rank
+        self.project = Dense(d_model, 2 * channels, rngs=rngs)
+        self.conv = CausalConv(channels, config.conv_width, rngs=rngs)
+        self.select = Dense(channels, rank + 2 * states, rngs=rngs)
+        self.dt_norm = RMSNorm(rank) if config.inner_norms else None
+        self.b_norm = RMSNorm(states) if config.inner_norms else None
+        self.c_norm = RMSNorm(states) if config.inner_norms else None
+        self.dt = Dense(rank, channels, kernel_init=FAN_IN_UNIFORM, rngs=rngs)
+        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), channels))
+        rates = 1.0 + jnp.arange(states, dtype=jnp.float32)
+        self.log_rates = Undecayed(jnp.broadcast_to(jnp.log(rates), (channels, states)))
+        self.skip = Undecayed(jnp.ones((channels,), jnp.float32))
+        self.out = Dense(channels, d_model, rngs=rngs)
+        self.dtype = dtype
+
+    def init_state(self, batch_size: int, max_len: int) -> MambaState:
+        return MambaState(
+            memory=jnp.zeros((batch_size, self.columns, self.rows), jnp.float32),
+            conv=self.conv.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: MambaState) -> tuple[Activations, MambaState]:
+        u, gate = jnp.split(self.project(x), 2, axis=-1)
+        u, window = self.conv.prefill(u, state.conv)
+        u = jax.nn.silu(u)
+        dt, b, c = self._selection(u)
+        y, memory = selective_scan(
+            u, dt, -jnp.exp(self.log_rates[...]), b, c, initial_state=state.memory, **self.config.scan_options
+        )
+        y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype), u.shape)
+        return self.out(y * jax.nn.silu(gate)), MambaState(memory, window)
+
+    def _selection(
+        self, u: Float[Array, "B T E"]
+    ) -> tuple[Float[Array, "B T E"], Float[Array, "B T N"], Float[Array, "B T N"]]:
+        """The step sizes, in float32, and the directions in which a token is written and the state is read."""
+        dt, b, c = jnp.split(self.select(u), [self.rank, self.rank + self.rows], axis=-1)
+        if self.dt_norm is not None and self.b_norm is not None and self.c_norm is not None:
+            dt, b, c = self.dt_norm(dt), self.b_norm(b), self.c_norm(c)
+        dt = self.dt(dt.astype(jnp.float32))
+        return jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape)), b, c
+
+
+def initial_dt_bias(key: PRNGKey, size: int) -> Float[Array, "E"]:
+    """What softplus makes step sizes of that are log-uniform in 0.001..0.1."""
+    dt = jnp.exp(jax.random.uniform(key, (size,), jnp.float32, math.log(0.001), math.log(0.1)))
+    return dt + jnp.log(-jnp.expm1(-dt))

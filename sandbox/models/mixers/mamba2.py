@@ -1,0 +1,136 @@
+"""Mamba-2, structured state-space duality (Dao & Gu 2024, arXiv:2405.21060, sections 6 and 7.1).
+
+    z, (x, B, C), δ = x W_in                       z, x [E], E = expand · D;  B, C [G, N], N = d_state;  δ [H]
+    (x, B, C)_t = silu(Σ_{i<W} w_i ⊙ (x, B, C)_{t-i} + b)
+    Δ_t = softplus(δ_t + b_Δ)                      one step size per head
+    S_t = exp(Δ_t A) S_{t-1} + B_t (Δ_t x_t)ᵀ      per head: S [N, P],  A = -exp(log A) a number,  P = E / H
+    y_t = S_tᵀ C_t + D x_t                         per head: D a number; B, C shared by the H / G heads of a group
+    o_t = RMSNorm(y_t ⊙ silu(z_t)) W_out           normalised over the channels of a group
+
+The recurrence is gated linear attention with queries C, keys B, values Δ x and one decay per head. Parameters
+and their initialisation are those of the official code (`mamba_ssm/modules/mamba2.py`): A uniform in -16..-1,
+D = 1, b_Δ such that Δ is log-uniform in 0.001..0.1. (transformers starts A at -(1..H).) The projections start as
+every `Dense` here does.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.scans import gated_linear_attention
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class Mamba2Config(ScanConfig):
+    """`num_heads` matrices, each `d_state` rows by `expand · d_model / num_heads` columns, one decay for each."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = exp(Δ_t A) S_{t-1} + B_t (Δ_t x_t)ᵀ; y_t = S_tᵀ C_t + D x_t",
+        decay="data-dependent, per head",
+        update="add",
+        paper="Dao & Gu 2024, arXiv:2405.21060",
+    )
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: N."""
+    num_heads: int = 2
+    """Heads, whose width P is `expand · d_model / num_heads`; the paper's models have P = 64."""
+    num_groups: int = 1
+    """Groups of heads that share B and C."""
+    expand: int = 2
+    """Channels inside, in multiples of the width."""
+    conv_width: int = 4
+    """Tokens that the short convolution sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.num_groups", self.num_groups, 1)
+        check_at_least("mixer.expand", self.expand, 1)
+        check_at_least("mixer.conv_width", self.conv_width, 1)
+        check_divides("mixer.num_groups", self.num_groups, "mixer.num_heads", self.num_heads)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the channels inside."""
+        check_divides("mixer.num_heads", self.num_heads, "mixer.expand · model.d_model", self.expand * d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return Mamba2(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class Mamba2State(NamedTuple):
+    """The memory, and the window of the short convolution over x, B and C."""
+
+    memory: Float[Array, "B H N V"]
+    conv: Float[Array, "B S E"]
+
+
+class Mamba2(ScanMixer):
+    """See the module's docstring. Decode state: a `Mamba2State`."""
+
+    config: Mamba2Config
+    rule = "gated_linear_attention"
+
+    def __init__(self, config: Mamba2Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        heads, groups = config.num_heads, config.num_groups
+        channels, directions = config.expand * d_model, groups * config.d_state
+        self.rows, self.columns = config.d_state, channels // heads
+        self.project = Dense(d_model, 2 * channels + 2 * directions + heads, rngs=rngs)
+        self.conv = CausalConv(channels + 2 * directions, config.conv_width, rngs=rngs)
+        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads))
+        rates = jax.random.uniform(rngs.params(), (heads,), jnp.float32, 1.0, 16.0)
+        self.log_rates = Undecayed(jnp.log(rates))
+        self.skip = Undecayed(jnp.ones((heads,), jnp.float32))
+        self.norm = RMSNorm((groups, channels // groups), epsilon=1e-5)
+        self.out = Dense(channels, d_model, rngs=rngs)
+        self.dtype = dtype
+
+    def init_state(self, batch_size: int, max_len: int) -> Mamba2State:
+        return Mamba2State(
+            memory=jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32),
+            conv=self.conv.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: Mamba2State) -> tuple[Activations, Mamba2State]:
+        heads, groups = self.config.num_heads, self.config.num_groups
+        channels = heads * self.columns
+        projected = self.project(x)
+        gate, xbc, dt = jnp.split(projected, [channels, projected.shape[-1] - heads], axis=-1)
+        xbc, window = self.conv.prefill(xbc, state.conv)
+        u, b, c = jnp.split(jax.nn.silu(xbc), [channels, channels + groups * self.rows], axis=-1)
+        u = u.reshape(*x.shape[:2], heads, self.columns)
+        dt = dt.astype(jnp.float32)
+        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
+        log_decay = -dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape)
+        y, memory = gated_linear_attention(
+            self._of_each_head(c),
+            self._of_each_head(b),
+            u * dt.astype(u.dtype)[..., None],
+            log_decay[..., None],
+            initial_state=state.memory,
+            **self.config.scan_options,
+        )
+        y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype)[:, None], u.shape)
+        y = y.reshape(gate.shape) * jax.nn.silu(gate)
+        y = self.norm(y.reshape(*x.shape[:2], groups, -1)).reshape(gate.shape)
+        return self.out(y), Mamba2State(memory, window)
+
+    def _of_each_head(self, directions: Float[Array, "B T I"]) -> Float[Array, "B T H N"]:
+        """B or C of the group of each head."""
+        leading, groups = directions.shape[:2], self.config.num_groups
+        shared = directions.reshape(*leading, groups, 1, self.rows)
+        shared = jnp.broadcast_to(shared, (*leading, groups, self.config.num_heads // groups, self.rows))
+        return shared.reshape(*leading, self.config.num_heads, self.rows)

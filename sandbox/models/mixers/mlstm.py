@@ -1,0 +1,107 @@
+"""mLSTM, the matrix memory of xLSTM (Beck et al. 2024, arXiv:2405.04517, section 2.3).
+
+    C_t = σ(f_t) C_{t-1} + exp(i_t) k_t v_tᵀ ,   n_t = σ(f_t) n_{t-1} + exp(i_t) k_t
+    h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1) ,   y_t = (σ(x_t W_O) ⊙ LayerNorm(h_t)) W
+
+with q scaled by K^-1/2 and a layer norm that treats each head by itself. The layer is the one of xLSTM-7B (Beck et
+al. 2025, arXiv:2503.13427): it works in the width of the model, where the block of the first paper projects up,
+convolves and adds a skip connection; and its gates are capped, i_t = c tanh((x_t w_i + b_i) / c) with c = 15, f_t
+likewise. As there, gates start independent of the data, b_i at -10 and b_f between 3 and 6 over the heads, and the
+weights of q, k, v and W_O start in N(0, 2/5D). Its code also adds 1e-6 to what h_t is divided by.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from sandbox.models.layers import Dense, LayerNorm, Undecayed
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import MLSTMState, mlstm
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class MLSTMConfig(ScanConfig):
+    """A matrix memory with exponential input gates; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="C_t = σ(f_t) C_{t-1} + exp(i_t) k_t v_tᵀ, n_t likewise; h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)",
+        decay="data-dependent, per head",
+        update="add, by an exponential gate",
+        paper="Beck et al. 2024, arXiv:2405.04517",
+    )
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: channels of its queries and keys."""
+    num_heads: int = 2
+    input_gate_bias: float = -10.0
+    """Where the log of every input gate starts."""
+    gate_cap: float = 15.0
+    """The largest size of a gate before its exponential or sigmoid."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.gate_cap", self.gate_cap, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return MLSTM(self, d_model, rngs=rngs)
+
+
+class MLSTM(ScanMixer):
+    """See the module's and the config's docstrings. Decode state: an `MLSTMState`."""
+
+    config: MLSTMConfig
+
+    def __init__(self, config: MLSTMConfig, d_model: int, *, rngs: nnx.Rngs):
+        self.config = config
+        self.rule = "mlstm"
+        self.rows, self.columns = config.d_state, d_model // config.num_heads
+        small = nnx.initializers.normal((2 / (5 * d_model)) ** 0.5)
+        keys = config.num_heads * config.d_state
+        self.q = Dense(d_model, keys, kernel_init=small, rngs=rngs)
+        self.k = Dense(d_model, keys, kernel_init=small, rngs=rngs)
+        self.v = Dense(d_model, d_model, kernel_init=small, rngs=rngs)
+        self.gates = Dense(d_model, 2 * config.num_heads, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.input_bias = Undecayed(jnp.full((config.num_heads,), config.input_gate_bias))
+        self.forget_bias = Undecayed(jnp.linspace(3.0, 6.0, config.num_heads))
+        self.norm = LayerNorm((config.num_heads, self.columns), use_bias=False, epsilon=1e-6)
+        self.output_gate = Dense(d_model, d_model, kernel_init=small, rngs=rngs)
+        self.out = Dense(d_model, d_model, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> MLSTMState:
+        batch_and_heads = (batch_size, self.config.num_heads)
+        return MLSTMState(
+            memory=jnp.zeros((*batch_and_heads, self.rows, self.columns), jnp.float32),
+            normalizer=jnp.zeros((*batch_and_heads, 1, self.rows), jnp.float32),
+            stabilizer=jnp.zeros((*batch_and_heads, 1, 1), jnp.float32),
+        )
+
+    def prefill(self, x: Activations, state: MLSTMState) -> tuple[Activations, MLSTMState]:
+        config, heads = self.config, (*x.shape[:2], self.config.num_heads, -1)
+        q, k, v = self.q(x).reshape(heads), self.k(x).reshape(heads), self.v(x).reshape(heads)
+        biases = jnp.concatenate([self.input_bias[...], self.forget_bias[...]])
+        gates = self.gates(x).astype(jnp.float32) + biases[None, None]
+        gates = config.gate_cap * jnp.tanh(gates / config.gate_cap)
+        input_gate, forget_gate = jnp.split(gates, 2, axis=-1)
+        read, state = mlstm(
+            q * config.d_state**-0.5,
+            k,
+            v,
+            input_gate,
+            jax.nn.log_sigmoid(forget_gate),
+            initial_state=state,
+            **config.scan_options,
+        )
+        return self.out(jax.nn.sigmoid(self.output_gate(x)) * self.norm(read).reshape(x.shape)), state

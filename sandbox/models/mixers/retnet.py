@@ -1,0 +1,135 @@
+"""RetNet's multi-scale retention (Sun et al. 2023, arXiv:2307.08621, section 2).
+
+    S_t = γ_h S_{t-1} + k_t v_tᵀ ,   γ_h = 1 - 2^(-5-h) for head h = 0, 1, ...
+    o_t = S_tᵀ q_t ,   y_t = (silu(x_t W_G) ⊙ GroupNorm(o_t)) W_O
+
+with k scaled by K^-1/2, queries and keys turned by their positions, and values `expand_v` times as wide as the
+model. Group norm treats each head by itself and has no parameters, as in the authors' code, where it has since
+become an RMS norm. The weights start as there: Xavier uniform, with a gain of 2^-2.5, and 2^-1 for W_O.
+
+The paper names its rotation xPos but keeps a single decay per head, so that a plain rotation is left:
+`positions=rotation`, of RoPE's frequencies. `positions=xpos` is xPos itself (Sun et al. 2022, arXiv:2212.10554),
+where a pair of channels also decays by ζ_i^(1/512), ζ_i = (2i/K + 0.4) / 1.4, as a further factor of γ.
+"""
+
+import dataclasses
+import enum
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from sandbox.models.layers import Dense, LayerNorm
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.positions import rotate
+from sandbox.scans import gated_linear_attention
+from sandbox.shapes import Activations
+
+
+class RetentionPositions(enum.Enum):
+    """How queries and keys learn where they stand: see the module's docstring."""
+
+    none = "none"
+    rotation = "rotation"
+    xpos = "xpos"
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class RetNetConfig(ScanConfig):
+    """Linear attention that every head forgets at a fixed rate of its own; see the module's docstring."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = γ_h S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t; y_t = silu(x_t W_G) ⊙ GroupNorm(o_t)",
+        decay="fixed, per head",
+        update="add",
+        paper="Sun et al. 2023, arXiv:2307.08621",
+    )
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: channels of its queries and keys."""
+    num_heads: int = 2
+    expand_v: int = 2
+    """Channels of all values together, in units of `d_model`."""
+    positions: RetentionPositions = RetentionPositions.rotation
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.expand_v", self.expand_v, 1)
+        if self.positions is not RetentionPositions.none:
+            check_divides("2 (a rotation pairs channels)", 2, "mixer.d_state", self.d_state)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width of the values."""
+        check_divides("mixer.num_heads", self.num_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return RetNet(self, d_model, rngs=rngs)
+
+
+class RetNetState(NamedTuple):
+    """The memory, and the number of tokens seen where positions are used."""
+
+    memory: Float[Array, "B H K V"]
+    position: Int[Array, ""] | None
+
+
+class RetNet(ScanMixer):
+    """See the module's and the config's docstrings. Decode state: a `RetNetState`."""
+
+    config: RetNetConfig
+
+    def __init__(self, config: RetNetConfig, d_model: int, *, rngs: nnx.Rngs):
+        self.config = config
+        self.rule = "gated_linear_attention"
+        values = config.expand_v * d_model
+        self.rows, self.columns = config.d_state, values // config.num_heads
+        inner = nnx.initializers.variance_scaling(2.0**-5, "fan_avg", "uniform")
+        outer = nnx.initializers.variance_scaling(2.0**-2, "fan_avg", "uniform")
+        self.q = Dense(d_model, config.num_heads * config.d_state, kernel_init=inner, rngs=rngs)
+        self.k = Dense(d_model, config.num_heads * config.d_state, kernel_init=inner, rngs=rngs)
+        self.v = Dense(d_model, values, kernel_init=inner, rngs=rngs)
+        self.gate = Dense(d_model, values, kernel_init=inner, rngs=rngs)
+        self.norm = LayerNorm(self.columns, use_scale=False, use_bias=False)
+        self.out = Dense(values, d_model, kernel_init=outer, rngs=rngs)
+
+    def init_state(self, batch_size: int, max_len: int) -> RetNetState:
+        placed = self.config.positions is not RetentionPositions.none
+        return RetNetState(
+            memory=jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32),
+            position=jnp.zeros((), jnp.int32) if placed else None,
+        )
+
+    def prefill(self, x: Activations, state: RetNetState) -> tuple[Activations, RetNetState]:
+        config, heads = self.config, (*x.shape[:2], self.config.num_heads, -1)
+        q, k, v = self.q(x).reshape(heads), self.k(x).reshape(heads), self.v(x).reshape(heads)
+        k, position = k * config.d_state**-0.5, state.position
+        if position is not None:
+            positions = position + jnp.arange(x.shape[1])
+            q, k, position = rotate(q, positions), rotate(k, positions), position + x.shape[1]
+        read, memory = gated_linear_attention(
+            q, k, v, self._log_decay(), initial_state=state.memory, **config.scan_options
+        )
+        read = self.norm(read).reshape(*x.shape[:2], -1)
+        return self.out(jax.nn.silu(self.gate(x)) * read), RetNetState(memory, position)
+
+    def _log_decay(self) -> Float[Array, "H R"]:
+        """The natural log of the decay, per head (R = 1) or, for xPos, per row of memory (R = K)."""
+        log_decay = np.log(fixed_decays(self.config.num_heads))[:, None]
+        if self.config.positions is RetentionPositions.xpos:
+            pairs = np.arange(self.config.d_state // 2)
+            zeta = (2 * pairs / self.config.d_state + 0.4) / 1.4
+            log_decay = log_decay + np.tile(np.log(zeta), 2)[None, :] / 512
+        return jnp.asarray(log_decay, jnp.float32)
+
+
+def fixed_decays(num_heads: int) -> np.ndarray:
+    """The decay of each head: γ_h = 1 - 2^(-5-h), h = 0, 1, ... (Sun et al. 2023, eq. 8)."""
+    return 1.0 - 2.0 ** (-5.0 - np.arange(num_heads))

@@ -1,0 +1,133 @@
+"""The recurrent block of Griffin and Hawk, with the RG-LRU (De et al. 2024, arXiv:2402.19427, sections 2.3, 2.4).
+
+    g_t = gelu(x_t W_g + b_g)                      the gate branch, N = d_state channels
+    u_t = Σ_{i<W} w_i ⊙ (x W_u + b_u)_{t-i} + b    the other branch: a short convolution, then the RG-LRU
+    r_t = σ(u_t W_r + b_r),   i_t = σ(u_t W_i + b_i)         block-diagonal, a block per head
+    log a_t = -8 softplus(Λ) ⊙ r_t
+    h_t = a_t ⊙ h_{t-1} + sqrt(1 - a_t²) ⊙ (i_t ⊙ u_t)       h [N]
+    o_t = (g_t ⊙ h_t) W_o + b_o
+
+Initialisation is that of the official code (`recurrentgemma/jax`): exp(-softplus(Λ)) is distributed as the radius
+of a uniform point of the ring 0.9..0.999, convolution weights have standard deviation 0.1 / sqrt(W), all biases
+are zero. Two things there are not in the paper, and not here. At the first position of a document it takes 1 in
+place of sqrt(1 - a²), for which the state would have to know the position; here every position follows the
+equation. And it cuts the derivative of the square root off at 1000; here 1 - a² is at least 2.5e-7, where that
+derivative is 1000.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import CausalConv, Dense, Undecayed
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.scans import diagonal_scan
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class RGLRUConfig(ScanConfig):
+    """Real units, each with a decay of its own from the data, between a short convolution and a gate."""
+
+    card: ClassVar[Card] = Card(
+        equation="h_t = a_t ⊙ h_{t-1} + sqrt(1 - a_t²) ⊙ (i_t ⊙ x_t); log a_t = -8 softplus(Λ) ⊙ r_t",
+        decay="data-dependent, per unit",
+        update="add",
+        paper="De et al. 2024, arXiv:2402.19427",
+    )
+
+    d_state: int | None = None
+    """Hidden units: the width of the recurrence. None: as many as `d_model`."""
+    num_heads: int = 1
+    """Blocks of the two gates' weights; units see those of their own block."""
+    conv_width: int = 4
+    """Tokens that the short convolution sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_state is not None:
+            check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+        check_at_least("mixer.conv_width", self.conv_width, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the units."""
+        if self.d_state is None:
+            check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+        else:
+            check_divides("mixer.num_heads", self.num_heads, "mixer.d_state", self.d_state)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return RGLRU(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class RGLRUState(NamedTuple):
+    """The units, and the window of the short convolution."""
+
+    units: Float[Array, "B E"]
+    conv: Float[Array, "B S E"]
+
+
+class BlockDense(nnx.Module):
+    """y = x W + b with a block-diagonal W: H blocks, each of which maps its own part of the channels."""
+
+    def __init__(self, channels: int, blocks: int, *, rngs: nnx.Rngs):
+        width = channels // blocks
+        draw = nnx.initializers.lecun_normal(batch_axis=0)
+        self.kernel = nnx.Param(draw(rngs.params(), (blocks, width, width), jnp.float32))
+        self.bias = Undecayed(jnp.zeros((blocks, width), jnp.float32))
+
+    def __call__(self, x: Float[Array, "B T E"]) -> Float[Array, "B T E"]:
+        blocks = x.reshape(*x.shape[:2], self.kernel.shape[0], -1)
+        y = jnp.einsum("bthi,hio->btho", blocks, self.kernel[...].astype(x.dtype))
+        return (y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)).reshape(x.shape)
+
+
+class RGLRU(ScanMixer):
+    """See the module's docstring. Decode state: an `RGLRUState`."""
+
+    config: RGLRUConfig
+    rule = "diagonal_scan"
+    rows = 1
+
+    def __init__(self, config: RGLRUConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.config = config
+        units = d_model if config.d_state is None else config.d_state
+        self.columns = units
+        self.gate = Dense(d_model, units, use_bias=True, rngs=rngs)
+        self.project = Dense(d_model, units, use_bias=True, rngs=rngs)
+        self.conv = CausalConv(units, config.conv_width, rngs=rngs)
+        std = 0.1 * config.conv_width**-0.5
+        self.conv.kernel[...] = std * jax.random.normal(rngs.params(), self.conv.kernel.shape)
+        self.input_gate = BlockDense(units, config.num_heads, rngs=rngs)
+        self.recurrence_gate = BlockDense(units, config.num_heads, rngs=rngs)
+        squared_decays = jax.random.uniform(rngs.params(), (units,), jnp.float32, 0.9**2, 0.999**2)
+        # The inverse of softplus(Λ) = -log(decay).
+        self.rate = Undecayed(jnp.log(jnp.expm1(-0.5 * jnp.log(squared_decays))))
+        self.out = Dense(units, d_model, use_bias=True, rngs=rngs)
+        self.dtype = dtype
+
+    def init_state(self, batch_size: int, max_len: int) -> RGLRUState:
+        return RGLRUState(
+            units=jnp.zeros((batch_size, self.columns), jnp.float32),
+            conv=self.conv.init_state(batch_size, self.dtype),
+        )
+
+    def prefill(self, x: Activations, state: RGLRUState) -> tuple[Activations, RGLRUState]:
+        u, window = self.conv.prefill(self.project(x), state.conv)
+        recurrence_gate = jax.nn.sigmoid(self.recurrence_gate(u).astype(jnp.float32))
+        input_gate = jax.nn.sigmoid(self.input_gate(u).astype(jnp.float32))
+        rate = jax.nn.softplus(self.rate[...])
+        log_decay = -8.0 * recurrence_gate * jnp.broadcast_to(rate, recurrence_gate.shape)
+        scale = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_decay), 2.5e-7))
+        h, units = diagonal_scan(
+            jnp.exp(log_decay), scale * input_gate * u, initial_state=state.units, **self.config.scan_options
+        )
+        return self.out(h.astype(x.dtype) * jax.nn.gelu(self.gate(x))), RGLRUState(units, window)

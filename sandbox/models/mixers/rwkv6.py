@@ -1,0 +1,79 @@
+"""Time mixing of RWKV-6, "Finch" (Peng et al. 2024, arXiv:2404.05892, section 4.2).
+
+RWKV-5 (see `rwkv5`) whose token shift and decays depend on the data, each through a low-rank map:
+
+    S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ        γ_t = exp(-exp(decay + tanh(x^w_t A) B)), [B, T, H, K]
+
+The token shift is the "ddlerp" of `token_shift`. All starts where RWKV-5 does, with A = 0 and B uniform in ±0.01,
+as in the official code (`RWKV-v5/src/model.py`, x060). Its ranks, 32 and 64, are the defaults here too, and many
+for a width of 64.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from sandbox.models.layers import LowRank
+from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixers.rwkv5 import RWKV5, RWKV5Config, initial_shares
+from sandbox.models.token_shift import DataDependentTokenShift, previous_share, uniform_within
+from sandbox.shapes import Activations
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class RWKV6Config(RWKV5Config):
+    """RWKV-5 with decays and a token shift that depend on the data."""
+
+    card: ClassVar[Card] = Card(
+        equation="S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ; o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ r_t",
+        decay="data-dependent, per channel",
+        update="add",
+        paper="Peng et al. 2024, arXiv:2404.05892",
+    )
+
+    shift_rank: int = 32
+    """Channels through which the token shift depends on the data, for each use."""
+    decay_rank: int = 64
+    """Channels through which the decays do."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.shift_rank", self.shift_rank, 1)
+        check_at_least("mixer.decay_rank", self.decay_rank, 1)
+
+    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
+        """A mixer of width `d_model`."""
+        self.check(d_model)
+        return RWKV6(self, d_model, rngs=rngs, dtype=dtype)
+
+
+class RWKV6(RWKV5):
+    """See the module's docstring. Decode state: the memory `[B, H, K, V]` in float32, and the last token."""
+
+    config: RWKV6Config
+
+    def __init__(self, config: RWKV6Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        super().__init__(config, d_model, rngs=rngs, dtype=dtype)
+        share = previous_share(d_model)
+        self.shift = DataDependentTokenShift(
+            *initial_shares(d_model), share, first=share, rank=config.shift_rank, rngs=rngs
+        )
+        self.decay_from_x = LowRank(
+            d_model,
+            config.decay_rank,
+            config.num_heads * config.d_state,
+            activation=jnp.tanh,
+            down_init=nnx.initializers.zeros,
+            up_init=uniform_within(0.01),
+            rngs=rngs,
+        )
+
+    def _log_decay(self, others: list[Activations]) -> Float[Array, "B T H K"]:
+        (xw,) = others
+        shape = (*xw.shape[:2], *self.decay.shape)
+        from_x = self.decay_from_x(xw).astype(jnp.float32).reshape(shape)
+        return -jnp.exp(jnp.broadcast_to(self.decay[...], shape) + from_x)
