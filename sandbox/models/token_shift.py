@@ -9,7 +9,8 @@ with x_0 = 0 and one i for the receptance, one for the keys, and so on. Sources:
 of the token before; the code of RWKV-4 and 5 keeps 1 - μ.
 
 RWKV starts each layer at values of its own. A mixer here does not know which layer it is: all start at those of a
-layer in the middle of a deep model, `HALFWAY`.
+layer in the middle of a deep model, `HALFWAY`. Output projections of time mixing start at zero there, and as every
+`Dense` here: a fresh mixer already lets its memory through.
 """
 
 from typing import NamedTuple

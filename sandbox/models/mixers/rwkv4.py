@@ -4,7 +4,7 @@
     wkv_t = Σ_{i<=t} c_i v_i / Σ_{i<=t} c_i               c_i = exp(-(t-1-i) w + k_i), c_t = exp(u + k_t)
     y_t = (σ(r_t) ⊙ wkv_t) W_o
 
-with w = exp(decay) > 0 and the bonus u, per channel. Decay and bonus, the token shift, W_k = W_r = W_o = 0 and an
+with w = exp(decay) > 0 and the bonus u, per channel. Decay and bonus, the token shift, W_k = W_r = 0 and an
 orthogonal W_v start as in the official code (`RWKV-v4/src/model.py`), at a layer halfway up: see `token_shift`.
 """
 
@@ -66,7 +66,7 @@ class RWKV4(ScanMixer):
         self.r = Dense(d_model, channels, kernel_init=zeros, rngs=rngs)
         self.k = Dense(d_model, channels, kernel_init=zeros, rngs=rngs)
         self.v = Dense(d_model, channels, kernel_init=orthogonal, rngs=rngs)
-        self.out = Dense(channels, d_model, kernel_init=zeros, rngs=rngs)
+        self.out = Dense(channels, d_model, rngs=rngs)
         decay = -5 + 8 * np.linspace(0, 1, channels) ** (0.7 + 1.3 * HALFWAY)
         self.decay = Undecayed(jnp.asarray(decay, jnp.float32))
         bonus = math.log(0.3) + 0.5 * ((np.arange(channels) + 1) % 3 - 1)

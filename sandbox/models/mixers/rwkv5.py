@@ -9,7 +9,7 @@ Group norm treats each head by itself, with ε = 1e-5 K: what the official code 
 which divides what is read by 8 and takes ε = 1e-5. Here K is free, and V is D / H.
 
 Initial values are those of the official code (`RWKV-v5/src/model.py`, x052), at a layer halfway up (see
-`token_shift`): orthogonal projections, those of keys and gate a tenth as large, W_o = 0. Where the code runs over
+`token_shift`): orthogonal projections, those of keys and gate a tenth as large. Where the code runs over
 the channels of all heads, it does so here over the H · K of the keys.
 """
 
@@ -77,7 +77,7 @@ class RWKV5(ScanMixer):
         self.k = Dense(d_model, heads * rows, kernel_init=orthogonal(0.1), rngs=rngs)
         self.v = Dense(d_model, d_model, kernel_init=orthogonal(), rngs=rngs)
         self.gate = Dense(d_model, d_model, kernel_init=orthogonal(0.1), rngs=rngs)
-        self.out = Dense(d_model, d_model, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.out = Dense(d_model, d_model, rngs=rngs)
         channels = np.linspace(0, 1, heads * rows)
         decay = -6 + 5 * channels ** (0.7 + 1.3 * HALFWAY)
         self.decay = Undecayed(jnp.asarray(decay, jnp.float32).reshape(heads, rows))

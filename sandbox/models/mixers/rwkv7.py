@@ -83,7 +83,7 @@ class RWKV7(ScanMixer):
         self.r = Dense(d_model, keys, kernel_init=orthogonal(), rngs=rngs)
         self.k = Dense(d_model, keys, kernel_init=orthogonal(0.1), rngs=rngs)
         self.v = Dense(d_model, d_model, kernel_init=orthogonal(), rngs=rngs)
-        self.out = Dense(d_model, d_model, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.out = Dense(d_model, d_model, rngs=rngs)
 
         def low_rank(rank, d_out, activation):
             return LowRank(

@@ -1,14 +1,15 @@
 """Gated short convolution: BaseConv of Arora et al. 2023 (`zoology/mixers/base_conv.py`)."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense
-from sandbox.models.mixer import Card, Mixer, MixerConfig, State, check_at_least
+from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least
 from sandbox.shapes import Activations
 
 
@@ -34,17 +35,23 @@ class ShortConvConfig(MixerConfig):
         return ShortConv(self, d_model, rngs=rngs, dtype=dtype)
 
 
+class ShortConvState(NamedTuple):
+    """The last `width - 1` inputs."""
+
+    conv: Float[Array, "B S D"]
+
+
 class ShortConv(Mixer):
-    """See `ShortConvConfig`. Decode state: the last `width - 1` inputs, `[B, width-1, D]`."""
+    """See `ShortConvConfig`. Decode state: a `ShortConvState`."""
 
     def __init__(self, config: ShortConvConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.conv = CausalConv(d_model, config.width, rngs=rngs)
         self.gate = Dense(d_model, d_model, use_bias=True, rngs=rngs)
         self.dtype = dtype
 
-    def init_state(self, batch_size: int, max_len: int) -> State:
-        return self.conv.init_state(batch_size, self.dtype)
+    def init_state(self, batch_size: int, max_len: int) -> ShortConvState:
+        return ShortConvState(self.conv.init_state(batch_size, self.dtype))
 
-    def prefill(self, x: Activations, state: State) -> tuple[Activations, State]:
-        y, state = self.conv.prefill(x, state)
-        return y * self.gate(x) + x, state
+    def prefill(self, x: Activations, state: ShortConvState) -> tuple[Activations, ShortConvState]:
+        y, window = self.conv.prefill(x, state.conv)
+        return y * self.gate(x) + x, ShortConvState(window)

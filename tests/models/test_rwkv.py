@@ -1,0 +1,123 @@
+"""What is special to RWKV: the token shift, initial values, and channel mixing that carries a token."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sandbox.models.channel_mixers import ChannelMixer, make_channel_mixer
+from sandbox.models.mixers.rwkv4 import RWKV4Config
+from sandbox.models.mixers.rwkv5 import RWKV5Config
+from sandbox.models.mixers.rwkv6 import RWKV6Config
+from sandbox.models.mixers.rwkv7 import RWKV7Config
+from sandbox.models.token_shift import TokenShift, previous_share
+
+D_MODEL, BATCH, LENGTH = 12, 2, 9
+
+
+def inputs():
+    return jax.random.normal(jax.random.key(0), (BATCH, LENGTH, D_MODEL))
+
+
+def test_token_shift_mixes_each_token_with_the_one_before():
+    shift, x = TokenShift(np.zeros(D_MODEL), np.ones(D_MODEL), np.full(D_MODEL, 0.25)), np.asarray(inputs())
+    last = np.full((BATCH, D_MODEL), 3.0, np.float32)
+    (own, before, mixed), carried = shift(jnp.asarray(x), jnp.asarray(last))
+    expected = np.concatenate([last[:, None], x[:, :-1]], axis=1)
+    np.testing.assert_allclose(own, x, atol=1e-6)
+    np.testing.assert_allclose(before, expected, atol=1e-6)
+    np.testing.assert_allclose(mixed, 0.75 * x + 0.25 * expected, atol=1e-6)
+    np.testing.assert_array_equal(carried, x[:, -1])
+
+
+def test_initial_values_are_those_of_the_official_code_halfway_up():
+    """Worked out by its formulas for l / (L - 1) = 1 - l / L = 1/2 and 32 channels, in 2 heads of 16."""
+    rwkv4, rwkv5, rwkv6, rwkv7 = (
+        kind().make(32, rngs=nnx.Rngs(0)) for kind in (RWKV4Config, RWKV5Config, RWKV6Config, RWKV7Config)
+    )
+    np.testing.assert_allclose(previous_share(4), [1, 0.5, 1 - 0.5**0.5, 1 - 0.75**0.5])
+    middle = 15 / 31
+    np.testing.assert_allclose(rwkv4.decay[...][jnp.array([0, 15, 31])], [-5, -5 + 8 * middle**1.35, 3], rtol=1e-5)
+    np.testing.assert_allclose(rwkv4.bonus[...][:3], np.log(0.3) + np.array([0, 0.5, -0.5]), rtol=1e-6)
+    for mixer in (rwkv5, rwkv6):
+        np.testing.assert_allclose(
+            mixer.decay[...][(0, 0, 1), (0, 15, 15)], [-6, -6 + 5 * middle**1.35, -1], rtol=1e-5
+        )
+        np.testing.assert_allclose(mixer.bonus[...][(0, 0, 1), (0, 1, 15)], [0.5, 0.583871, 0.1], atol=1e-6)
+        np.testing.assert_allclose(mixer.norm.scale[...], 0.5**0.7, rtol=1e-6)
+    slope = 1 + 0.5**0.3
+    np.testing.assert_allclose(
+        rwkv7.decay[...][(0, 0, 1), (0, 15, 15)], [-8, -3 + 6 * middle**slope, 3], rtol=1e-5
+    )
+    np.testing.assert_allclose(rwkv7.rate[...][(0, 1), (0, 15)], [-0.69, 0.31], rtol=1e-5)
+    np.testing.assert_allclose(rwkv7.removal[...][(0, 1), (0, 15)], [0.76, 0.66], rtol=1e-6)
+    assert RWKV5Config(d_state=64).make(64, rngs=nnx.Rngs(0)).norm.epsilon == pytest.approx(64e-5)
+
+
+def test_rwkv6_starts_as_rwkv5():
+    """What depends on the data starts at zero."""
+    old, new = (kind(d_state=5).make(D_MODEL, rngs=nnx.Rngs(0)) for kind in (RWKV5Config, RWKV6Config))
+    for mixer in (old, new):
+        mixer.out.kernel[...] = jnp.eye(D_MODEL)
+    before, after = jax.jit(lambda x: (old(x), new(x)))(inputs())
+    np.testing.assert_allclose(before, after, atol=1e-5)
+    assert np.abs(np.asarray(before)).max() > 0.1
+
+
+def test_the_state_is_a_memory_and_a_token():
+    def numbers(config):
+        state = jax.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, LENGTH))
+        return sum(leaf.size for leaf in jax.tree.leaves(state))
+
+    assert numbers(RWKV4Config()) == 3 * D_MODEL + D_MODEL
+    assert numbers(RWKV4Config(d_state=5)) == 3 * 5 + D_MODEL
+    for kind in (RWKV5Config, RWKV6Config, RWKV7Config):
+        assert numbers(kind(d_state=5, num_heads=3)) == 5 * D_MODEL + D_MODEL
+
+
+@pytest.mark.parametrize(
+    ("version", "parameters", "dtype"),
+    [
+        ("rwkv4", 2 * D_MODEL + D_MODEL * D_MODEL + 2 * 48 * D_MODEL, jnp.float32),
+        ("rwkv5", 2 * D_MODEL + D_MODEL * D_MODEL + 2 * 42 * D_MODEL, jnp.float32),
+        ("rwkv6", 2 * D_MODEL + D_MODEL * D_MODEL + 2 * 42 * D_MODEL, jnp.bfloat16),
+        ("rwkv7", D_MODEL + 2 * 48 * D_MODEL, jnp.float32),
+    ],
+)
+def test_channel_mixing_carries_the_last_token(version, parameters, dtype):
+    mixer, x = make_channel_mixer(ChannelMixer[version], D_MODEL, rngs=nnx.Rngs(0), dtype=dtype), inputs()
+    assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(mixer))) == parameters
+    nnx.update(mixer, jax.tree.map(lambda leaf: leaf + 0.1, nnx.state(mixer)))  # what writes starts at zero
+    x = x.astype(dtype)
+
+    @jax.jit
+    def forms(x):
+        empty = mixer.init_state(BATCH, LENGTH)
+        first, state = mixer.prefill(x[:, :4], empty)
+        token, state = mixer.step(x[:, 4], state)
+        rest, state = mixer.prefill(x[:, 5:], state)
+        forgetful, _ = mixer.prefill(x[:, 5:], empty)
+        return mixer(x), jnp.concatenate([first, token[:, None], rest], axis=1), state, forgetful
+
+    whole, parts, state, forgetful = forms(x)
+    assert whole.dtype == parts.dtype == state.dtype == dtype
+    tolerance = 1e-5 if dtype == jnp.float32 else 0.02
+    np.testing.assert_allclose(np.float32(parts), np.float32(whole), rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(state, x[:, -1])
+    assert not np.allclose(np.float32(forgetful[:, 0]), np.float32(whole[:, 5]), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("make_config", "message"),
+    [
+        (lambda: RWKV4Config(d_state=0), "mixer.d_state=0 must be at least 1"),
+        (lambda: RWKV5Config(num_heads=5).check(12), "model.d_model=12 must be divisible by mixer.num_heads=5"),
+        (lambda: RWKV6Config(shift_rank=0), "mixer.shift_rank=0 must be at least 1"),
+        (lambda: RWKV7Config(gate_rank=0), "mixer.gate_rank=0 must be at least 1"),
+        (lambda: RWKV7Config(num_heads=5).make(12, rngs=nnx.Rngs(0)), "model.d_model=12 must be divisible"),
+    ],
+)
+def test_impossible_options_are_refused(make_config, message):
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        make_config()
