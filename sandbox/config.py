@@ -42,7 +42,8 @@ class Config:
     """Least time between two checkpoints."""
 
     def __post_init__(self) -> None:
-        self.model.layer_mixers(self.mixer)
+        for mixer in self.model.layer_mixers(self.mixer):
+            mixer.check_length(self.longest)
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} must be at least 0")
 

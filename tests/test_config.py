@@ -85,6 +85,27 @@ def test_the_share_of_attention_and_the_swept_mixer_of_a_preset_are_knobs(compos
     assert [mixer_name(mixer) for mixer in mixers] == (["outer"] * 3 + ["softmax"]) * 2
 
 
+MQAR_LEVELS = {
+    "zoology_iclr_fig2": ("zeros", [(64, 4)], [(64, 4)]),
+    "based_fig2": (
+        "random",
+        [(64, 4), (128, 8), (256, 16), (256, 32), (256, 64)],
+        [(64, 4), (64, 8), (64, 16), (128, 32), (256, 64), (512, 128), (1024, 256)],
+    ),
+}
+"""Filler, trained and tested lengths and pairs that the presets under conf/task must have."""
+
+
+def test_presets_of_tasks(composed):
+    assert {path.stem for path in pathlib.Path(conf_dir(), "task").glob("*.yaml")} == MQAR_LEVELS.keys()
+    for name, (filler, trained, tested) in MQAR_LEVELS.items():
+        config = composed(f"task={name}")
+        assert (config.task.vocab_size, config.task.filler.name) == (8192, filler)
+        assert [part[:2] for part in config.task.mixture] == trained
+        assert [part[:2] for task in config.task.test_tasks() for part in task.mixture] == tested
+        assert from_plain(yaml.safe_load(yaml.safe_dump(plain(config)))) == config
+
+
 def test_the_run_id_follows_what_determines_the_results():
     config = Config(MIXERS["outer"](), TASKS["mqar"]())
     same = dataclasses.replace(config, experiment="x", label="y", output_dir="z", checkpoint_seconds=1.0)
@@ -105,6 +126,11 @@ def test_every_experiment_composes_and_asks_a_question(composed, name):
     assert package == "# @package _global_"
     assert question.startswith("# ")
     assert question.endswith("?")
+
+
+def test_a_task_longer_than_a_mixer_can_be_is_refused(composed):
+    with pytest.raises(InputError, match=r"^mixer\.max_positions=32 is the longest .* got 64 tokens$"):
+        composed("mixer=softmax", "mixer.positions=learned", "mixer.max_positions=32", "task.length=64")
 
 
 def test_an_implementation_that_cannot_run_here_is_refused_before_anything_trains(tmp_path):

@@ -86,6 +86,14 @@ class AttentionConfig(MixerConfig):
         """Heads of keys and values."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
+    def check_length(self, length: int) -> None:
+        """Learned positions are a table of so many rows."""
+        if self.positions is Positions.learned and length > self.max_positions:
+            raise ValueError(
+                f"mixer.max_positions={self.max_positions} is the longest sequence that learned positions allow, "
+                f"got {length} tokens"
+            )
+
     def check(self, d_model: int) -> None:
         """Heads divide the width; rotary positions pair channels."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
@@ -178,13 +186,6 @@ class Attention(Mixer):
 
     def _merge(self, attended: Float[Array, "B T H K"]) -> Activations:
         return self.out(attended.reshape(*attended.shape[:2], -1))
-
-    def _check_length(self, length: int) -> None:
-        if self.position_table is not None and length > self.config.max_positions:
-            raise ValueError(
-                f"mixer.max_positions={self.config.max_positions} is the longest sequence that learned "
-                f"positions allow, got {length} tokens"
-            )
 
 
 def alibi_slopes(num_heads: int) -> np.ndarray:

@@ -75,6 +75,9 @@ class MixerConfig:
     def check(self, d_model: int) -> None:
         """Raises ValueError where this mixer cannot have width `d_model`."""
 
+    def check_length(self, length: int) -> None:
+        """Raises ValueError where this mixer cannot take sequences of `length` tokens."""
+
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`. Parameters are float32; `dtype` is that of activations and caches."""
         raise NotImplementedError

@@ -92,7 +92,7 @@ class BigBird(Attention):
     config: BigBirdConfig
 
     def init_state(self, batch_size: int, max_len: int) -> BigBirdState:
-        self._check_length(max_len)
+        self.config.check_length(max_len)
         horizon = Horizon(-(-max_len // self.config.d_state))
         pages = self._rows(batch_size, self._plan(horizon).num_pages, self.config.d_state)
         return BigBirdState(pages, pages, jnp.zeros((), jnp.int32), horizon)

@@ -11,12 +11,12 @@
 
 α is evenly spaced over the channels such that the window falls to 0.01 after 1.5 L to 0.3 L; it is not trained.
 The filter is a function of the distance alone, in units of `filter_length`, so that it is the same for any length
-of sequence; longer sequences are refused. As the window is in these units, `filter_length` should be near the
-length of the task's sequences.
+of sequence, and defined beyond that length too. As the window is in these units, `filter_length` should be near
+the length of the task's sequences.
 
 This is the operator of the official code (`src/models/sequence/hyena.py` of safari) with its defaults; z there is
 trained, with a learning rate of 1e-5, and is fixed here. The layers of the FFN start uniform in ±fan-in^-1/2,
-biases too, ω = 1 and d standard normal. Higher orders and heads are left out.
+biases too, and have no weight decay; ω starts at 1 and d standard normal. Higher orders and heads are left out.
 
 The filter has no state smaller than the past: decoding carries every u_s. Each call computes the filter anew.
 """
@@ -51,7 +51,7 @@ class HyenaConfig(MixerConfig):
     grows: ClassVar[bool] = True
 
     filter_length: int = 1024
-    """Distances that the filter is defined for: the longest sequence, and the unit of its time."""
+    """Unit of the filter's time, in tokens: near the length of the sequences. The filter goes on beyond it."""
     filter_width: int = 64
     """Hidden units of the network that makes the filter."""
     filter_bands: int = 1
@@ -114,13 +114,11 @@ class Hyena(Mixer):
         self.dtype = dtype
 
     def __call__(self, x: Activations) -> Activations:
-        self._check_length(x.shape[1])
         gate, inner_gate, v = jnp.split(self.conv(self.project(x)), 3, axis=-1)
         u = inner_gate * v
         return self._read(gate, u, long_convolution(u, self.filter(x.shape[1])))
 
     def init_state(self, batch_size: int, max_len: int) -> HyenaState:
-        self._check_length(max_len)
         return HyenaState(
             past=jnp.zeros((batch_size, max_len, self.filter.channels), self.dtype),
             length=jnp.zeros((), jnp.int32),
@@ -155,17 +153,11 @@ class Hyena(Mixer):
         y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype), u.shape)
         return self.out(gate * y)
 
-    def _check_length(self, length: int) -> None:
-        if length > self.filter.length:
-            raise ValueError(
-                f"mixer.filter_length={self.filter.length} is the longest sequence that the filter is defined "
-                f"for, got {length} tokens"
-            )
-
 
 def _dense(d_in: int, d_out: int, rngs: nnx.Rngs, *, use_bias: bool = True) -> Dense:
-    """A dense layer that starts uniform in ±fan-in^-1/2, its bias too."""
+    """A dense layer of the filter: no weight decay, and a start uniform in ±fan-in^-1/2, of the bias too."""
     layer = Dense(d_in, d_out, use_bias=use_bias, kernel_init=FAN_IN_UNIFORM, rngs=rngs)
+    layer.kernel = Undecayed(layer.kernel[...])
     if layer.bias is not None:
         bound = d_in**-0.5
         layer.bias[...] = jax.random.uniform(rngs.params(), (d_out,), jnp.float32, -bound, bound)

@@ -85,6 +85,14 @@ class LinearAttentionConfig(ScanConfig):
         """Heads divide the width."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
+    def check_length(self, length: int) -> None:
+        """Weights of cosformer are not negative up to `max_positions`."""
+        if self.feature_map is FeatureMap.cosformer and length > self.max_positions:
+            raise ValueError(
+                f"mixer.max_positions={self.max_positions} is the longest sequence that cosformer allows, "
+                f"got {length} tokens"
+            )
+
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""
         self.check(d_model)
@@ -144,12 +152,8 @@ class LinearAttention(ScanMixer):
         self.k_map = Hedgehog(config.num_heads, config.d_state) if learned else None
 
     def init_state(self, batch_size: int, max_len: int) -> LinearAttentionState:
+        self.config.check_length(max_len)
         counts = self.config.feature_map is FeatureMap.cosformer
-        if counts and max_len > self.config.max_positions:
-            raise ValueError(
-                f"mixer.max_positions={self.config.max_positions} is the longest sequence that cosformer allows, "
-                f"got {max_len} tokens"
-            )
         return LinearAttentionState(
             memory=jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32),
             position=jnp.zeros((), jnp.int32) if counts else None,

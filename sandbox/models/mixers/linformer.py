@@ -82,7 +82,7 @@ class Linformer(Attention):
         self.compress_v = nnx.Param(uniform(rngs.params(), shape, jnp.float32))
 
     def init_state(self, batch_size: int, max_len: int) -> LinformerState:
-        self._check_length(max_len)
+        self.config.check_length(max_len)
         size = self.config.block_size
         compressed = self._rows(batch_size, (max_len - 1) // size, self.config.d_state)
         rows = self._rows(batch_size, size - 1)

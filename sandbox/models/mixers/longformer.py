@@ -93,7 +93,7 @@ class Longformer(Attention):
             self.global_v = self._dense(d_model, config.kv_heads * self.head_dim, rngs=rngs)
 
     def init_state(self, batch_size: int, max_len: int) -> LongformerState:
-        self._check_length(max_len)
+        self.config.check_length(max_len)
         window = self._rows(batch_size, self.config.d_state - 1)
         first = self._rows(batch_size, self.config.num_global)
         return LongformerState(window, window, first, first, jnp.zeros((), jnp.int32))

@@ -57,7 +57,7 @@ class SlidingWindow(Attention):
     config: SlidingWindowConfig
 
     def init_state(self, batch_size: int, max_len: int) -> WindowCache:
-        self._check_length(max_len)
+        self.config.check_length(max_len)
         rows = self._rows(batch_size, self.config.d_state - 1)
         return WindowCache(k=rows, v=rows, length=jnp.zeros((), jnp.int32))
 

@@ -51,7 +51,7 @@ class Softmax(Attention):
     """See `SoftmaxConfig`. Decode state: a `KVCache` of `max_len` rows."""
 
     def __call__(self, x: Activations) -> Activations:
-        self._check_length(x.shape[1])
+        self.config.check_length(x.shape[1])
         positions = jnp.arange(x.shape[1])
         q, k, v = self._project(x, positions)
         if self.config.positions in (Positions.alibi, Positions.hard_alibi):
@@ -61,7 +61,7 @@ class Softmax(Attention):
         return self._merge(jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=implementation))
 
     def init_state(self, batch_size: int, max_len: int) -> KVCache:
-        self._check_length(max_len)
+        self.config.check_length(max_len)
         near, heads = self._near_heads()
         far_rows = self._rows(batch_size, max_len, heads=self.config.kv_heads - near)
         near_rows = self._rows(batch_size, heads - 1, heads=near) if near else None
