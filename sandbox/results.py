@@ -69,6 +69,11 @@ class Record:
     """Bytes that decoding carries per sequence at the longest length tested, measured on the decode state."""
     parameters: int
     """Trained numbers in the model."""
+    training_flops_per_token: float
+    """Operations of one training step, forward and backward without the optimiser, per token read. Counted in the
+    program with all turns of its loops; nan where that cannot be done."""
+    decode_flops_per_token: float
+    """Operations of one decoding step at the longest length tested."""
     seconds: float
     """Wall time of the whole run, all members together, compilation included."""
     implementation: str

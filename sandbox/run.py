@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from sandbox.config import Config, plain
+from sandbox.cost.programs import Program, decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
 from sandbox.results import (
     CONFIG,
@@ -28,6 +29,7 @@ from sandbox.results import (
     write_summary,
 )
 from sandbox.tasks.streams import Split
+from sandbox.train.config import Loss
 from sandbox.train.evaluation import ALL, EvaluationSet
 from sandbox.train.loop import Fitted, Listener, fit
 from sandbox.train.population import mapping, members_of
@@ -96,12 +98,16 @@ def describe(config: Config, problem: Problem) -> dict[str, Any]:
         implementations = model.resolved_implementations(length)
     except NotImplementedError as error:
         raise InputError(f"mixer.{error}") from error
+    scored = None if config.train.loss is Loss.all else config.task.num_scored
+    step = training(model, config.train.batch_size, config.task.max_len, scored)
     return {
         "experiment": config.experiment,
         "run_id": config.run_id,
         "label": config.series,
         "state_bytes": state_bytes(model, length),
         "parameters": num_parameters(model),
+        "training_flops_per_token": flops_per_token(step),
+        "decode_flops_per_token": flops_per_token(decoding(model, 1, length)),
         "implementation": ", ".join(dict.fromkeys(implementations)),
         "population": mapping(),
         "platform": jax.devices()[0].device_kind,
@@ -109,6 +115,14 @@ def describe(config: Config, problem: Problem) -> dict[str, Any]:
         | {name: importlib.metadata.version(name) for name in MEASURED_WITH},
         "config": flatten(plain(config)),
     }
+
+
+def flops_per_token(program: Program) -> float:
+    """The arithmetic of a program; nan where it has a part that cannot be counted."""
+    try:
+        return program.flops_per_token
+    except NotImplementedError:
+        return math.nan
 
 
 def measure(

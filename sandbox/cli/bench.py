@@ -40,24 +40,25 @@ def _add_options(parser: Parser) -> None:
     add(
         "--lengths",
         nargs="+",
-        type=_positive,
+        type=positive,
         default=[128, 512, 2048],
         metavar="T",
         help="tokens of a sequence (default: 128 512 2048)",
     )
     text = "sequences at T=512; other lengths get as many tokens in all (default: %(default)s)"
-    add("--batch", type=_positive, default=16, metavar="B", help=text)
-    add("--heads", type=_positive, default=2, metavar="H", help="default: %(default)s")
-    add("--rows", type=_positive, default=64, metavar="K", help="rows of a head's state (default: %(default)s)")
-    add("--columns", type=_positive, default=64, metavar="V", help="columns of it (default: %(default)s)")
-    add("--chunk-size", type=_positive, metavar="C", help="a power of two (default: that of each rule)")
+    add("--batch", type=positive, default=16, metavar="B", help=text)
+    add("--heads", type=positive, default=2, metavar="H", help="default: %(default)s")
+    add("--rows", type=positive, default=64, metavar="K", help="rows of a head's state (default: %(default)s)")
+    add("--columns", type=positive, default=64, metavar="V", help="columns of it (default: %(default)s)")
+    add("--chunk-size", type=positive, metavar="C", help="a power of two (default: that of each rule)")
     add("--dtype", choices=DTYPES, default="float32", help="of the inputs (default: %(default)s)")
-    add("--repeats", type=_positive, default=15, metavar="N", help="timed rounds (default: %(default)s)")
+    add("--repeats", type=positive, default=15, metavar="N", help="timed rounds (default: %(default)s)")
     add("--peers", action="store_true", help="also time the package jax-linear-attention, where installed")
     add("--out", type=pathlib.Path, metavar="FILE", help="CSV file to write")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """The type of an option that takes whole numbers from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return int(text)

@@ -68,8 +68,7 @@ class GridSweeper(Sweeper):
         Raises InputError before any run starts where one has a wrong key or value, SweepFailed after the last
         where one failed.
         """
-        asked = self._parse([f"{key}={values}" for key, values in self.params.items()] + arguments)
-        runs = self._runs(narrow(map(read_grid, self.grids), asked, self._is_group))
+        runs = self.configs(arguments)
         folder = run_directory(next(iter(runs.values()))).parent
         make_writable(folder)
         waiting = [list(job) for job, config in runs.items() if is_to_do(run_directory(config))]
@@ -85,6 +84,11 @@ class GridSweeper(Sweeper):
             summarise(folder, finished)
         if failures:
             raise SweepFailed("\n".join([f"{len(failures)} of {len(runs)} runs failed:", *failures]))
+
+    def configs(self, arguments: list[str]) -> dict[tuple[str, ...], Config]:
+        """The checked config of every run, by its overrides; InputError for a wrong key or value."""
+        asked = self._parse([f"{key}={values}" for key, values in self.params.items()] + arguments)
+        return self._runs(narrow(map(read_grid, self.grids), asked, self._is_group))
 
     def _parse(self, arguments: list[str]) -> dict[str, list[str]]:
         parser = OverridesParser.create(config_loader=self.config_loader)
@@ -103,7 +107,7 @@ class GridSweeper(Sweeper):
         return bool(self.config_loader.get_group_options(key))
 
     def _runs(self, grids: Iterable[Grid]) -> dict[tuple[str, ...], Config]:
-        """The checked config of every run, by its overrides; of two that would be the same run, the first."""
+        """Of two that would be the same run, the first."""
         runs: dict[tuple[str, ...], Config] = {}
         seen = set()
         for grid in grids:

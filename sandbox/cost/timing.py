@@ -100,3 +100,62 @@ def crossovers(speeds: Mapping[int, float]) -> list[Crossover]:
             way = math.log(before) / (math.log(before) - math.log(after))
             found.append(Crossover(short * (long / short) ** way, overtakes=after >= 1))
     return found
+
+
+class Crossing(NamedTuple):
+    """A crossover, and between which lengths it lies."""
+
+    length: float
+    low: float
+    high: float
+    overtakes: bool
+    share: float
+    """Of resamples in which there is such a crossover; the interval is that of these."""
+
+
+def crossings_of_counts(counts: Mapping[int, int | float], others: Mapping[int, int | float]) -> list[Crossing]:
+    """Where one count falls below the other, or rises above it, and the lengths next to it that were counted."""
+    lengths = sorted(counts.keys() & others.keys())
+    return [
+        Crossing(
+            found.length,
+            max(length for length in lengths if length <= found.length),
+            min(length for length in lengths if length >= found.length),
+            found.overtakes,
+            1.0,
+        )
+        for found in crossovers({length: others[length] / counts[length] for length in lengths})
+    ]
+
+
+def crossings_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Seconds]) -> list[Crossing]:
+    """Where one program overtakes the other, or falls behind it, each with its 95 % bootstrap interval.
+
+    All have to come from the same rounds, which are drawn together. A resample counts with its crossover in the
+    same direction that is nearest to the one of the medians.
+
+    Args:
+        seconds: length -> of one program.
+        others: the same of the other.
+    """
+    lengths = sorted(seconds.keys() & others.keys())
+    if not lengths:
+        return []
+    rounds = len(seconds[lengths[0]])
+    drawn = np.random.default_rng(0).integers(rounds, size=(RESAMPLES, rounds))
+    ratios = [np.median(others[n][drawn], axis=1) / np.median(seconds[n][drawn], axis=1) for n in lengths]
+    in_resamples = [
+        crossovers(dict(zip(lengths, map(float, speeds), strict=True))) for speeds in zip(*ratios, strict=True)
+    ]
+    speeds = {length: float(np.median(others[length]) / np.median(seconds[length])) for length in lengths}
+    crossings = []
+    for found in crossovers(speeds):
+        nearest = [
+            min(alike, key=lambda length: abs(math.log(length / found.length)))
+            for crossed in in_resamples
+            if (alike := [one.length for one in crossed if one.overtakes is found.overtakes])
+        ]
+        low, high = np.quantile(nearest, [0.025, 0.975]) if nearest else (found.length, found.length)
+        share = len(nearest) / RESAMPLES
+        crossings.append(Crossing(found.length, float(low), float(high), found.overtakes, share))
+    return crossings

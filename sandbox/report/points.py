@@ -11,7 +11,13 @@ import pandas as pd
 from sandbox.report.intervals import mean_and_interval
 from sandbox.results import FIELDS, STATUS_DIVERGED, STATUS_FAILED, InputError
 
-MEASURES = ("state_bytes", "parameters", "seconds")
+MEASURES = (
+    "state_bytes",
+    "parameters",
+    "training_flops_per_token",
+    "decode_flops_per_token",
+    "seconds",
+)
 """Numbers of a run, not of a member: an axis may show them."""
 
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]

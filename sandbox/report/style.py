@@ -53,9 +53,14 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES = ("-", "--", ":")
 
+_LARGE = 10_000  # numbers from here on are written with k and M
+
 AXIS_NAMES = {
     "state_bytes": "State carried per sequence",
     "parameters": "Parameters",
+    "training_flops_per_token": "Training [FLOPs per token]",
+    "decode_flops_per_token": "Decoding [FLOPs per token]",
+    "length": "Tokens",
     "seconds": "Wall time of the run [s]",
     "mixer.d_state": "State size (d_state)",
 }
@@ -100,6 +105,8 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
     """An x axis for sizes: logarithmic, with bytes at powers of two; linear where values are close."""
     low, high = min(values), max(values)
     ax.set_xlabel(axis_name(column))
+    if high >= _LARGE:
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     narrow = column != "state_bytes" and low < high < 4 * low
     if low <= 0 or narrow:  # a model without state has no place on a logarithmic axis
         return
@@ -115,6 +122,13 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: format_bytes(size)))
     else:
         few = len(distinct) <= 8 and all(b / a >= 1.4 for a, b in itertools.pairwise(distinct))
-        ax.xaxis.set_major_locator(FixedLocator(distinct) if few else LogLocator(base=10, subs=(1, 2, 5)))
-        plain = high < 10_000
+        ax.xaxis.set_major_locator(
+            FixedLocator(distinct) if few else LogLocator(base=10, subs=log_ticks(low, high))
+        )
+        plain = high < _LARGE or (column == "length" and high < 10 * _LARGE)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}") if plain else EngFormatter(sep=""))
+
+
+def log_ticks(low: Number, high: Number) -> tuple[int, ...]:
+    """Which digits of each decade have a tick of their own on a logarithmic axis of this range."""
+    return (1, 2, 5) if high < 300 * low else (1,)

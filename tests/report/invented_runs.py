@@ -51,6 +51,8 @@ def write_run(
                         steps=100,
                         state_bytes=state_bytes,
                         parameters=1000 + state_bytes,
+                        training_flops_per_token=300.0 * state_bytes,
+                        decode_flops_per_token=100.0 * state_bytes,
                         seconds=2.5,
                         implementation="chunked",
                         population="map",

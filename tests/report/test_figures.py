@@ -126,3 +126,11 @@ def test_sizes_and_rates_print_short():
     texts = [format_bytes(size) for size in (0, 512, 1024, 1536, 1032, 1 << 20, 1023 << 10)]
     assert texts == ["0 B", "512 B", "1 KiB", "1.5 KiB", "1.01 KiB", "1 MiB", "1023 KiB"]
     assert [short_rate(rate) for rate in (3e-4, 3.2e-4, 0.01, 1.0)] == ["3e-4", "3.2e-4", "1e-2", "1e0"]
+
+
+@pytest.mark.parametrize("column", ["parameters", "training_flops_per_token", "decode_flops_per_token", "seconds"])
+def test_the_frontier_is_drawn_against_any_cost(sweep, tmp_path, column):
+    numbers = drawn(sweep, tmp_path / "out", "frontier", x=column)
+    expected = {"parameters": 5096, "training_flops_per_token": 300 * 4096, "seconds": 2.5}
+    smallest = expected.get(column, 100 * 4096)
+    assert numbers[column].min() == smallest

@@ -1,4 +1,4 @@
-"""What one chunk of a rule costs, read off its traced form: operations, and what its matrix products read."""
+"""What a program costs, read off its traced form: operations, and what the matrix products of a chunk read."""
 
 import itertools
 import math
@@ -9,14 +9,64 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from sandbox.scans.drivers.layout import join, whole_chunk
 from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
-FREE = frozenset({"broadcast_in_dim", "convert_element_type", "copy", "iota", "reshape", "squeeze", "transpose"})
-TRANSCENDENTAL = frozenset(
-    {"cos", "erf", "exp", "exp2", "expm1", "log", "log1p", "logistic", "pow", "rsqrt", "sin", "sqrt", "tanh"}
+FREE = frozenset(
+    {
+        "broadcast_in_dim",
+        "complex",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "gather",
+        "imag",
+        "iota",
+        "pad",
+        "real",
+        "reshape",
+        "rev",
+        "scatter",
+        "slice",
+        "split",
+        "squeeze",
+        "stop_gradient",
+        "transpose",
+    }
 )
+"""What moves numbers, or changes their type."""
+TRANSCENDENTAL = frozenset(
+    {
+        "atan2",
+        "cbrt",
+        "cos",
+        "cosh",
+        "erf",
+        "erf_inv",
+        "erfc",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log1p",
+        "logistic",
+        "pow",
+        "rsqrt",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+    }
+)
+OPAQUE = frozenset({"cholesky", "core_map", "eigh", "lu", "qr", "svd", "triangular_solve", "while"})
+"""What does not say how much there is to do."""
+COMPLEX = {"mul": 6, "div": 11, "integer_pow": 6}
+"""Real operations of a complex one; of any other two."""
 
 
 def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int, backward: bool) -> Any:
@@ -42,22 +92,58 @@ def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int
     return jax.make_jaxpr(differentiate if backward else update)(state, varying, fixed).jaxpr
 
 
-def operations(jaxpr: Any) -> tuple[int, int]:
-    """Operations, and transcendental functions among them: two for each term of a product, else one a number."""
-    ordinary = transcendental = 0
-    for equation, times in _equations(jaxpr):
-        numbers = times * sum(math.prod(variable.aval.shape) for variable in equation.outvars)
-        name = equation.primitive.name
-        if name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            ordinary += 2 * numbers * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-        elif name.startswith("reduce_"):
-            ordinary += times * math.prod(equation.invars[0].aval.shape)
-        elif name in TRANSCENDENTAL:
-            transcendental += numbers
-        elif name not in FREE:
-            ordinary += numbers
-    return ordinary, transcendental
+def operations(jaxpr: Any, *, loops_once: bool = False) -> tuple[int, int]:
+    """Ordinary operations, and transcendental functions, which are not among them."""
+    counts = operations_by_primitive(jaxpr, loops_once=loops_once)
+    transcendental = sum(count for name, count in counts.items() if name in TRANSCENDENTAL)
+    return counts.total() - transcendental, transcendental
+
+
+def operations_by_primitive(jaxpr: Any, *, loops_once: bool = False) -> Counter[str]:
+    """Operations of a program, under the names of the primitives that do them.
+
+    A product has two for each of its terms, a sum one less than its terms, and anything else one for each
+    number that comes out. A complex number counts as the real operations it takes, and a Fourier transform of
+    N numbers as 5 N log2 N, or half of that where they are real. Moving numbers is free, and so is changing
+    their type. A kernel has what it says it has. A loop has the operations of all its turns, or with
+    `loops_once` of those that are written in it; a condition has those of its largest branch.
+
+    Raises NotImplementedError for what is `OPAQUE`, and for a kernel that does not say what it costs.
+    """
+    counts: Counter[str] = Counter()
+    for equation, times in equations(jaxpr, loops_once=loops_once):
+        if equation.primitive.name not in FREE:
+            counts[equation.primitive.name] += times * operations_of(equation)
+    return counts
+
+
+def operations_of(equation: Any) -> int:
+    """Operations of one equation that is neither a call nor free."""
+    name, params = equation.primitive.name, equation.params
+    first: Any = equation.invars[0].aval if equation.invars else None
+    numbers = sum(math.prod(variable.aval.shape) for variable in equation.outvars)
+    is_complex = first is not None and jnp.issubdtype(first.dtype, jnp.complexfloating)
+    if name == "pallas_call":
+        return params["cost_estimate"].flops
+    if name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        return (8 if is_complex else 2) * numbers * math.prod(first.shape[axis] for axis in contracted)
+    if name == "conv_general_dilated":
+        kernel, layout = equation.invars[1].aval.shape, params["dimension_numbers"].rhs_spec
+        return 2 * numbers * math.prod(kernel) // kernel[layout[0]]
+    if name == "fft":
+        length = math.prod(params["fft_lengths"])
+        elements = max(math.prod(first.shape), numbers)  # the real side is the larger one
+        is_real = params["fft_type"] in (lax.FftType.RFFT, lax.FftType.IRFFT)
+        return round((2.5 if is_real else 5) * elements * math.log2(length))
+    if name.startswith("scatter"):
+        return math.prod(equation.invars[2].aval.shape)
+    if name.startswith(("reduce_", "arg")):
+        return max(math.prod(first.shape) - numbers, 0)
+    if name == "integer_pow":
+        power = abs(params["y"])
+        numbers *= max(1, power.bit_length() + power.bit_count() - 2)
+    return numbers * (COMPLEX.get(name, 2) if is_complex else 1)
 
 
 def reused_operands(jaxpr: Any) -> int:
@@ -75,15 +161,34 @@ def shortest_side(jaxpr: Any) -> int:
 
 
 def _operands_of_products(jaxpr: Any) -> list[set[Any]]:
-    return [set(equation.invars) for equation, _ in _equations(jaxpr) if equation.primitive.name == "dot_general"]
+    return [set(equation.invars) for equation, _ in equations(jaxpr) if equation.primitive.name == "dot_general"]
 
 
-def _equations(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
+def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterator[tuple[Any, int]]:
     """All equations that are not calls, and how often each is run."""
     for equation in jaxpr.eqns:
-        called = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-        called = [inner for inner in called if hasattr(inner, "eqns")]
+        name, params = equation.primitive.name, equation.params
+        if name in OPAQUE or (name == "pallas_call" and params["cost_estimate"] is None):
+            raise NotImplementedError(f"the operations of {name} cannot be counted: it does not say how many")
+        if name == "cond":
+            called = [
+                max((branch.jaxpr for branch in params["branches"]), key=lambda branch: operations(branch)[0])
+            ]
+        elif name == "pallas_call" or name.startswith(("scatter", "reduce_")):  # what is called is a detail of it
+            called = []
+        else:
+            called = [getattr(value, "jaxpr", value) for value in params.values()]
+            called = [inner for inner in called if hasattr(inner, "eqns")]
+        turns = _turns(params, loops_once) if name == "scan" else 1
         for inner in called:
-            yield from _equations(inner, times * equation.params.get("length", 1))
+            yield from equations(inner, times * turns, loops_once=loops_once)
         if not called:
             yield equation, times
+
+
+def _turns(params: dict[str, Any], loops_once: bool) -> int:
+    """Turns of a scan, or those that are written one after another in its compiled program."""
+    length, unroll = params["length"], params["unroll"]
+    if not loops_once or length <= unroll:
+        return length
+    return unroll + length % unroll

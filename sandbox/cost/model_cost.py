@@ -1,0 +1,209 @@
+"""What models cost against the length of a sequence: counted in their programs, and timed.
+
+All models and lengths of one phase take turns, so that a drift of the machine hits all alike.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.cost.flops import Compiled, analyse
+from sandbox.cost.programs import PHASES, Program
+from sandbox.cost.state import num_parameters, state_bytes, state_sizes, zoology_bytes
+from sandbox.cost.timing import Call, Seconds, measure, spread
+from sandbox.models.lm import LanguageModel
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one phase at one length; numbers are None where there is nothing to say."""
+
+    series: str
+    phase: str
+    """`training` (loss and gradients, without the optimiser's update), `prefill`, or `decoding` of one token."""
+    length: int
+    """Tokens of a sequence; in decoding, of the context that the state has room for."""
+    batch: int
+    implementation: str
+    """Which form of its scan each layer runs."""
+    parameters: int
+    flops_per_token: float | None = None
+    """Operations, all turns of all loops counted."""
+    median_seconds: float | None = None
+    """Per token, as are the next two; tokens of all sequences count."""
+    low_seconds: float | None = None
+    """The 10 % quantile over rounds."""
+    high_seconds: float | None = None
+    """The 90 % quantile over rounds."""
+    tokens_per_second: float | None = None
+    peak_bytes: int | None = None
+    """Arguments, results and temporary arrays of one call, as compiled."""
+    compiled_flops: float | None = None
+    """Of one call as the compiler counts them, a loop as one turn."""
+    bytes_moved: float | None = None
+    """Of one call, counted the same way."""
+    intensity: float | None = None
+    """Compiled operations per byte moved."""
+    missing: str = ""
+    """Why there are no numbers, or no seconds."""
+
+
+@dataclass(frozen=True)
+class StateRow:
+    """What one sequence of a model carries after so many tokens."""
+
+    series: str
+    length: int
+    kind: str
+    """See `sandbox.cost.state.Kind`; `all`: everything, and `zoology`: what that convention counts."""
+    bytes: int
+
+
+def count_states(models: Mapping[str, LanguageModel], lengths: Iterable[int]) -> Iterator[StateRow]:
+    """Bytes by kind; nothing where a model cannot have sequences of this length."""
+    for length in lengths:
+        for series, model in models.items():
+            try:
+                sizes = state_sizes(model, length)
+            except ValueError:
+                continue
+            for kind, size in sizes.items():
+                yield StateRow(series, length, kind.value, size.bytes)
+            yield StateRow(series, length, "all", state_bytes(model, length))
+            yield StateRow(series, length, "zoology", zoology_bytes(model, length))
+
+
+def measure_models(
+    models: Mapping[str, LanguageModel],
+    phase: str,
+    lengths: Sequence[int],
+    *,
+    tokens_per_call: int,
+    rounds: int,
+    report: Callable[[str], None],
+) -> Iterator[tuple[Row, Seconds | None]]:
+    """A row for every length and model, and its seconds per token in each round.
+
+    Args:
+        models: by the name of their series.
+        phase: see `PHASES`.
+        lengths: tokens of a sequence.
+        tokens_per_call: in training and prefill; as many sequences as make them. Decoding has one sequence.
+        rounds: timed repetitions, in which all models and lengths take turns. 0: nothing is compiled and timed.
+        report: told what comes next.
+    """
+    candidates = []
+    for length in lengths:
+        batch = 1 if phase == "decoding" else max(1, tokens_per_call // length)
+        report(f"{phase}, T={length}, {batch} sequence{'s' * (batch > 1)}: {len(models)} models")
+        for series, model in models.items():
+            candidates.append(_prepare(series, model, phase, batch, length, rounds))
+    calls = {number: one.call for number, one in enumerate(candidates) if one.call is not None}
+    if calls:
+        report(f"{phase}: timing {len(calls)} programs in {rounds} rounds")
+    seconds = measure(calls, rounds=rounds)
+    for number, one in enumerate(candidates):
+        per_token = seconds[number] / one.tokens if number in seconds else None
+        yield _row(one, phase, per_token), per_token
+    jax.clear_caches()  # programs map memory, and a process may hold only so many maps
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    series: str
+    model: LanguageModel
+    length: int
+    batch: int
+    tokens: int = 1
+    flops_per_token: float | None = None
+    call: Call | None = None
+    compiled: Compiled | None = None
+    missing: str = ""
+
+
+def _prepare(series: str, model: LanguageModel, phase: str, batch: int, length: int, rounds: int) -> _Candidate:
+    """Counts the program, and compiles it where it is to be timed."""
+    make = functools.partial(_Candidate, series, model, length, batch)
+    try:
+        program = PHASES[phase](model, batch, length)
+        try:
+            flops = program.flops_per_token
+        except NotImplementedError:  # a part that cannot be counted may still run
+            flops = None
+        make = functools.partial(make, tokens=program.tokens, flops_per_token=flops)
+        if rounds == 0:
+            return make(missing="not timed")
+        call, compiled = compile_call(program, model, phase, batch, length)
+    except (ValueError, RuntimeError) as error:  # too long for the model; what compilers and devices raise
+        return make(missing=str(error).partition("\n")[0])
+    return make(call=call, compiled=analyse(compiled))
+
+
+def compile_call(
+    program: Program, model: LanguageModel, phase: str, batch: int, length: int
+) -> tuple[Call, jax.stages.Compiled]:
+    """What runs the program on arrays once, and its compiled form.
+
+    Tokens are drawn at random. Decoding writes its state over the one before, as in use, and begins with counters
+    that say all but one token have been read, so that a cache is as full as it can be.
+    """
+    vocabulary = model.embedding.shape[0]
+    variables, *others = program.arguments
+    leaves, structure = jax.tree.flatten(variables)  # a plain list, which takes the least time to pass
+
+    def run(leaves: Any, *others: Any) -> Any:
+        return program.function(jax.tree.unflatten(structure, leaves), *others)
+
+    def draw(leaf: Any) -> Any:
+        is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
+        return jax.random.randint(jax.random.key(0), leaf.shape, 0, vocabulary) if is_shape else leaf
+
+    if phase != "decoding":
+        others = jax.tree.map(draw, others)
+        compiled = jax.jit(run).lower(leaves, *others).compile()
+        return functools.partial(compiled, leaves, *others), compiled
+
+    tokens = draw(others[1])
+    state = jax.tree.map(
+        lambda leaf: leaf + (length - 1 if jnp.issubdtype(leaf.dtype, jnp.integer) else 0),
+        model.init_state(batch, length),
+    )
+    compiled = jax.jit(run, donate_argnums=1).lower(leaves, state, tokens).compile()
+
+    def step() -> Any:
+        nonlocal state
+        logits, state = compiled(leaves, state, tokens)
+        return logits
+
+    return step, compiled
+
+
+def _row(one: _Candidate, phase: str, per_token: Seconds | None) -> Row:
+    try:
+        forms = one.model.resolved_implementations(1 if phase == "decoding" else one.length)
+    except NotImplementedError:
+        forms = []
+    low, median, high = (None, None, None) if per_token is None else spread(per_token)
+    compiled = one.compiled or Compiled(None, None, None)
+    return Row(
+        series=one.series,
+        phase=phase,
+        length=one.length,
+        batch=one.batch,
+        implementation=", ".join(dict.fromkeys(forms)),
+        parameters=num_parameters(one.model),
+        flops_per_token=one.flops_per_token,
+        median_seconds=median,
+        low_seconds=low,
+        high_seconds=high,
+        tokens_per_second=None if median is None else 1 / median,
+        peak_bytes=compiled.peak_bytes,
+        compiled_flops=compiled.flops,
+        bytes_moved=compiled.bytes_moved,
+        intensity=compiled.intensity,
+        missing=one.missing,
+    )

@@ -1,0 +1,84 @@
+"""What a model is asked to do, as functions of arrays that can be counted, compiled and timed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from sandbox.cost.flops import walk_flops
+from sandbox.models.lm import LanguageModel
+
+
+class Program(NamedTuple):
+    """A function and the shapes of its arguments."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    tokens: int
+    """That one call works on."""
+
+    @property
+    def flops_per_token(self) -> float:
+        """All turns of all loops counted; NotImplementedError where that is not possible (see `walk_flops`)."""
+        return walk_flops(self.function, *self.arguments) / self.tokens
+
+
+def training(model: LanguageModel, batch: int, length: int, scored: int | None = None) -> Program:
+    """Loss and gradients of one training step, forward and backward; the optimiser's update is left out.
+
+    Args:
+        model: whose arrays may be shapes.
+        batch: sequences.
+        length: tokens of each.
+        scored: positions of each that reach the readout. None: every one.
+    """
+    graph, params, *others = nnx.split(model, nnx.Param, ...)
+    places = length if scored is None else scored
+
+    def differentiate(params: Any, others: Any, tokens: Any, positions: Any, targets: Any) -> Any:
+        def loss(params: Any) -> Any:
+            model = nnx.merge(graph, params, *others)
+            logits = model(tokens, None if scored is None else positions)
+            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, targets))
+
+        return jax.value_and_grad(loss)(params)
+
+    arguments = (params, others, _integers(batch, length), _integers(batch, places), _integers(batch, places))
+    return Program(differentiate, arguments, batch * length)
+
+
+def prefill(model: LanguageModel, batch: int, length: int) -> Program:
+    """Logits at every token of a sequence and the state after it, from the empty state."""
+    graph, variables = nnx.split(model)
+
+    def run(variables: Any, tokens: Any) -> Any:
+        model = nnx.merge(graph, variables)
+        return model.prefill(tokens, model.init_state(batch, length))
+
+    return Program(run, (variables, _integers(batch, length)), batch * length)
+
+
+def decoding(model: LanguageModel, batch: int, context: int) -> Program:
+    """The next token, from a state with room for `context` tokens, this one included."""
+    graph, variables = nnx.split(model)
+
+    def step(variables: Any, state: Any, tokens: Any) -> Any:
+        return nnx.merge(graph, variables).step(tokens, state)
+
+    state = nnx.eval_shape(lambda: model.init_state(batch, context))
+    return Program(step, (variables, state, _integers(batch)), batch)
+
+
+PHASES: Mapping[str, Callable[[LanguageModel, int, int], Program]] = {
+    "training": training,
+    "prefill": prefill,
+    "decoding": decoding,
+}
+"""Name -> model, sequences, tokens of each -> program."""
+
+
+def _integers(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.int32)

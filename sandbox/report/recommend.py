@@ -1,0 +1,145 @@
+"""What to take: the cheapest model that was measured to recall enough, from records and nothing else.
+
+A model answers for a difficulty that it was tested at, and for no other: nothing is interpolated or supposed.
+Where nothing measured recalls enough, there is no recommendation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.frontier import pareto
+from sandbox.report.points import COUNTS, check_axis, config_keys, make_points, name_series, varying_keys
+from sandbox.report.slices import choose_slice, difficulties, parse_slice
+from sandbox.report.style import PAGE_WIDTH, accuracy_axis, axis_name, format_size, series_style
+from sandbox.results import InputError
+
+LENGTHS = ("length", "task.length")
+"""What is asked about unless told otherwise, as a slice or as a key of the config."""
+
+_COLUMN, _LEGEND = 0.75, 2.2  # inches
+
+
+def measured(
+    records: pd.DataFrame, cost: str = "state_bytes", along: str | None = None
+) -> tuple[pd.DataFrame, str]:
+    """A row for each model and difficulty that it was tested at, and what the difficulty is.
+
+    Args:
+        records: see `sandbox.results.collect`.
+        cost: the column to save on.
+        along: what makes a question harder: the name in front of a slice's number, such as `pairs`, or a key of
+            the config with numbers. None: the length where several were tested, else the first kind of slice.
+
+    Returns:
+        Columns `series`, `model` (the series, and what tells its sizes apart), `at` (the difficulty), `cost`,
+        `accuracy` with `low` and `high`, and the counts of seeds.
+
+    Raises InputError for columns that the records do not have.
+    """
+    check_axis(records, cost, "--cost")
+    keys = varying_keys(records)
+    slices = {name: parse_slice(name) for name in difficulties(records["slice"])}
+    kinds = list(dict.fromkeys(kind for kind, number in slices.values() if number is not None))
+    numeric = [key for key in config_keys(records) if key in keys and pd.api.types.is_numeric_dtype(records[key])]
+    if along is None:
+        along = next((name for name in (*LENGTHS, *kinds) if name in (*kinds, *numeric)), None)
+    if along is None or along not in (*kinds, *numeric):
+        choices = ", ".join([*kinds, *numeric]) or "none in these records"
+        raise InputError(f"--along {along!r}: no numbers of this name; there are {choices}")
+    points = make_points(records, [cost])
+    if along in kinds:
+        points = points[points["slice"].map(lambda name: parse_slice(name)[0] == along and name in slices)]
+        points = points.assign(at=points["slice"].map(lambda name: parse_slice(name)[1]))
+    else:
+        points = points[points["slice"] == choose_slice(points["slice"])]
+        points = points.assign(at=points[along].astype(float))
+    points = points[points[cost].notna() & points["accuracy"].notna()]
+    points = points.assign(
+        series=name_series(points, keys, [cost, "at"]), model=name_series(points, keys, ["at"]), cost=points[cost]
+    )
+    columns = ["series", "model", "at", "cost", "accuracy", "low", "high", *COUNTS]
+    return points[columns].reset_index(drop=True), along
+
+
+def recommend(points: pd.DataFrame, recalls: Sequence[float]) -> pd.DataFrame:
+    """For every difficulty and needed recall the cheapest model that reached it on average, and the runner-up.
+
+    The runner-up is the cheapest of another series, and `margin` how many times as much it costs. Empty cells:
+    nothing measured answers.
+
+    Args:
+        points: of `measured`.
+        recalls: needed, from 0 to 1.
+    """
+    rows = []
+    for at in sorted(points["at"].unique()):
+        for recall in recalls:
+            reached = points[(points["at"] == at) & (points["accuracy"] >= recall)]
+            ranked = reached.sort_values(["cost", "accuracy"], ascending=[True, False], kind="stable")
+            row: dict[str, object] = {"at": at, "recall": recall}
+            if len(ranked):
+                first = ranked.iloc[0]
+                row |= {name: first[name] for name in ("model", "cost", "accuracy", "low", "high", "num_seeds")}
+                others = ranked[ranked["series"] != first["series"]]
+                if len(others):
+                    second = others.iloc[0]
+                    row |= {"runner_up": second["model"], "runner_up_cost": second["cost"]}
+                    row["margin"] = second["cost"] / first["cost"] if first["cost"] else np.inf
+            rows.append(row)
+    columns = ["model", "cost", "accuracy", "low", "high", "num_seeds", "runner_up", "runner_up_cost", "margin"]
+    return pd.DataFrame(rows, columns=["at", "recall", *columns])
+
+
+def recommendation_map(points: pd.DataFrame, along: str, cost: str) -> Drawing:
+    """A column for each difficulty: which series is cheapest for which needed recall, over the measured points.
+
+    Raises NothingToDraw where nothing was measured.
+    """
+    if points.empty:
+        raise NothingToDraw(f"no model with an accuracy and a value of {cost}")
+    names, places = list(dict.fromkeys(points["series"])), sorted(points["at"].unique())
+    regions = []
+    for at in places:
+        column = points[points["at"] == at]
+        reached = 0.0
+        for index in pareto(column["cost"], column["accuracy"]):
+            best = column.iloc[index]
+            regions.append(
+                best[["series", "model", "at", "cost"]].to_dict() | {"from": reached, "to": best["accuracy"]}
+            )
+            reached = best["accuracy"]
+    numbers = points.merge(pd.DataFrame(regions), how="left", on=["series", "model", "at", "cost"])
+    return Drawing("recommendation", numbers, _draw(numbers, names, places, along, cost))
+
+
+def _draw(numbers: pd.DataFrame, names: list[str], places: list[float], along: str, cost: str) -> Figure:
+    width = min(PAGE_WIDTH, max(1.0 + _COLUMN * len(places), 2.2) + _LEGEND)
+    figure = Figure(figsize=(width, 2.8), layout="constrained")
+    ax = figure.add_subplot()
+    accuracy_axis(ax)
+    ax.grid(False)
+    ax.set_ylabel("Recall needed")
+    ax.set_xlabel(f"{axis_name(along).capitalize()}; cheapest by {axis_name(cost).lower()}")
+    ax.set_xticks(range(len(places)), [f"{place:g}" for place in places])
+    ax.set_xlim(-0.55, len(places) - 0.45)
+    for row in numbers.to_dict("records"):
+        number, column = names.index(row["series"]), places.index(row["at"])
+        style = series_style(number)
+        if row["to"] == row["to"]:
+            color = {"color": style["color"], "alpha": 0.3, "edgecolor": "white", "linewidth": 0.8, "zorder": 1}
+            ax.bar(column, row["to"] - row["from"], 0.9, bottom=row["from"], **color)
+            if row["to"] - row["from"] > 0.06:
+                text = format_size(cost, row["cost"])
+                ax.text(column - 0.43, (row["from"] + row["to"]) / 2, text, va="center", fontsize=6)
+        aside = 0.7 * ((number + 0.5) / len(names) - 0.5)
+        marker = {"color": style["color"], "marker": style["marker"], "linestyle": "", "markersize": 3.5}
+        ax.plot(column + aside, row["accuracy"], **marker, markeredgecolor="white", markeredgewidth=0.4)
+    for number, name in enumerate(names):
+        style = series_style(number) | {"linestyle": ""}
+        ax.plot([], [], **style, label=name)
+    figure.legend(loc="outside right upper")
+    return figure
