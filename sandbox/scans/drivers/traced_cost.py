@@ -36,6 +36,7 @@ FREE = frozenset(
         "squeeze",
         "stop_gradient",
         "transpose",
+        "unstack",
     }
 )
 """What moves numbers, or changes their type."""
