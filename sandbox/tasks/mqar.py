@@ -15,47 +15,34 @@ code, with these differences:
 
 - one data set may mix several difficulties, drawn at random for each example; Zoology takes them in turn;
 - the filler comes from the example's own key; Zoology's from a global generator that its seed does not set;
-- the vocabulary need only hold the keys and values; Zoology also wants it larger than the sequence.
+- the vocabulary need only hold the keys and values; Zoology also wants it larger than the sequence;
+- several passes work: there, `num_passes` is an argument with which the code cannot run.
+
+`task=zoology_iclr_fig2` and `task=based_fig2` are the data of its two published figures.
 """
 
-import enum
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from sandbox.shapes import PRNGKey
+from sandbox.tasks.filler import Filler, draw_filler
+from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.mixture import Difficulty, MixtureConfig
 from sandbox.tasks.option_checks import check_choice, check_positive_number, check_whole_number
-from sandbox.tasks.task import Example, TaskConfig
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
-
-
-class Filler(enum.Enum):
-    """What stands between the queries."""
-
-    zeros = "zeros"
-    """Token 0: the setting of Zoology's published figure 2."""
-    random = "random"
-    """Tokens uniform over the whole vocabulary, keys and values of the sequence included, never scored: the
-    default of Zoology's code."""
-
-
-class Difficulty(NamedTuple):
-    """One part of the mixture."""
-
-    length: int
-    pairs: int
-    weight: float
+from sandbox.tasks.queries import Context, Queries, draw_slots, write_sequence
+from sandbox.tasks.task import Example
+from sandbox.tasks.without_replacement import draw_uniform
 
 
 @dataclass(unsafe_hash=True)
-class MQARConfig(TaskConfig):
+class MQARConfig(KeyValueConfig, MixtureConfig):
     """Multi-query associative recall over a mixture of difficulties.
 
     `length`, `pairs` and `weights` each take one number or a list. Lists have equal lengths, an entry per
-    difficulty; a number holds for all difficulties.
+    difficulty; a number holds for all difficulties. The same for `test_lengths` and `test_pairs`.
     """
 
     vocab_size: int = 256
@@ -71,116 +58,53 @@ class MQARConfig(TaskConfig):
     """Concentration of queries after the context: slot i (from 0) is drawn in proportion to
     (i+1)^(power_a-1). Small values ask soon, 1 asks uniformly."""
     filler: Filler = Filler.zeros
-    """What stands between the queries: `zeros`, or `random` tokens."""
+    """What stands between the queries: `zeros`, `random` tokens, or `random_no_live_keys`."""
+    num_passes: int = 1
+    """How often the context lists the pairs, in the same order each time (Arora et al. 2024, "Just read twice",
+    arXiv 2407.05483). Each further pass needs 2 more tokens per pair."""
+    test_lengths: Any = ()
+    """Lengths that are tested (int or list of int), each by itself. Neither these nor `test_pairs` given: tested
+    as trained."""
+    test_pairs: Any = ()
+    """Numbers of pairs that are tested (int or list of int), an entry for each of `test_lengths`."""
 
     def __post_init__(self) -> None:
-        check_whole_number("vocab_size", self.vocab_size, minimum=4)
-        self.length = _tuple_if_list(self.length)
-        self.pairs = _tuple_if_list(self.pairs)
-        self.weights = _tuple_if_list(self.weights)
-        for name, value in _entries("length", self.length):
-            check_whole_number(name, value, minimum=4)
-        for name, value in _entries("pairs", self.pairs):
-            check_whole_number(name, value, minimum=1)
-        for name, value in _entries("weights", self.weights):
-            check_positive_number(name, value)
+        KeyValueConfig.__post_init__(self)
         check_positive_number("power_a", self.power_a)
         self.power_a = float(self.power_a)
         check_choice("filler", self.filler, Filler)
+        check_whole_number("num_passes", self.num_passes, minimum=1)
+        MixtureConfig.__post_init__(self)
 
-        lists = {name: getattr(self, name) for name in ("length", "pairs", "weights")}
-        lists = {name: value for name, value in lists.items() if isinstance(value, tuple)}
-        if len({len(value) for value in lists.values()}) > 1 or () in lists.values():
-            given = ", ".join(f"task.{name}={list(value)}" for name, value in lists.items())
-            raise ValueError(f"{given} must have equally many entries, at least one; a number holds for all")
-        for length, pairs, _ in self.mixture:
-            if length % 2:
-                raise ValueError(f"task.length={length} must be even")
-            if 4 * pairs > length:
-                raise ValueError(
-                    f"task.pairs={pairs} needs task.length >= {4 * pairs} (4 x pairs), got task.length={length}"
-                )
-            if pairs > self._num_keys:
-                raise ValueError(
-                    f"task.pairs={pairs} needs task.vocab_size >= {2 * pairs + 2} (2 x pairs + 2), "
-                    f"got task.vocab_size={self.vocab_size}"
-                )
-
-    @property
-    def mixture(self) -> tuple[Difficulty, ...]:
-        """The difficulties, numbers repeated to the length of the lists."""
-        columns = (self.length, self.pairs, self.weights)
-        count = max(len(column) if isinstance(column, tuple) else 1 for column in columns)
-        rows = zip(*(c if isinstance(c, tuple) else (c,) * count for c in columns), strict=True)
-        return tuple(Difficulty(*row) for row in rows)
-
-    @property
-    def max_len(self) -> int:
-        """T: the longest length."""
-        return max(difficulty.length for difficulty in self.mixture)
-
-    @property
-    def num_scored(self) -> int:
-        """M: the largest number of pairs."""
-        return max(difficulty.pairs for difficulty in self.mixture)
-
-    @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The different numbers of pairs, and the different lengths."""
-        return {
-            "length": tuple(sorted({difficulty.length for difficulty in self.mixture})),
-            "pairs": tuple(sorted({difficulty.pairs for difficulty in self.mixture})),
-        }
-
-    @property
-    def _num_keys(self) -> int:
-        return self.vocab_size // 2 - 1
+    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
+        """Refuse odd lengths, and more pairs than there is room or are keys for."""
+        length, pairs, _ = difficulty
+        if length % 2:
+            raise ValueError(f"task.{length_name}={length} must be even")
+        tokens_per_pair = 2 * self.num_passes + 2
+        if tokens_per_pair * pairs > length:
+            passes = f" at task.num_passes={self.num_passes}" if self.num_passes > 1 else ""
+            raise ValueError(
+                f"task.{pairs_name}={pairs} needs task.{length_name} >= {tokens_per_pair * pairs} "
+                f"({tokens_per_pair} x pairs{passes}), got task.{length_name}={length}"
+            )
+        self.refuse_more_pairs_than_keys(pairs, pairs_name)
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a difficulty, then keys, values and slots for the most pairs, of which the first are used."""
         difficulty_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)
-        lengths, pair_counts, weights = (jnp.array(column) for column in zip(*self.mixture, strict=True))
-        difficulty = jax.random.categorical(difficulty_key, jnp.log(weights.astype(jnp.float32)))
-        length, pairs = lengths[difficulty], pair_counts[difficulty]
+        length, pairs = self.draw_difficulty(difficulty_key)
+        keys = 1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)
+        values = self.first_value + draw_uniform(values_key, self.num_values, self.most_pairs)
+        used = jnp.arange(self.most_pairs) < pairs
 
-        first_value = self.vocab_size // 2
-        keys = 1 + draw_uniform(keys_key, self._num_keys, self.num_scored)
-        values = first_value + draw_uniform(values_key, self.vocab_size - first_value, self.num_scored)
-        used = jnp.arange(self.num_scored) < pairs
-        slots = self._draw_slots(slots_key, (length - 2 * pairs) // 2)
-        positions = jnp.where(used, 2 * (pairs + slots), 0)
+        once = jnp.stack([keys, values], axis=1).reshape(-1)
+        place = jnp.arange(self.num_passes * once.size)
+        context = Context(once[place % (2 * pairs)], 2 * pairs * self.num_passes)
 
-        time = jnp.arange(self.max_len)
-        context = jnp.pad(jnp.stack([keys, values], axis=1).reshape(-1), (0, self.max_len - 2 * self.num_scored))
-        tokens = jnp.where(time < 2 * pairs, context, self._draw_filler(filler_key))
-        tokens = tokens.at[jnp.where(used, positions, self.max_len)].set(keys, mode="drop")
-        return Example(
-            tokens=jnp.where(time < length, tokens, 0),
-            positions=positions,
-            targets=jnp.where(used, values, 0),
-            weights=used.astype(jnp.float32),
-            slices={"length": length, "pairs": pairs},
-        )
-
-    def _draw_slots(self, key: PRNGKey, num_slots: Int[Array, ""]) -> Int[Array, "M"]:
-        """Draw the slot of each query in turn; slot i is the i-th even offset after the context."""
-        slot = jnp.arange(max((d.length - 2 * d.pairs) // 2 for d in self.mixture))
-        log_weights = (self.power_a - 1) * jnp.log1p(slot.astype(jnp.float32))
-        return draw_weighted(key, jnp.where(slot < num_slots, log_weights, -jnp.inf), self.num_scored)
-
-    def _draw_filler(self, key: PRNGKey) -> Int[Array, "T"]:
-        if self.filler is Filler.zeros:
-            return jnp.zeros(self.max_len, dtype=jnp.int32)
-        return jax.random.randint(key, (self.max_len,), 0, self.vocab_size, dtype=jnp.int32)
-
-
-def _tuple_if_list(value: Any) -> Any:
-    """Make the lists that YAML and Hydra give hashable; anything else stays as it is."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _entries(name: str, value: Any) -> list[tuple[str, Any]]:
-    """The numbers of an option with the names to call them by in a refusal."""
-    if isinstance(value, tuple):
-        return [(f"{name}[{i}]", entry) for i, entry in enumerate(value)]
-    return [(name, value)]
+        num_slots = (length - context.length) // 2
+        most_slots = max((d.length - 2 * d.pairs * self.num_passes) // 2 for d in self.mixture)
+        slots = draw_slots(slots_key, num_slots, most_slots, self.power_a, self.most_pairs)
+        filler = draw_filler(filler_key, self.filler, self.max_len, self.vocab_size, keys, used)
+        queries = Queries(keys[:, None], values, used)
+        return write_sequence(context, queries, slots, filler, length, pairs)

@@ -35,6 +35,16 @@ class Example(NamedTuple):
     """Which tokens count as right at each scored position, where several do; None: the target alone."""
 
 
+class TokenMeaning(NamedTuple):
+    """What a token stands for, for people who look at examples."""
+
+    kind: str
+    """What it has in common with its neighbours in the vocabulary, such as `key`; `mark` where it only structures
+    the sequence, as padding does."""
+    name: str
+    """How it is written in an example."""
+
+
 @dataclass(unsafe_hash=True)
 class TaskConfig(abc.ABC):
     """Base of all tasks: a subclass adds its options as fields and refuses impossible ones when made."""
@@ -66,6 +76,10 @@ class TaskConfig(abc.ABC):
         of the slices.
         """
         return (self,)
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """What `token`, `0 <= token < vocab_size`, stands for; a task whose vocabulary has parts names them."""
+        return TokenMeaning("token", str(token))
 
     @abc.abstractmethod
     def sample(self, key: PRNGKey) -> Example:

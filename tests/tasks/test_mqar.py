@@ -1,19 +1,16 @@
 """Associative recall: the rules of the task hold in every example, and the queries have the published law."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from solving import search
 
-from sandbox.tasks.mqar import Filler, MQARConfig
-
-# A failing task is reported as found: each step of shrinking it would compile another program.
-search = functools.partial(settings, deadline=None, derandomize=True, phases=[Phase.generate])
+from sandbox.tasks.filler import Filler
+from sandbox.tasks.mqar import MQARConfig
 
 
 @st.composite
@@ -21,7 +18,8 @@ def options(draw):
     """Options of small tasks, tight ones included: every slot queried, every key in use."""
     count = draw(st.integers(1, 3))
     pairs = draw(st.lists(st.integers(1, 9), min_size=count, max_size=count))
-    length = [4 * n + 2 * draw(st.integers(0, 6)) for n in pairs]
+    num_passes = draw(st.integers(1, 3))
+    length = [2 * (num_passes + 1) * n + 2 * draw(st.integers(0, 6)) for n in pairs]
     return {
         "vocab_size": 2 * max(pairs) + 2 + draw(st.integers(0, 9)),
         "length": length,
@@ -29,6 +27,7 @@ def options(draw):
         "weights": draw(st.sampled_from([1, 0.5, [3.0, 1.0, 2.0][:count]])),
         "power_a": draw(st.sampled_from([0.01, 1.0, 3.0])),
         "filler": draw(st.sampled_from(Filler)),
+        "num_passes": num_passes,
     }
 
 
@@ -40,7 +39,9 @@ def solve(tokens, position):
 def assert_rules(task, tokens, positions, targets, pairs, length):
     """All that the definition says of one sequence; `positions` and `targets` are those that are scored."""
     context, queries = tokens[: 2 * pairs], [tokens[position] for position in positions]
+    after_context = 2 * pairs * task.num_passes
     keys, values = context[0::2], context[1::2]
+    assert tokens[:after_context] == context * task.num_passes
     assert [solve(tokens, position) for position in positions] == targets
 
     assert len(set(keys)) == len(set(values)) == pairs
@@ -49,12 +50,15 @@ def assert_rules(task, tokens, positions, targets, pairs, length):
 
     assert queries == keys, "each key is queried once, and the answers are in the order of the keys"
     assert targets == values
-    assert all(position % 2 == 0 and 2 * pairs <= position < length for position in positions)
+    assert all(position % 2 == 0 and after_context <= position < length for position in positions)
 
     assert not any(tokens[length:]), "padding is token 0"
-    if task.filler is Filler.zeros:
-        filler = [token for i, token in enumerate(tokens) if i >= 2 * pairs and i not in positions]
-        assert not any(filler), "no value is shown outside the context"
+    filler = [token for i, token in enumerate(tokens) if after_context <= i < length and i not in positions]
+    match task.filler:
+        case Filler.zeros:
+            assert not any(filler), "no value is shown outside the context"
+        case Filler.random_no_live_keys:
+            assert not set(filler) & set(keys)
 
 
 def assert_every_example_keeps_the_rules(task, batch):
@@ -136,10 +140,27 @@ def test_random_filler_covers_the_vocabulary_and_does_not_tell_the_answer(draw_b
     assert abs(np.mean(after_query == batch.targets) - 1 / 32) < 4.5 * sampling_error
 
 
+def test_filler_without_live_keys_is_uniform_over_all_else(draw_batch):
+    """Pair counts differ, so that some of the keys that are drawn are not in the sequence and may be filler."""
+    task = MQARConfig(vocab_size=16, length=32, pairs=[1, 6], weights=1, filler=Filler.random_no_live_keys)
+    batch = draw_batch(task, 3000)
+    for pairs in (1, 6):
+        some = batch.slices["pairs"] == pairs
+        keys = batch.tokens[some][:, 0 : 2 * pairs : 2]
+        filler = batch.tokens[some][:, 2 * pairs + 1 :: 2].ravel()
+        repeated = np.repeat(keys, filler.size // len(keys), axis=0)
+        below = (repeated < filler[:, None]).sum(axis=1)
+        share = np.bincount(filler - below, minlength=16 - pairs) / filler.size
+        assert not (repeated == filler[:, None]).any()
+        assert len(share) == 16 - pairs
+        assert np.abs(share - 1 / (16 - pairs)).max() < 4.5 * np.sqrt(1 / (16 - pairs) / filler.size)
+
+
 def test_filler_leaves_pairs_and_queries_as_they_are(draw_batch):
-    zeros, random = (draw_batch(MQARConfig(filler=filler)) for filler in Filler)
-    np.testing.assert_array_equal(zeros.targets, random.targets)
-    np.testing.assert_array_equal(zeros.positions, random.positions)
+    zeros, *others = (draw_batch(MQARConfig(filler=filler)) for filler in Filler)
+    for other in others:
+        np.testing.assert_array_equal(zeros.targets, other.targets)
+        np.testing.assert_array_equal(zeros.positions, other.positions)
 
 
 def test_memory_does_not_grow_with_the_vocabulary(quick_jit):
@@ -155,6 +176,14 @@ def test_numbers_hold_for_every_difficulty():
     assert (task.max_len, task.num_scored) == (64, 8)
     single = MQARConfig(length=32, pairs=2, weights=1)
     assert single.mixture == ((32, 2, 1),)
+
+
+def test_each_tested_difficulty_is_a_task_of_its_own():
+    task = MQARConfig(vocab_size=64, pairs=[2, 4], weights=[3, 1], test_lengths=[32, 64], test_pairs=[4, 16])
+    tested = [MQARConfig(vocab_size=64, length=length, pairs=pairs) for length, pairs in ((32, 4), (64, 16))]
+    assert task.test_tasks() == tuple(tested)
+    assert MQARConfig(test_lengths=[64, 128], test_pairs=4).test_tasks()[1] == MQARConfig(length=128, pairs=4)
+    assert MQARConfig().test_tasks() == (MQARConfig(),)
 
 
 def test_lists_and_tuples_are_the_same_config():
@@ -196,6 +225,17 @@ REFUSALS = {
         "weights": [],
     },
     "task.power_a=0.0 must be a number > 0": {"power_a": 0.0},
+    "task.num_passes=0 must be a whole number >= 1": {"num_passes": 0},
+    "task.pairs=16 needs task.length >= 96 (6 x pairs at task.num_passes=2), got task.length=64": {
+        "num_passes": 2
+    },
+    "task.test_pairs=32 needs task.test_lengths >= 128 (4 x pairs), got task.test_lengths=64": {
+        "test_lengths": [64, 64],
+        "test_pairs": [4, 32],
+    },
+    "task.test_pairs=[] must have equally many entries, at least one; a number holds for all": {
+        "test_lengths": 64
+    },
 }
 
 
@@ -211,7 +251,7 @@ def test_impossible_options_are_refused(message):
     [
         ("vocab_size", "256", "task.vocab_size='256' must be a whole number >= 4"),
         ("power_a", "small", "task.power_a='small' must be a number > 0"),
-        ("filler", "zeros", "task.filler='zeros' must be a Filler, one of: zeros, random"),
+        ("filler", "zeros", "task.filler='zeros' must be a Filler, one of: zeros, random, random_no_live_keys"),
     ],
 )
 def test_wrong_types_are_refused(option, value, message):

@@ -15,7 +15,8 @@ from sandbox.tasks import TaskConfig
 
 def test_shapes_and_types(task):
     example = jax.eval_shape(task.sample, jax.random.key(0))
-    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in example._asdict().items() if name != "slices"}
+    parts = {name: leaf for name, leaf in example._asdict().items() if name not in ("slices", "legal")}
+    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in parts.items()}
     assert shapes == {
         "tokens": ((task.max_len,), jnp.int32),
         "positions": ((task.num_scored,), jnp.int32),
@@ -23,6 +24,9 @@ def test_shapes_and_types(task):
         "weights": ((task.num_scored,), jnp.float32),
     }
     assert {(leaf.shape, leaf.dtype) for leaf in example.slices.values()} == {((), jnp.dtype("int32"))}
+    if example.legal is not None:
+        assert example.legal.shape == (task.num_scored, task.vocab_size)
+        assert example.legal.dtype == jnp.bool_
 
 
 def test_values_are_in_range(task, draw_batch):
@@ -44,6 +48,11 @@ def test_unused_places_come_last_and_are_zero(task, draw_batch):
     assert (np.diff(weights, axis=1) <= 0).all()
     assert not batch.positions[weights == 0].any()
     assert not batch.targets[weights == 0].any()
+
+
+def test_every_token_has_a_meaning(task):
+    meanings = [task.describe_token(token) for token in range(task.vocab_size)]
+    assert len(set(meanings)) == task.vocab_size
 
 
 def test_no_position_is_scored_twice(task, draw_batch):

@@ -1,0 +1,86 @@
+"""Associative recall, the classic single query: read key-value pairs, then name the value of one of the keys.
+
+Three pairs, vocabulary 16 (keys 1..7, values 8..15); `.` is not scored:
+
+    position   0   1   2   3   4   5   6
+    token      5  12   3   9   1  12   3
+    target     .   .   .   .   .   .   9
+
+Keys are distinct, each is as likely to be asked for, and values are drawn independently, so that two keys may
+have the same.
+
+Source: Ba et al. 2016, "Using Fast Weights to Attend to the Recent Past" (arXiv 1610.06258), "associative
+retrieval", whose letters and digits are keys and values here. Differences:
+
+- it marks the question with two extra tokens before the key;
+- Fu et al. 2023, "Hungry Hungry Hippos" (arXiv 2212.14052), draw keys with repetition, a repeated key with the
+  same value, and mark the question with one extra token.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.task import Example
+from sandbox.tasks.without_replacement import draw_uniform
+
+
+@dataclass(unsafe_hash=True)
+class ARConfig(KeyValueConfig, MixtureConfig):
+    """Associative recall with one query, over a mixture of numbers of pairs."""
+
+    columns: ClassVar[tuple[str, ...]] = ("pairs",)
+    test_columns: ClassVar[tuple[str, ...]] = ("test_pairs",)
+
+    vocab_size: int = 64
+    """Number of tokens: 0 is padding, keys are the rest of the lower half, values the upper."""
+    pairs: Any = (4, 8, 16)
+    """Key-value pairs of a sequence (int or list of int), which has 2 x pairs + 1 tokens."""
+    weights: Any = 1
+    """Relative frequency of each number of pairs (positive number or list of them), in any unit."""
+    test_pairs: Any = ()
+    """Numbers of pairs that are tested (int or list of int), each by itself. None given: tested as trained."""
+
+    def __post_init__(self) -> None:
+        KeyValueConfig.__post_init__(self)
+        MixtureConfig.__post_init__(self)
+
+    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
+        """Refuse more pairs than there are keys."""
+        self.refuse_more_pairs_than_keys(difficulty.pairs, pairs_name)
+
+    def difficulty(self, row: tuple[Any, ...], weight: int | float) -> Difficulty:
+        """The pairs, and one query after them."""
+        (pairs,) = row
+        return Difficulty(2 * pairs + 1, pairs, weight)
+
+    @property
+    def num_scored(self) -> int:
+        """M: the one query."""
+        return 1
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a number of pairs, then keys and values for the most pairs, of which the first are used."""
+        difficulty_key, keys_key, values_key, query_key = jax.random.split(key, 4)
+        length, pairs = self.draw_difficulty(difficulty_key)
+        keys = 1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)
+        values = jax.random.randint(
+            values_key, (self.most_pairs,), self.first_value, self.vocab_size, dtype=jnp.int32
+        )
+        asked = jax.random.randint(query_key, (), 0, pairs, dtype=jnp.int32)
+
+        time = jnp.arange(self.max_len)
+        context = jnp.append(jnp.stack([keys, values], axis=1).reshape(-1), 0)
+        tokens = jnp.where(time < 2 * pairs, context, jnp.where(time == 2 * pairs, keys[asked], 0))
+        return Example(
+            tokens=tokens,
+            positions=length[None] - 1,
+            targets=values[asked][None],
+            weights=jnp.ones(1),
+            slices={"length": length, "pairs": pairs},
+        )

@@ -1,0 +1,155 @@
+"""Fuzzy in-context recall: keys and values are motifs of several tokens, whose number varies.
+
+Three pairs, keys of 1 or 2 tokens from 1..7, values of 1 or 2 tokens from 8..15, the last pair a repetition of the
+first; `.` is not scored, and padding follows up to the length, 11:
+
+    position   0   1   2   3   4   5   6   7   8   9  10
+    token      5   2  12   8   5  11   5   2  12   0   0
+    target     .   .   .   .   .   .   .  12   8   .   .
+
+A motif has different tokens, its size is drawn first, all sizes equally likely. So a key may begin another one,
+as 5 begins 5 2. A sequence keeps the value of each key; wherever a key occurs again, all tokens of its value are
+scored, the first one at the last token of the key, and each is shown after it is due. The sequence has as many
+pairs as fit, and ends with one more whose key is one of those that occurred, all equally likely.
+
+In the tests all keys have the largest size, as in the source.
+
+Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844), fuzzy
+in-context recall of MAD; `generate_fuzzy_in_context_recall_instance` in `mad/data/instances.py` of its code,
+with several queries as in `configs/tasks/fuzzy-in-context-recall.yml`. Differences:
+
+- there the last pair is drawn first and written somewhere into the sequence, at times beyond its end, so that it
+  asks for what was not shown;
+- padding is at the end; there it comes first;
+- MAD trains on all tokens, with `train.loss=all` here, and its accuracy is the mean over classes.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.option_checks import check_whole_number
+from sandbox.tasks.repeats import draw_present_key, first_occurrence
+from sandbox.tasks.scoring import score_where
+from sandbox.tasks.task import Example, TaskConfig
+from sandbox.tasks.without_replacement import draw_uniform
+
+
+@dataclass(unsafe_hash=True)
+class FuzzyConfig(KeyValueConfig):
+    """In-context recall with motifs of several tokens."""
+
+    vocab_size: int = 16
+    """Number of tokens: 0 is padding, keys have the rest of the lower half, values the upper."""
+    length: int = 128
+    """Tokens of a sequence, padding included: at least twice the longest pair, less one."""
+    min_key_size: int = 1
+    """Tokens of the shortest key in training."""
+    key_size: int = 3
+    """Tokens of the longest key in training, and of every key in tests."""
+    value_size: int = 3
+    """Tokens of the longest value."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("length", "min_key_size", "key_size", "value_size"):
+            check_whole_number(name, getattr(self, name), minimum=1)
+        if self.min_key_size > self.key_size:
+            raise ValueError(
+                f"task.min_key_size={self.min_key_size} must be <= task.key_size, "
+                f"got task.key_size={self.key_size}"
+            )
+        if self.length < 2 * self._longest_pair - 1:
+            raise ValueError(
+                f"task.length={self.length} must be >= {2 * self._longest_pair - 1} "
+                f"(two pairs of task.key_size={self.key_size} and task.value_size={self.value_size}, less one)"
+            )
+        # Both halves must hold a longest motif; the lower one has token 0 too.
+        least = 2 * max(self.key_size + 1, self.value_size)
+        if self.vocab_size < least:
+            raise ValueError(
+                f"task.vocab_size={self.vocab_size} must be >= {least} "
+                f"(for task.key_size={self.key_size} and task.value_size={self.value_size})"
+            )
+
+    @property
+    def _longest_pair(self) -> int:
+        return self.key_size + self.value_size
+
+    @property
+    def max_len(self) -> int:
+        """T: `length`."""
+        return self.length
+
+    @property
+    def num_scored(self) -> int:
+        """M: the largest share of the tokens that values can have, the one that is not shown included."""
+        return (self.length + 1) * self.value_size // (self.min_key_size + self.value_size)
+
+    @property
+    def slice_values(self) -> dict[str, tuple[int, ...]]:
+        """The one length."""
+        return {"length": (self.length,)}
+
+    def test_tasks(self) -> tuple[TaskConfig, ...]:
+        """The task with all keys of the largest size."""
+        return (dataclasses.replace(self, min_key_size=self.key_size),)
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw as many pairs as could fit, of which the first that do are used."""
+        key_sizes_key, value_sizes_key, keys_key, values_key, probe_key = jax.random.split(key, 5)
+        # A pair begins where it and the last pair would fit even if they were longest.
+        last_start = self.length + 1 - 2 * self._longest_pair
+        most_pairs = last_start // (self.min_key_size + 1) + 1
+        key_sizes = jax.random.randint(key_sizes_key, (most_pairs,), self.min_key_size, self.key_size + 1)
+        value_sizes = jax.random.randint(value_sizes_key, (most_pairs,), 1, self.value_size + 1)
+        keys = 1 + _draw_motifs(keys_key, self.num_keys, self.key_size, key_sizes)
+        values = self.first_value + _draw_motifs(values_key, self.num_values, self.value_size, value_sizes)
+
+        # Earlier pairs alone decide where a pair starts, so it does not matter which later ones are dropped.
+        key_tokens = jnp.where(jnp.arange(self.key_size)[None, :] < key_sizes[:, None], keys, 0)
+        first = first_occurrence(key_tokens, jnp.ones(most_pairs, dtype=bool))
+        starts = jnp.cumsum(key_sizes + value_sizes[first]) - (key_sizes + value_sizes[first])
+        presented = starts <= last_start
+        end = jnp.max(jnp.where(presented, starts + key_sizes + value_sizes[first], 0))
+        probe = draw_present_key(probe_key, first, presented)
+
+        # The last pair is one more row, at the end of those that are used.
+        number = jnp.append(jnp.arange(most_pairs), most_pairs)
+        pair, first = jnp.append(jnp.arange(most_pairs), probe), jnp.append(first, probe)
+        starts, written = jnp.append(starts, end), jnp.append(presented, True)
+        value_starts = starts + key_sizes[pair]
+        beyond = self.length + 1
+
+        def places(starts: Int[Array, "n"], sizes: Int[Array, "n"], most: int) -> Int[Array, "n most"]:
+            place = jnp.arange(most)[None, :]
+            return jnp.where(written[:, None] & (place < sizes[:, None]), starts[:, None] + place, beyond)
+
+        key_places = places(starts, key_sizes[pair], self.key_size)
+        value_places = places(value_starts, value_sizes[first], self.value_size)
+        tokens = jnp.zeros(beyond, dtype=jnp.int32)
+        tokens = tokens.at[key_places].set(keys[pair], mode="drop")
+        tokens = tokens.at[value_places].set(values[first], mode="drop")
+        repeated = (first < number)[:, None]
+        value_due = jnp.zeros(beyond, dtype=bool)
+        value_due = value_due.at[value_places].set(jnp.broadcast_to(repeated, value_places.shape), mode="drop")
+
+        # A token is due one position before it is shown; the last one is not shown.
+        last = value_starts[-1] + value_sizes[first[-1]] - 1
+        shown = jnp.arange(self.length) < last
+        return Example(
+            jnp.where(shown, tokens[:-1], 0),
+            *score_where(value_due[1:], tokens[1:], self.num_scored),
+            slices={"length": jnp.int32(self.length)},
+        )
+
+
+def _draw_motifs(key: PRNGKey, population: int, most: int, sizes: Int[Array, "n"]) -> Int[Array, "n most"]:
+    """For each of `sizes`, a motif of different tokens, counted from 0, of which the first so many are used."""
+    keys = jax.random.split(key, sizes.size)
+    return jax.vmap(lambda key: draw_uniform(key, population, most))(keys)

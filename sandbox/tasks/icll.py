@@ -1,0 +1,199 @@
+"""In-context language learning: find out a language from a few of its strings, and go on in it.
+
+Strings of an automaton that leaves its first state by a or b, and returns to it by c; `|` ends a string, `.` is
+not scored, and padding follows:
+
+    position   0    1    2    3    4    5    6    7    8
+    token      a    c    b    |    b    c    |    a    |
+    target     c    b    .    b    c    .    a    .    .
+    legal      c   a,b   .   a,b   c    .   a,b   .    .
+
+Each sequence has an automaton of its own, drawn at random: every state has 1 to `max_edges` edges, with different
+symbols and to different other states. A string is a walk from the first state, with an edge drawn uniformly at
+each step. Next symbols are asked, all but the first of the sequence; ends of strings are not. A model can't know
+which of the edges is taken, so any symbol that the state has an edge for is right.
+
+Source: Akyürek et al. 2024, "In-Context Language Learning: Architectures and Algorithms" (arXiv 2401.12973), the
+data set RegBench; `src/dataloaders/dfa.py` of its code (berlino/seq_icl). Differences:
+
+- strings have up to 12 symbols by default, where RegBench has 1 to 49 (`task.max_length=49`);
+- RegBench asks for up to 4 edges, 20 strings and 50 symbols, but draws below these ends; the defaults here are the
+  numbers that it reaches;
+- each example draws an automaton of its own, where RegBench has 5000 for training and 500 others for tests;
+- automata are not minimised, which changes neither the strings nor what is legal.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.option_checks import check_order, check_whole_number
+from sandbox.tasks.strings import letter
+from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
+from sandbox.tasks.without_replacement import draw_weighted
+
+PAD, END = range(2)
+FIRST_SYMBOL = 2
+
+
+class Automaton(NamedTuple):
+    """The edges of each state, of which the first are used."""
+
+    num_states: Int[Array, ""]
+    num_edges: Int[Array, "Q"]
+    symbols: Int[Array, "Q E"]
+    next_states: Int[Array, "Q E"]
+
+
+@dataclass(unsafe_hash=True)
+class ICLLConfig(TaskConfig):
+    """Strings of a random automaton; numbers of states, symbols and strings are drawn uniformly."""
+
+    num_symbols: int = 18
+    """Symbols of the vocabulary, which adds padding and the end of a string."""
+    min_symbols: int = 4
+    """Smallest number of symbols that a sequence's automaton may use; the largest is `num_symbols`."""
+    min_states: int = 4
+    """States of the smallest automaton, more than `max_edges`."""
+    max_states: int = 12
+    """States of the largest automaton."""
+    max_edges: int = 3
+    """Largest number of edges of a state."""
+    min_strings: int = 10
+    """Smallest number of strings of a sequence."""
+    max_strings: int = 19
+    """Largest number of strings of a sequence."""
+    max_length: int = 12
+    """Symbols of the longest string; the shortest have 1."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check_whole_number(field.name, getattr(self, field.name), minimum=1)
+        for smaller, larger in (
+            ("min_states", "max_states"),
+            ("min_strings", "max_strings"),
+            ("min_symbols", "num_symbols"),
+            ("max_edges", "min_symbols"),
+        ):
+            check_order(self, smaller, larger)
+        if self.min_states <= self.max_edges:
+            raise ValueError(
+                f"task.min_states={self.min_states} must be > task.max_edges, got task.max_edges={self.max_edges}"
+            )
+        if self.max_strings * self.max_length < 2:
+            raise ValueError("task.max_strings=1, task.max_length=1 leave nothing to ask")
+
+    @property
+    def vocab_size(self) -> int:
+        """N: padding, the end of a string, and the symbols."""
+        return FIRST_SYMBOL + self.num_symbols
+
+    @property
+    def max_len(self) -> int:
+        """T: as many of the longest strings as there can be, each with its end."""
+        return self.max_strings * (self.max_length + 1)
+
+    @property
+    def num_scored(self) -> int:
+        """M: all symbols but the first."""
+        return self.max_strings * self.max_length - 1
+
+    @property
+    def slice_values(self) -> dict[str, tuple[int, ...]]:
+        """Every number of states, and every number of strings."""
+        return {
+            "states": tuple(range(self.min_states, self.max_states + 1)),
+            "strings": tuple(range(self.min_strings, self.max_strings + 1)),
+        }
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """Padding, the end of a string, and the symbols: letters, as far as they reach."""
+        if token < FIRST_SYMBOL:
+            return TokenMeaning("mark", ("PAD", "|")[token])
+        return TokenMeaning("symbol", letter(token - FIRST_SYMBOL))
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw an automaton, and strings of it side by side; then write these one after the other."""
+        automaton_key, count_key, lengths_key, walks_key = jax.random.split(key, 4)
+        automaton = self._draw_automaton(automaton_key)
+        num_strings = jax.random.randint(count_key, (), self.min_strings, self.max_strings + 1, dtype=jnp.int32)
+        lengths = jax.random.randint(lengths_key, (self.max_strings,), 1, self.max_length + 1, dtype=jnp.int32)
+        states, symbols = self._walk(walks_key, automaton)
+
+        # A row for each string, and in it a column for each symbol and one for the end.
+        row = jnp.arange(self.max_strings)[:, None]
+        column = jnp.arange(self.max_length + 1)[None, :]
+        lengths = jnp.where(row < num_strings, lengths[:, None], -1)
+        written = column <= lengths
+        starts = jnp.cumsum(lengths + 1, axis=0) - (lengths + 1)
+        place = jnp.where(written, starts + column, self.max_len)
+
+        def write(grid: Int[Array, "S C"]) -> Int[Array, "T"]:
+            return jnp.zeros(self.max_len, dtype=jnp.int32).at[place].set(grid, mode="drop")
+
+        is_end = column == lengths
+        tokens = write(jnp.where(is_end, END, jnp.pad(symbols, ((0, 0), (0, 1)))))
+        state_before = write(jnp.pad(states, ((0, 0), (0, 1))))
+
+        is_symbol = tokens[1:] >= FIRST_SYMBOL
+        (positions,) = jnp.nonzero(is_symbol, size=self.num_scored, fill_value=0)
+        used = jnp.arange(self.num_scored) < jnp.sum(is_symbol)
+        asked = positions + 1
+        legal = self._legal(automaton)[state_before[asked]]
+        return Example(
+            tokens=tokens,
+            positions=positions.astype(jnp.int32),
+            targets=jnp.where(used, tokens[asked], 0),
+            weights=used.astype(jnp.float32),
+            slices={"states": automaton.num_states, "strings": num_strings},
+            legal=legal & used[:, None],
+        )
+
+    def _draw_automaton(self, key: PRNGKey) -> Automaton:
+        states_key, alphabet_key, edges_key, symbols_key, next_key = jax.random.split(key, 5)
+        num_states = jax.random.randint(states_key, (), self.min_states, self.max_states + 1, dtype=jnp.int32)
+        num_edges = jax.random.randint(edges_key, (self.max_states,), 1, self.max_edges + 1, dtype=jnp.int32)
+
+        size_key, order_key = jax.random.split(alphabet_key)
+        alphabet_size = jax.random.randint(size_key, (), self.min_symbols, self.num_symbols + 1, dtype=jnp.int32)
+        rank = jax.random.permutation(order_key, self.num_symbols)
+        in_alphabet = jnp.broadcast_to(rank < alphabet_size, (self.max_states, self.num_symbols))
+
+        state = jnp.arange(self.max_states)
+        reachable = (state[None, :] != state[:, None]) & (state < num_states)[None, :]
+        return Automaton(
+            num_states,
+            num_edges,
+            symbols=FIRST_SYMBOL + self._choose(symbols_key, in_alphabet),
+            next_states=self._choose(next_key, reachable),
+        )
+
+    def _choose(self, key: PRNGKey, allowed: Bool[Array, "Q n"]) -> Int[Array, "Q E"]:
+        """For each state, as many different ones of those that are allowed as it can have edges."""
+        weights = jnp.where(allowed, 0.0, -jnp.inf)
+        keys = jax.random.split(key, self.max_states)
+        return jax.vmap(lambda key, row: draw_weighted(key, row, self.max_edges))(keys, weights)
+
+    def _walk(self, key: PRNGKey, automaton: Automaton) -> tuple[Int[Array, "S L"], Int[Array, "S L"]]:
+        """The states and symbols of as many of the longest walks as there can be strings."""
+        shape = (self.max_length, self.max_strings)
+        fractions = jax.random.uniform(key, shape)
+
+        def step(state: Int[Array, "S"], fraction):
+            edge = (fraction * automaton.num_edges[state]).astype(jnp.int32)
+            return automaton.next_states[state, edge], (state, automaton.symbols[state, edge])
+
+        start = jnp.zeros(self.max_strings, dtype=jnp.int32)
+        _, (states, symbols) = jax.lax.scan(step, start, fractions)
+        return states.T, symbols.T
+
+    def _legal(self, automaton: Automaton) -> Bool[Array, "Q N"]:
+        """Which tokens each state has an edge for."""
+        used = jnp.arange(self.max_edges)[None, :] < automaton.num_edges[:, None]
+        is_symbol = automaton.symbols[:, :, None] == jnp.arange(self.vocab_size)[None, None, :]
+        return jnp.any(is_symbol & used[:, :, None], axis=1)

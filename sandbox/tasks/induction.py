@@ -1,0 +1,93 @@
+"""Induction heads: recall what followed the one earlier occurrence of a special token.
+
+8 tokens, written a, b, ... here (tokens 2, 3, ...), with `!` for the special one (token 1); `.` is not scored:
+
+    position   0   1   2   3   4   5   6   7
+    token      c   a   !   d   a   b   d   !
+    target     .   .   .   .   .   .   .   d
+
+The special token stands at the end and at one earlier place that leaves room for what follows it, all such places
+equally likely. The other tokens are drawn independently.
+
+Source: Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (arXiv 2312.00752),
+section 4.1.2 and appendix E.1: 16 tokens, trained on length 256 and tested on 64 to 2^20, which is
+`task.test_lengths=[64,128,256,512,1024,...]`. Its code is not public; that of the task's source, Fu et al. 2023,
+"Hungry Hungry Hippos" (arXiv 2212.14052), is `src/dataloaders/synthetics.py` of safari. Differences:
+
+- the vocabulary has one more token, for padding, as lengths may be mixed;
+- there what is recalled never stands right before the last special token; here it may;
+- the special token is at two places; in that code there may be more;
+- the answer alone is scored; that code trains on all tokens, `train.loss=all` here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.lengths import VariableLengthConfig
+from sandbox.tasks.option_checks import check_whole_number
+from sandbox.tasks.strings import letter
+from sandbox.tasks.task import Example, TokenMeaning
+
+PAD, SPECIAL = range(2)
+FIRST_LETTER = 2
+
+
+@dataclass(unsafe_hash=True)
+class InductionConfig(VariableLengthConfig):
+    """Induction heads on sequences whose length is uniform over `min_length..max_length`."""
+
+    min_length: int = 256
+    """Tokens of the shortest sequence, at least 3."""
+    max_length: int = 256
+    """Tokens of the longest sequence."""
+    test_lengths: Any = ()
+    """Lengths that are tested, each by itself (list of int). None given: tested as trained."""
+    alphabet_size: int = 15
+    """Number of ordinary tokens; the vocabulary adds padding and the special token."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("alphabet_size", self.alphabet_size, minimum=1)
+        self.refuse_shorter(3, "the special token, what follows it, the special token")
+
+    @property
+    def vocab_size(self) -> int:
+        """N: padding, the special token, the ordinary ones."""
+        return FIRST_LETTER + self.alphabet_size
+
+    @property
+    def max_len(self) -> int:
+        """T: the longest length."""
+        return self.max_length
+
+    @property
+    def num_scored(self) -> int:
+        """M: one."""
+        return 1
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """The two marks, then the alphabet."""
+        if token < FIRST_LETTER:
+            return TokenMeaning("mark", ("PAD", "!")[token])
+        return TokenMeaning("letter", letter(token - FIRST_LETTER))
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a length and ordinary tokens, then where the special one stands."""
+        length_key, letters_key, place_key = jax.random.split(key, 3)
+        length = self.draw_length(length_key)
+        letters = jax.random.randint(
+            letters_key, (self.max_length,), FIRST_LETTER, self.vocab_size, dtype=jnp.int32
+        )
+        place = jax.random.randint(place_key, (), 0, length - 2, dtype=jnp.int32)
+        tokens = letters.at[jnp.stack([place, length - 1])].set(SPECIAL)
+        return Example(
+            tokens=jnp.where(jnp.arange(self.max_length) < length, tokens, PAD),
+            positions=length[None] - 1,
+            targets=letters[place + 1][None],
+            weights=jnp.ones(1),
+            slices={"length": length},
+        )

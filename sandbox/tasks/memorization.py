@@ -1,0 +1,80 @@
+"""Memorization: name the value that a key has in all sequences of training and tests alike.
+
+Three keys, vocabulary 16 (keys 1..7, values 8..15), with values 9 for key 2 and 14 for key 5; `.` is not scored:
+
+    position   0   1   2   3   4   5
+    token      5   _   2   _   5   _
+    target     .  14   .   9   .  14
+
+Nothing in the sequence tells the answer: it has to be in the parameters. It is due at the blank after each key,
+which is token 0. Keys are drawn independently.
+
+Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844),
+memorization of MAD; `generate_memorization_instance` in `mad/data/instances.py` of its code, without noise,
+which its benchmark does not use. There too the map is one-to-one and fixed by a seed of its own, 12345; its
+numbers come from another generator, so it is another map.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.option_checks import check_whole_number
+from sandbox.tasks.task import Example
+
+
+@dataclass(unsafe_hash=True)
+class MemorizationConfig(KeyValueConfig):
+    """Recall of a fixed map."""
+
+    vocab_size: int = 256
+    """Number of tokens: 0 is the blank, keys are the rest of the lower half, values the upper."""
+    length: int = 32
+    """Tokens of a sequence, even: half of them are keys."""
+    map_seed: int = 12345
+    """What the map is drawn from."""
+
+    zero_name = "_"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("length", self.length, minimum=2)
+        check_whole_number("map_seed", self.map_seed, minimum=0)
+        if self.length % 2:
+            raise ValueError(f"task.length={self.length} must be even")
+
+    @property
+    def max_len(self) -> int:
+        """T: keys and blanks."""
+        return self.length
+
+    @property
+    def num_scored(self) -> int:
+        """M: the blanks."""
+        return self.length // 2
+
+    @property
+    def slice_values(self) -> dict[str, tuple[int, ...]]:
+        """The one length."""
+        return {"length": (self.length,)}
+
+    @property
+    def value_of_key(self) -> Int[Array, "keys"]:
+        """Values of the keys, from key 1 on."""
+        values = jax.random.permutation(jax.random.key(self.map_seed), self.num_values)
+        return self.first_value + values[: self.num_keys].astype(jnp.int32)
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw the keys."""
+        keys = jax.random.randint(key, (self.num_scored,), 1, self.first_value, dtype=jnp.int32)
+        return Example(
+            tokens=jnp.stack([keys, jnp.zeros_like(keys)], axis=1).reshape(-1),
+            positions=jnp.arange(1, self.length, 2, dtype=jnp.int32),
+            targets=self.value_of_key[keys - 1],
+            weights=jnp.ones(self.num_scored),
+            slices={"length": jnp.int32(self.length)},
+        )

@@ -1,0 +1,123 @@
+"""Needle in a haystack: recall one pair after a long gap.
+
+A gap of 6 with one distractor pair, 9 tokens, vocabulary 16 (keys 1..7, values 8..15), filler `zeros`; `.` is
+not scored:
+
+    position   0   1   2   3   4   5   6   7   8
+    token      5  12   0   0   3   9   0   0   5
+    target     .   .   .   .   .   .   .   .  12
+
+The needle comes first, its key again at the end, and accuracy is reported by the gap between them: how long a
+model keeps what it reads, whatever else it reads. Distractors are further pairs, of other keys, at places in the
+gap that are drawn uniformly, at even distances from the needle. Without them and with filler `zeros`, keeping
+the only value is enough.
+
+Definition of this project, after the retrieval of one fact from a long text in Hsieh et al. 2024, "RULER: What's
+the Real Context Size of Your Long-Context Language Models?" (arXiv 2404.06654), single needle: filler that
+repeats, or that is text, and with distractors, several keys. There the text is English and the depth of the
+needle varies with the length fixed; here the needle is first, so that the gap is all that varies.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.filler import Filler, draw_filler
+from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.mixture import entries, tuple_if_list
+from sandbox.tasks.option_checks import check_choice, check_whole_number
+from sandbox.tasks.task import Example, TaskConfig
+from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
+
+
+@dataclass(unsafe_hash=True)
+class NeedleConfig(KeyValueConfig):
+    """Recall of one pair after a gap, which is one of several."""
+
+    vocab_size: int = 64
+    """Number of tokens: 0 is padding and filler, keys are the rest of the lower half, values the upper."""
+    gap: Any = (16, 32, 64, 128)
+    """Tokens between the pair and its query (int or list of int), all equally likely."""
+    distractors: int = 0
+    """Further pairs in the gap, which are not queried. Each needs 2 tokens of the shortest gap."""
+    filler: Filler = Filler.random_no_live_keys
+    """What the gap is filled with: `zeros`, `random` tokens, or `random_no_live_keys`."""
+    test_gaps: Any = ()
+    """Gaps that are tested, each by itself (list of int). None given: tested as trained."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("distractors", self.distractors, minimum=0)
+        check_choice("filler", self.filler, Filler)
+        self.gap, self.test_gaps = tuple_if_list(self.gap), tuple_if_list(self.test_gaps)
+        if self.gap == ():
+            raise ValueError("task.gap=[] must have at least one entry")
+        if not isinstance(self.test_gaps, tuple):
+            raise ValueError(f"task.test_gaps={self.test_gaps!r} must be a list of whole numbers >= 0")
+        for name, gap in (*entries("gap", self.gap), *entries("test_gaps", self.test_gaps)):
+            check_whole_number(name, gap, minimum=0)
+            if gap < 2 * self.distractors:
+                raise ValueError(
+                    f"task.distractors={self.distractors} needs task.{name} >= {2 * self.distractors} "
+                    f"(2 x distractors), got task.{name}={gap}"
+                )
+        if self.distractors + 1 > self.num_keys:
+            raise ValueError(
+                f"task.distractors={self.distractors} needs task.vocab_size >= {2 * self.distractors + 4} "
+                f"(2 x distractors + 4), got task.vocab_size={self.vocab_size}"
+            )
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """The different gaps, ascending."""
+        return tuple(sorted({gap for _, gap in entries("gap", self.gap)}))
+
+    @property
+    def max_len(self) -> int:
+        """T: the pair, the longest gap, the query."""
+        return self.gaps[-1] + 3
+
+    @property
+    def num_scored(self) -> int:
+        """M: the query."""
+        return 1
+
+    @property
+    def slice_values(self) -> dict[str, tuple[int, ...]]:
+        """The gaps."""
+        return {"gap": self.gaps}
+
+    def test_tasks(self) -> tuple[TaskConfig, ...]:
+        """One task for each tested gap; without any, the test is as the training."""
+        return tuple(dataclasses.replace(self, gap=gap, test_gaps=()) for gap in self.test_gaps) or (self,)
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a gap, then the needle and the distractors, and where these stand."""
+        gap_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)
+        gap = jnp.array(self.gaps)[jax.random.randint(gap_key, (), 0, len(self.gaps))]
+        num_pairs = 1 + self.distractors
+        keys = 1 + draw_uniform(keys_key, self.num_keys, num_pairs)
+        values = self.first_value + draw_uniform(values_key, self.num_values, num_pairs)
+
+        all_live = jnp.ones(num_pairs, dtype=bool)
+        filler = draw_filler(filler_key, self.filler, self.max_len, self.vocab_size, keys, all_live)
+        places = jnp.append(0, 2 + 2 * self._draw_slots(slots_key, gap))
+        query = gap + 2
+        tokens = filler.at[places].set(keys).at[places + 1].set(values).at[query].set(keys[0])
+        return Example(
+            tokens=jnp.where(jnp.arange(self.max_len) <= query, tokens, 0),
+            positions=query[None],
+            targets=values[:1],
+            weights=jnp.ones(1),
+            slices={"gap": gap},
+        )
+
+    def _draw_slots(self, key: PRNGKey, gap: Int[Array, ""]) -> Int[Array, "distractors"]:
+        """Draw different slots of two tokens in the gap, all equally likely."""
+        slots = jnp.arange(self.gaps[-1] // 2)
+        return draw_weighted(key, jnp.where(slots < gap // 2, 0.0, -jnp.inf), self.distractors)

@@ -1,0 +1,125 @@
+"""N-gram lookup: find a few letters in a string, and write out what follows them.
+
+A string of 5 letters and the n-gram "ar" (`ngram=2`) after it (`key=suffix`); `.` is not scored, padding follows:
+
+    position   0    1    2    3    4    5    6    7    8    9   10
+    token     BOS   l    a    r    k    s   SEP   a    r    k    s
+    target     .    .    .    .    .    .    .    .    k    s   EOS
+
+With `key=prefix` the n-gram comes first, so that a model knows what to look for while it reads:
+
+    position   0    1    2    3    4    5    6    7    8    9   10   11
+    token     BOS   a    r   SEP   l    a    r    k    s   SEP   k    s
+    target     .    .    .    .    .    .    .    .    .    k    s   EOS
+
+The answer goes to the end of the string, or has `answer_length` letters, and is teacher-forced. The n-gram is
+one that occurs once in the string. Where none does, as in strings over tiny alphabets, it is any n-gram, and the
+answer follows its first occurrence.
+
+Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than State Space Models at Copying"
+(arXiv 2402.01032), "prefix n-gram" and "suffix n-gram"; `synthetic_exps/data_utils.py` of its code. Differences:
+
+- the original makes sure that some n-gram occurs once, and then draws from all of them;
+- it never draws the last two or three places that leave a whole answer (two ends are off by one); here all such
+  places are equally likely;
+- one string per sequence, padded; the original packs strings into training sequences of 220 tokens.
+
+Its figure trains on up to 30 letters and tests on longer strings, for example
+`task.max_length=30 task.test_lengths=[30,60,120,240]`.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.option_checks import check_choice, check_whole_number
+from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
+from sandbox.tasks.task import Example
+
+
+class Key(enum.Enum):
+    """Where the n-gram that is looked up stands."""
+
+    prefix = "prefix"
+    """Before the string."""
+    suffix = "suffix"
+    """After the string, right before the answer."""
+
+
+@dataclass(unsafe_hash=True)
+class NgramLookupConfig(StringConfig):
+    """Lookup of an n-gram in strings whose length is uniform over `min_length..max_length`."""
+
+    min_length: int = 5
+    """Letters of the shortest string: at least `ngram` and one that follows, or `answer_length` of them."""
+    max_length: int = 20
+    """Letters of the longest string."""
+    test_lengths: Any = ()
+    """Lengths of the strings that are tested, each by itself (list of int). None given: tested as trained."""
+    alphabet_size: int = 26
+    """Number of different letters, all equally likely; the vocabulary adds PAD, BOS, SEP and EOS."""
+    ngram: int = 3
+    """Letters of the n-gram that is looked up."""
+    answer_length: int = 0
+    """Letters of every answer; 0: as many as follow the n-gram."""
+    key: Key = Key.suffix
+    """Where the n-gram stands: as a `prefix` of the string, or as its `suffix`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("ngram", self.ngram, minimum=1)
+        check_whole_number("answer_length", self.answer_length, minimum=0)
+        check_choice("key", self.key, Key)
+        sizes = f"task.ngram={self.ngram} and task.answer_length={self.answer_length}"
+        self.refuse_shorter(self.ngram + self._shortest_answer, f"for {sizes}")
+
+    @property
+    def _shortest_answer(self) -> int:
+        return self.answer_length or 1
+
+    @property
+    def _longest_answer(self) -> int:
+        return self.answer_length or self.max_length - self.ngram
+
+    @property
+    def max_len(self) -> int:
+        """T: the marks, the n-gram, the string and the longest answer."""
+        marks = 3 if self.key is Key.prefix else 2
+        return marks + self.ngram + self.max_length + self._longest_answer
+
+    @property
+    def num_scored(self) -> int:
+        """M: the letters of the longest answer, and EOS."""
+        return self._longest_answer + 1
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a string and one of its n-grams, and ask for what follows."""
+        string_key, place_key = jax.random.split(key)
+        string = self.draw_string(string_key)
+        start = self._draw_place(place_key, string)
+        ngram = Piece(jax.lax.dynamic_slice(string.tokens, (start,), (self.ngram,)), jnp.int32(self.ngram))
+        after = start + self.ngram
+        length = jnp.int32(self.answer_length) if self.answer_length else string.length - after
+        answer = Piece(jnp.roll(string.tokens, -after)[: self._longest_answer], length)
+        if self.key is Key.prefix:
+            prompt = [mark(BOS), ngram, mark(SEP), string, mark(SEP)]
+        else:
+            prompt = [mark(BOS), string, mark(SEP), ngram]
+        return self.write_answer(prompt, answer, slices={"length": string.length})
+
+    def _draw_place(self, key: PRNGKey, string: Piece) -> Int[Array, ""]:
+        """Draw where the n-gram starts, among those that occur once if there are any; else its first place."""
+        place = jnp.arange(self.max_length - self.ngram + 1)
+        occurs = place <= string.length - self.ngram
+        leaves_an_answer = place <= string.length - self.ngram - self._shortest_answer
+        ngrams = string.tokens[place[:, None] + jnp.arange(self.ngram)[None, :]]
+        same = jnp.all(ngrams[:, None] == ngrams[None, :], axis=-1) & occurs[None, :]
+        once = leaves_an_answer & (jnp.sum(same, axis=1) == 1)
+        candidates = jnp.where(jnp.any(once), once, leaves_an_answer)
+        drawn = jax.random.categorical(key, jnp.where(candidates, 0.0, -jnp.inf))
+        return jnp.argmax(same[drawn]).astype(jnp.int32)

@@ -1,0 +1,123 @@
+"""Noisy in-context recall: pairs whose keys repeat, with noise among them.
+
+Four pairs of 2 tokens, keys 0..2, values 3..5, noise 6..8; `.` is not scored:
+
+    position   0   1   2   3   4   5   6
+    token      1   4   8   7   1   4   1
+    target     .   .   .   .   4   .   4
+
+Each pair is noise with probability `noise`: two tokens of a vocabulary of their own. The others are a key and
+its value, which a sequence keeps. The answer is due at each key that has occurred before, and shown after it.
+The last pair is never noise: it asks for one of the keys that occurred, all equally likely.
+
+Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844), noisy
+in-context recall of MAD; `generate_in_context_recall_instance` in `mad/data/instances.py` of its code, with
+several queries as in `configs/tasks/noisy-in-context-recall.yml`. `task.noise=0 task.noise_vocab_size=0
+task.vocab_size=16` is its in-context recall. Differences:
+
+- one pair before the last is never noise, so that there is something to ask for. There the pair that is spared
+  may be the last one, which spares none;
+- MAD trains on all tokens, with `train.loss=all` here, and its accuracy is the mean over classes.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.option_checks import check_share, check_whole_number
+from sandbox.tasks.repeats import draw_present_key, first_occurrence
+from sandbox.tasks.scoring import score_where
+from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
+
+
+@dataclass(unsafe_hash=True)
+class NoisyConfig(TaskConfig):
+    """In-context recall among noise."""
+
+    vocab_size: int = 32
+    """Number of tokens: keys, then values (of an odd number of both, one more), then noise."""
+    noise_vocab_size: int = 16
+    """How many of them are noise."""
+    noise: float = 0.2
+    """Share of the pairs that are noise, below 1."""
+    length: int = 128
+    """Tokens of all pairs, even; the last value is not shown, so that a sequence has one less."""
+
+    def __post_init__(self) -> None:
+        check_whole_number("vocab_size", self.vocab_size, minimum=2)
+        check_whole_number("noise_vocab_size", self.noise_vocab_size, minimum=0)
+        check_share("noise", self.noise)
+        self.noise = float(self.noise)
+        check_whole_number("length", self.length, minimum=4)
+        if self.length % 2:
+            raise ValueError(f"task.length={self.length} must be even")
+        if self.noise_vocab_size > self.vocab_size - 2:
+            raise ValueError(
+                f"task.noise_vocab_size={self.noise_vocab_size} needs task.vocab_size >= "
+                f"{self.noise_vocab_size + 2} (a key and a value besides), got task.vocab_size={self.vocab_size}"
+            )
+        if self.noise and not self.noise_vocab_size:
+            raise ValueError(
+                f"task.noise={self.noise} needs task.noise_vocab_size >= 1, got task.noise_vocab_size=0"
+            )
+
+    @property
+    def max_len(self) -> int:
+        """T: all pairs but for the last value."""
+        return self.length - 1
+
+    @property
+    def num_scored(self) -> int:
+        """M: every pair but the first."""
+        return self.length // 2 - 1
+
+    @property
+    def slice_values(self) -> dict[str, tuple[int, ...]]:
+        """The one length."""
+        return {"length": (self.length,)}
+
+    @property
+    def first_value(self) -> int:
+        """Keys are the tokens below, values those from here to `first_noise`."""
+        return self.first_noise // 2
+
+    @property
+    def first_noise(self) -> int:
+        """Noise is the tokens from here on."""
+        return self.vocab_size - self.noise_vocab_size
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """Keys, values and noise."""
+        kind = "key" if token < self.first_value else "value" if token < self.first_noise else "noise"
+        return TokenMeaning(kind, str(token))
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw which pairs are noise, and a key, a value and two tokens of noise for each pair."""
+        noise_key, spared_key, keys_key, values_key, tokens_key, probe_key = jax.random.split(key, 6)
+        num_pairs = self.length // 2
+        number = jnp.arange(num_pairs)
+        spared = jax.random.randint(spared_key, (), 0, num_pairs - 1)
+        noisy = jax.random.bernoulli(noise_key, self.noise, (num_pairs,))
+        noisy = noisy & (number != spared) & (number < num_pairs - 1)
+
+        keys = jax.random.randint(keys_key, (num_pairs,), 0, self.first_value, dtype=jnp.int32)
+        presented = ~noisy & (number < num_pairs - 1)
+        probe = draw_present_key(probe_key, first_occurrence(keys[:, None], presented), presented)
+        keys = keys.at[-1].set(keys[probe])
+        first = first_occurrence(keys[:, None], presented)
+        values = jax.random.randint(values_key, (num_pairs,), self.first_value, self.first_noise, dtype=jnp.int32)
+        values = values[first]
+
+        pairs = jnp.stack([keys, values], axis=1)
+        if self.noise:
+            noise = jax.random.randint(tokens_key, pairs.shape, self.first_noise, self.vocab_size, dtype=jnp.int32)
+            pairs = jnp.where(noisy[:, None], noise, pairs)
+        repeated = ~noisy & (first < number)
+        due = jnp.stack([repeated, jnp.zeros_like(repeated)], axis=1).reshape(-1)[:-1]
+        return Example(
+            pairs.reshape(-1)[:-1],
+            *score_where(due, jnp.repeat(values, 2)[:-1], self.num_scored),
+            slices={"length": jnp.int32(self.length)},
+        )

@@ -1,0 +1,82 @@
+"""Parity: is the number of ones so far odd?
+
+Five bits, written 0 and 1 here (tokens 1 and 2; token 0 is padding); `.` is not scored:
+
+    position               0    1    2    3    4    5
+    token                  1    0    1    1    0   PAD
+    target (`last`)        .    .    .    .    1    .
+    target (`every`)       1    1    0    1    1    .
+
+The simplest state to track: one bit, which every 1 flips. A linear recurrence whose transitions have positive
+eigenvalues alone can't do it at all lengths.
+
+Source: Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory" (arXiv 2405.04517), formal languages;
+`experiments/data/formal_language/tasks/parity.py` of its code, which trains on 2 to 39 bits and tests on up to 255
+(`task.test_lengths=[40,80,160,255]`; its lengths count the answer too). The same task as "parity check" of
+Delétang et al. 2023 (arXiv 2207.02098). Differences:
+
+- a target at every step as an option;
+- accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/2, which the source's tables have.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.lengths import VariableLengthConfig
+from sandbox.tasks.option_checks import check_choice
+from sandbox.tasks.state_tracking import TargetAt, ask
+from sandbox.tasks.task import Example, TokenMeaning
+
+PAD = 0
+ZERO = 1
+
+
+@dataclass(unsafe_hash=True)
+class ParityConfig(VariableLengthConfig):
+    """Parity of bits, as many as a number uniform over `min_length..max_length`."""
+
+    min_length: int = 2
+    """Bits of the shortest sequence."""
+    max_length: int = 39
+    """Bits of the longest sequence."""
+    test_lengths: Any = ()
+    """Numbers of bits that are tested, each by itself (list of int). None given: tested as trained."""
+    target_at: TargetAt = TargetAt.last
+    """Which bits are asked for the parity so far: `every` one or the `last`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("target_at", self.target_at, TargetAt)
+
+    @property
+    def vocab_size(self) -> int:
+        """N: padding and the two bits."""
+        return 3
+
+    @property
+    def max_len(self) -> int:
+        """T: the bits."""
+        return self.max_length
+
+    @property
+    def num_scored(self) -> int:
+        """M: one, or all bits."""
+        return 1 if self.target_at is TargetAt.last else self.max_length
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """Padding and the two bits."""
+        return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("bit", str(token - ZERO))
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a length, then bits for the longest sequence, of which the first are used."""
+        length_key, bits_key = jax.random.split(key)
+        length = self.draw_length(length_key)
+        bits = jax.random.randint(bits_key, (self.max_length,), 0, 2, dtype=jnp.int32)
+        time = jnp.arange(self.max_length, dtype=jnp.int32)
+        tokens = jnp.where(time < length, ZERO + bits, PAD)
+        parities = ZERO + jnp.cumsum(bits) % 2
+        return ask(tokens, time, parities, steps=length, target_at=self.target_at, length=length)

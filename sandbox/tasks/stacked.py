@@ -1,0 +1,115 @@
+"""Stacked recall: key and value stand in one position, so that a single layer without a convolution can recall.
+
+Two pairs, 3 keys and 4 values; a token is written key:value, `-` is no part, and `.` is not scored:
+
+    position    0     1     2     3
+    written    2:4   1:3   1:-   2:-
+    token       14     8     5    10
+    target      .     .      3     4
+
+The vocabulary is all combinations: token = key x (values + 1) + value, with part 0 for none. So a query is a
+bare key, its target a bare value, and token 0 is padding.
+
+In `mqar` a key and its value are two positions, so that something has to bring them together before they can be
+looked up: a convolution, or a layer of attention. Here each position has both, and one layer of attention, or
+one state that is updated with outer products, is enough.
+
+Source: the code of Zoology (Arora et al. 2023, arXiv 2312.04927), `zoology/data/stacked_mqar.py` ("continuous"
+MQAR). There a position is the concatenation of a key's and a value's embedding, both frozen and given as
+numbers, with a query's second half zero, and the loss is over the values alone. Differences:
+
+- models here read one token a position, and so learn an embedding for each combination: that (2, 4) and (2, -)
+  share a key is learned too, from sequences that have them. Vocabularies are kept small for that reason;
+- the readout is over all tokens, of which bare values are a few;
+- several numbers of pairs may be mixed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.option_checks import check_whole_number
+from sandbox.tasks.task import Example, TokenMeaning
+from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
+
+
+@dataclass(unsafe_hash=True)
+class StackedConfig(MixtureConfig):
+    """Recall with key and value in one position, over a mixture of numbers of pairs."""
+
+    columns: ClassVar[tuple[str, ...]] = ("pairs",)
+    test_columns: ClassVar[tuple[str, ...]] = ("test_pairs",)
+
+    num_keys: int = 16
+    """Number of different keys; the vocabulary has (num_keys + 1) x (num_values + 1) tokens."""
+    num_values: int = 16
+    """Number of different values."""
+    pairs: Any = (4, 8)
+    """Key-value pairs of a sequence (int or list of int), each of which is queried once."""
+    weights: Any = 1
+    """Relative frequency of each number of pairs (positive number or list of them), in any unit."""
+    num_passes: int = 1
+    """How often the context lists the pairs, in another order each time."""
+    test_pairs: Any = ()
+    """Numbers of pairs that are tested (int or list of int), each by itself. None given: tested as trained."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_keys", "num_values", "num_passes"):
+            check_whole_number(name, getattr(self, name), minimum=1)
+        super().__post_init__()
+
+    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
+        """Refuse more pairs than there are keys or values."""
+        for name in ("num_keys", "num_values"):
+            if difficulty.pairs > getattr(self, name):
+                raise ValueError(
+                    f"task.{pairs_name}={difficulty.pairs} needs task.{name} >= {difficulty.pairs}, "
+                    f"got task.{name}={getattr(self, name)}"
+                )
+
+    def difficulty(self, row: tuple[Any, ...], weight: int | float) -> Difficulty:
+        """A position for each pair in each pass, and one for each query."""
+        (pairs,) = row
+        return Difficulty((self.num_passes + 1) * pairs, pairs, weight)
+
+    @property
+    def vocab_size(self) -> int:
+        """N: every key or none, with every value or none."""
+        return (self.num_keys + 1) * (self.num_values + 1)
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """Pairs, bare keys and bare values."""
+        key, value = divmod(token, self.num_values + 1)
+        kinds = {(False, False): "mark", (True, False): "key", (False, True): "value", (True, True): "pair"}
+        return TokenMeaning(kinds[key > 0, value > 0], f"{key or '-'}:{value or '-'}")
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw keys and values for the most pairs, of which the first are used, and an order for each pass."""
+        difficulty_key, keys_key, values_key, order_key = jax.random.split(key, 4)
+        length, pairs = self.draw_difficulty(difficulty_key)
+        bare_keys = (1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)) * (self.num_values + 1)
+        values = 1 + draw_uniform(values_key, self.num_values, self.most_pairs)
+        used = jnp.arange(self.most_pairs) < pairs
+
+        def draw_order(key: PRNGKey) -> Int[Array, "M"]:
+            return draw_weighted(key, jnp.where(used, 0.0, -jnp.inf), self.most_pairs)
+
+        orders = jax.vmap(draw_order)(jax.random.split(order_key, self.num_passes + 1))
+        time = jnp.arange(self.max_len)
+        row, column = time // pairs, time % pairs
+        pair = orders[jnp.minimum(row, self.num_passes), column]
+        tokens = bare_keys[pair] + jnp.where(row < self.num_passes, values[pair], 0)
+
+        asked = orders[self.num_passes]
+        return Example(
+            tokens=jnp.where(time < length, tokens, 0),
+            positions=jnp.where(used, self.num_passes * pairs + jnp.arange(self.most_pairs), 0),
+            targets=jnp.where(used, values[asked], 0),
+            weights=used.astype(jnp.float32),
+            slices={"length": length, "pairs": pairs},
+        )

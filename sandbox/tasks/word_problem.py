@@ -1,0 +1,94 @@
+"""The word problem of a group: multiply the elements read so far.
+
+Four elements of S3, each written as the images of 0, 1 and 2; `.` is not scored:
+
+    position               0     1     2     3     4
+    token                 102   120   021   102   PAD
+    target (`every`)      102   210   120   021    .
+    target (`last`)        .     .     .    021    .
+
+The product of "first p, then q" takes i to q(p(i)): 102 takes 0 to 1, and 120 takes 1 to 2, so that their product
+takes 0 to 2. Three of the groups have the same order, 60, and differ in what it takes to track the product so far:
+Z60 is abelian, A4 x Z5 solvable, A5 neither.
+
+Source: Merrill et al. 2024, "The Illusion of State in State-Space Models" (arXiv 2404.08819);
+`src/generate_data.py` of its code (jopetty/word-problem). Differences:
+
+- no BOS token, whose target in the original is itself;
+- each example is drawn anew; the original splits a finite set of distinct sequences of one length (and takes
+  shorter ones into the training set), so that a sequence of its tests never occurs in training;
+- elements are numbered in another order, and S3 is added as a group small enough to learn within minutes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sandbox.shapes import PRNGKey
+from sandbox.tasks.groups import Group, elements, multiplication_table
+from sandbox.tasks.lengths import VariableLengthConfig
+from sandbox.tasks.option_checks import check_choice
+from sandbox.tasks.state_tracking import TargetAt, ask
+from sandbox.tasks.task import Example, TokenMeaning
+
+PAD = 0
+FIRST_ELEMENT = 1
+
+
+@dataclass(unsafe_hash=True)
+class WordProblemConfig(VariableLengthConfig):
+    """Products of elements of a group, as many as a number uniform over `min_length..max_length`."""
+
+    group: Group = Group.A5
+    """The group: Z60, A4xZ5, A5, S3 or S5."""
+    min_length: int = 2
+    """Elements of the shortest sequence."""
+    max_length: int = 16
+    """Elements of the longest sequence."""
+    test_lengths: Any = ()
+    """Numbers of elements that are tested, each by itself (list of int). None given: tested as trained."""
+    target_at: TargetAt = TargetAt.every
+    """Which elements are asked for the product so far: `every` one or the `last`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("group", self.group, Group)
+        check_choice("target_at", self.target_at, TargetAt)
+
+    @property
+    def vocab_size(self) -> int:
+        """N: padding and the elements."""
+        return FIRST_ELEMENT + len(elements(self.group))
+
+    @property
+    def max_len(self) -> int:
+        """T: the elements."""
+        return self.max_length
+
+    @property
+    def num_scored(self) -> int:
+        """M: one, or all elements."""
+        return 1 if self.target_at is TargetAt.last else self.max_length
+
+    def describe_token(self, token: int) -> TokenMeaning:
+        """Padding and the elements: permutations as their images, sums as numbers."""
+        if token == PAD:
+            return TokenMeaning("mark", "PAD")
+        element = elements(self.group)[token - FIRST_ELEMENT]
+        if self.group is Group.A4xZ5:
+            return TokenMeaning("element", "".join(map(str, element[:4])) + f"+{element[4]}")
+        return TokenMeaning("element", "".join(map(str, element)))
+
+    def sample(self, key: PRNGKey) -> Example:
+        """Draw a length, then elements for the longest sequence, of which the first are used."""
+        length_key, elements_key = jax.random.split(key)
+        length = self.draw_length(length_key)
+        table = jnp.array(multiplication_table(self.group))
+        drawn = jax.random.randint(elements_key, (self.max_length,), 0, len(table), dtype=jnp.int32)
+        products = jax.lax.associative_scan(lambda first, then: table[first, then], drawn)
+        time = jnp.arange(self.max_length, dtype=jnp.int32)
+        tokens = jnp.where(time < length, FIRST_ELEMENT + drawn, PAD)
+        states = FIRST_ELEMENT + products
+        return ask(tokens, time, states, steps=length, target_at=self.target_at, length=length)
