@@ -23,18 +23,15 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, l2_normalize
-from sandbox.models.mixer import ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import MatrixMemoryConfig, ScanMixer, check_at_least
 from sandbox.scans import gated_delta_rule
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class DeltaRuleConfig(ScanConfig):
+class DeltaRuleConfig(MatrixMemoryConfig):
     """The options of a mixer that writes by the delta rule."""
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: channels of its queries and keys."""
-    num_heads: int = 2
     conv_width: int = 4
     """Tokens that the short convolution over queries, keys and values sees."""
     negative_eigenvalues: bool = False
@@ -42,13 +39,7 @@ class DeltaRuleConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.conv_width", self.conv_width, 1)
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
 
 class DeltaRuleState(NamedTuple):

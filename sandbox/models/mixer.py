@@ -101,6 +101,24 @@ class ScanConfig(MixerConfig):
         return {"implementation": self.implementation, "chunk_size": self.chunk_size}
 
 
+@dataclasses.dataclass(unsafe_hash=True)
+class MatrixMemoryConfig(ScanConfig):
+    """The options of a mixer whose heads each keep a matrix, and share the width of the model among them."""
+
+    d_state: int = 16
+    """Rows of memory that a head keeps: channels of its queries and keys, K."""
+    num_heads: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.d_state", self.d_state, 1)
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+
+    def check(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+
 class ScanMixer(Mixer):
     """A mixer with a `ScanConfig`. It says which rule it runs and the size of one head's memory."""
 

@@ -18,13 +18,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, LowRank, RMSNorm
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class GLAConfig(ScanConfig):
+class GLAConfig(MatrixMemoryConfig):
     """Linear attention that forgets each row of memory by a gate of the data; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -34,9 +34,6 @@ class GLAConfig(ScanConfig):
         paper="Yang et al. 2023, arXiv:2312.06635",
     )
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: channels of its queries and keys."""
-    num_heads: int = 2
     gate_rank: int = 16
     """Channels between the two matrices that make the decay."""
     gate_temperature: float = 16.0
@@ -44,14 +41,8 @@ class GLAConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.gate_rank", self.gate_rank, 1)
         check_at_least("mixer.gate_temperature", self.gate_temperature, 1)
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""

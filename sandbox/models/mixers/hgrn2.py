@@ -19,13 +19,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, RMSNorm
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class HGRN2Config(ScanConfig):
+class HGRN2Config(MatrixMemoryConfig):
     """Linear attention whose key is one minus its decay; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -43,14 +43,8 @@ class HGRN2Config(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         if not 0 <= self.lower_bound < 1:
             raise ValueError(f"mixer.lower_bound={self.lower_bound} must be at least 0 and below 1")
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""

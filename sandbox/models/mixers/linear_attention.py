@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 from sandbox.models import feature_maps
 from sandbox.models.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
 from sandbox.models.layers import Dense
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
@@ -30,7 +30,7 @@ EPSILON = 1e-6
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class LinearAttentionConfig(ScanConfig):
+class LinearAttentionConfig(MatrixMemoryConfig):
     """A sum over all tokens, weighted by φ(q)·φ(k); see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -58,7 +58,7 @@ class LinearAttentionConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("d_state", "num_heads", "dpfp_nu", "favor_features", "max_positions"):
+        for key in ("dpfp_nu", "favor_features", "max_positions"):
             check_at_least(f"mixer.{key}", getattr(self, key), 1)
         if self.feature_map is FeatureMap.favor and not self.normalize:
             raise ValueError(
@@ -80,10 +80,6 @@ class LinearAttentionConfig(ScanConfig):
                 return self.favor_features
             case _:
                 return self.d_state
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def check_length(self, length: int) -> None:
         """Weights of cosformer are not negative up to `max_positions`."""

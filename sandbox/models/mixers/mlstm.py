@@ -19,13 +19,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.layers import Dense, LayerNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
 from sandbox.scans import MLSTMState, mlstm
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class MLSTMConfig(ScanConfig):
+class MLSTMConfig(MatrixMemoryConfig):
     """A matrix memory with exponential input gates; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -35,9 +35,6 @@ class MLSTMConfig(ScanConfig):
         paper="Beck et al. 2024, arXiv:2405.04517",
     )
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: channels of its queries and keys."""
-    num_heads: int = 2
     input_gate_bias: float = -10.0
     """Where the log of every input gate starts."""
     gate_cap: float = 15.0
@@ -45,13 +42,7 @@ class MLSTMConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.gate_cap", self.gate_cap, 1)
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""

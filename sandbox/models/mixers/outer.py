@@ -29,7 +29,7 @@ from jaxtyping import Array, Float
 
 from sandbox.models.feature_maps import ELEMENTWISE, FeatureMap
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed, l2_normalize
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
 from sandbox.models.mixers.retnet import fixed_decays
 from sandbox.scans import gated_delta_rule, gated_linear_attention
 from sandbox.shapes import Activations
@@ -54,7 +54,7 @@ class Update(enum.Enum):
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class OuterConfig(ScanConfig):
+class OuterConfig(MatrixMemoryConfig):
     """A memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
 
     card: ClassVar[Card] = Card(
@@ -64,8 +64,6 @@ class OuterConfig(ScanConfig):
         paper="the controlled experiment of this project",
     )
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: K."""
     num_heads: int = 1
     decay: Decay = Decay.none
     update: Update = Update.add
@@ -82,18 +80,12 @@ class OuterConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.short_conv", self.short_conv, 0)
         if self.feature_map not in ELEMENTWISE:
             allowed = ", ".join(feature_map.name for feature_map in ELEMENTWISE)
             raise ValueError(f"mixer.feature_map={self.feature_map.name} must be one of {allowed}")
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""

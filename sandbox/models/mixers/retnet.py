@@ -24,7 +24,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers import Dense, LayerNorm
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least, check_divides
 from sandbox.models.positions import rotate
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
@@ -39,7 +39,7 @@ class RetentionPositions(enum.Enum):
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RetNetConfig(ScanConfig):
+class RetNetConfig(MatrixMemoryConfig):
     """Linear attention that every head forgets at a fixed rate of its own; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -49,17 +49,12 @@ class RetNetConfig(ScanConfig):
         paper="Sun et al. 2023, arXiv:2307.08621",
     )
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: channels of its queries and keys."""
-    num_heads: int = 2
     expand_v: int = 2
     """Channels of all values together, in units of `d_model`."""
     positions: RetentionPositions = RetentionPositions.rotation
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.expand_v", self.expand_v, 1)
         if self.positions is not RetentionPositions.none:
             check_divides("2 (a rotation pairs channels)", 2, "mixer.d_state", self.d_state)

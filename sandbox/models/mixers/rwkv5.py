@@ -24,14 +24,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, LayerNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
 from sandbox.models.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RWKV5Config(ScanConfig):
+class RWKV5Config(MatrixMemoryConfig):
     """A matrix memory that is read before the token is written, whose decays are learned and fixed over time."""
 
     card: ClassVar[Card] = Card(
@@ -43,16 +43,6 @@ class RWKV5Config(ScanConfig):
 
     d_state: int = 16
     """Rows of memory that a head keeps: channels of its receptance and keys. The paper ties them to V."""
-    num_heads: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least("mixer.d_state", self.d_state, 1)
-        check_at_least("mixer.num_heads", self.num_heads, 1)
-
-    def check(self, d_model: int) -> None:
-        """Heads divide the width."""
-        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""
