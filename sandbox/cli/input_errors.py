@@ -42,7 +42,7 @@ def _config_error(error: OmegaConfBaseException) -> str:
 def _composition_error(message: str) -> str:
     if several := re.match(r"Ambiguous value for argument '(.*)'", message):
         key, _, values = several[1].partition("=")
-        return f"{key}={values}: several values; add -m to sweep over them, or write {key}=[{values}] for a list"
+        return f"{key}={values}: several values; `sandbox -m` sweeps over them, {key}=[{values}] is a list"
     return _first_line(message)
 
 

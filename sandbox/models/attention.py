@@ -30,8 +30,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.models.layers import Dense
-from sandbox.models.mixer import Mixer, MixerConfig, check_at_least, check_divides
+from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.models.positions import rotate
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans.target import kernels_are_interpreted, target_platform
 from sandbox.shapes import Activations
 

@@ -23,7 +23,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, l2_normalize
-from sandbox.models.mixer import MatrixMemoryConfig, ScanMixer, check_at_least
+from sandbox.models.mixer import MatrixMemoryConfig, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_delta_rule
 from sandbox.shapes import Activations
 

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int
 from sandbox.models.block import Block, BlockState
 from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.layers import RMSNorm
-from sandbox.models.mixer import MixerConfig, check_at_least
+from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Tokens
 
 SWEPT = "mixer"

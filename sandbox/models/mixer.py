@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import IMPLEMENTATIONS, resolve_implementation
 from sandbox.shapes import Activations, Token
 
@@ -133,18 +134,6 @@ class ScanMixer(Mixer):
         return resolve_implementation(
             self.config.implementation, rule=self.rule, num_tokens=length, rows=self.rows, columns=self.columns
         )
-
-
-def check_divides(part: str, parts: int, whole: str, size: int) -> None:
-    """Raises ValueError unless `parts` divides `size`; both are named by their config keys."""
-    if size % parts:
-        raise ValueError(f"{whole}={size} must be divisible by {part}={parts}")
-
-
-def check_at_least(key: str, value: int | float, least: int | float) -> None:
-    """Raises ValueError unless `value >= least`."""
-    if value < least:
-        raise ValueError(f"{key}={value} must be at least {least}")
 
 
 def check_scan_options(implementation: str, chunk_size: int | None) -> None:

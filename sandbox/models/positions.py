@@ -14,9 +14,10 @@ def rotate(
     half = x.shape[-1] // 2
     frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
-    shape = (*x.shape[:-1], half)
-    cos = jnp.broadcast_to(jnp.cos(angles)[None, :, None, :], shape)
-    sin = jnp.broadcast_to(jnp.sin(angles)[None, :, None, :], shape)
-    first, second = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(x.dtype)
+    # As wide as x, so that XLA keeps them: it would fuse narrower ones into what reads the result, and compute
+    # each anew for every cell of a memory that the result is written to.
+    cos = jnp.concatenate([jnp.cos(angles), jnp.cos(angles)], axis=-1)[None, :, None, :]
+    sin = jnp.concatenate([-jnp.sin(angles), jnp.sin(angles)], axis=-1)[None, :, None, :]
+    numbers = x.astype(jnp.float32)
+    partners = jnp.concatenate([numbers[..., half:], numbers[..., :half]], axis=-1)
+    return (numbers * cos + partners * sin).astype(x.dtype)

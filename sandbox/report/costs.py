@@ -9,9 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullLocator
 
 from sandbox.report.figures import FORMATS, Drawing, NothingToDraw
-from sandbox.report.style import COLUMN_WIDTH, RC, format_bytes, log_ticks, series_style, size_axis
-
-_LEGEND_WIDTH = 1.4  # inches
+from sandbox.report.style import (
+    COLUMN_WIDTH,
+    RC,
+    format_bytes,
+    legend_beside,
+    log_ticks,
+    series_style,
+    size_axis,
+)
 
 
 def cumulative_flops(costs: pd.DataFrame) -> Drawing:
@@ -63,7 +69,7 @@ def _drawing(name: str, numbers: pd.DataFrame, y: str, title: str, text: Formatt
     numbers = numbers[numbers[y].notna() & (numbers[y] > 0)].reset_index(drop=True)
     if numbers["length"].nunique() < 2:
         raise NothingToDraw("fewer than two lengths have numbers")
-    figure = Figure(figsize=(COLUMN_WIDTH + _LEGEND_WIDTH, 2.5), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     ax = figure.add_subplot()
     size_axis(ax, "length", numbers["length"].tolist())
     for number, (series, rows) in enumerate(numbers.groupby("series", sort=False)):
@@ -79,5 +85,5 @@ def _drawing(name: str, numbers: pd.DataFrame, y: str, title: str, text: Formatt
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(text)
     ax.set_ylabel(title)
-    figure.legend(loc="outside right upper")
+    legend_beside(figure, numbers["series"].nunique())
     return Drawing(name, numbers, figure)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.points import COUNTS, name_series
-from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, series_style, size_axis
+from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, legend_beside, series_style, size_axis
 
 _INSIDE = 6  # more series than this have their legend beside the axes
 _PLACES: tuple[Any, ...] = (
@@ -25,7 +25,6 @@ _PLACES: tuple[Any, ...] = (
     "center right",
     "center left",
 )
-_LEGEND_WIDTH = 1.4  # inches
 
 
 def pareto(cost: ArrayLike, score: ArrayLike) -> np.ndarray:
@@ -88,8 +87,7 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
         if not _covers(legend, ax):
             return figure
         legend.remove()
-    figure.set_figwidth(COLUMN_WIDTH + _LEGEND_WIDTH)
-    figure.legend(loc="outside right upper")
+    legend_beside(figure, len(names) + 1)
     return figure
 
 

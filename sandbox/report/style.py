@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import (
     EngFormatter,
     FixedLocator,
@@ -19,6 +20,9 @@ Number = float | int
 """A size as a table holds it."""
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
+
+_LEGEND_WIDTH, _LEGEND_ROWS = 1.4, 15
+"""Of one column beside the axes."""
 
 TITLE_LETTER = 0.068
 """Width of a letter in the titles and labels, on average."""
@@ -73,6 +77,13 @@ def series_style(number: int) -> dict[str, Any]:
         "marker": MARKERS[number % len(MARKERS)],
         "linestyle": DASHES[number // len(COLORS) % len(DASHES)],
     }
+
+
+def legend_beside(figure: Figure, entries: int) -> None:
+    """A legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as its entries take."""
+    columns = math.ceil(entries / _LEGEND_ROWS)
+    figure.set_figwidth(COLUMN_WIDTH + columns * _LEGEND_WIDTH)
+    figure.legend(loc="outside right upper", ncols=columns)
 
 
 def axis_name(column: str) -> str:

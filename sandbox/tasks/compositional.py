@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_choice, check_positive_number, check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.filler import Filler, draw_filler
 from sandbox.tasks.mixture import Difficulty, MixtureConfig
-from sandbox.tasks.option_checks import check_choice, check_positive_number, check_whole_number
 from sandbox.tasks.queries import Context, Queries, draw_slots, write_sequence
 from sandbox.tasks.task import Example, TokenMeaning
 from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
@@ -57,10 +57,10 @@ class CompositionalConfig(MixtureConfig):
     """Numbers of pairs that are tested (int or list of int), an entry for each of `test_lengths`."""
 
     def __post_init__(self) -> None:
-        check_whole_number("vocab_size", self.vocab_size, minimum=6)
-        check_positive_number("power_a", self.power_a)
+        check_whole_number("task.vocab_size", self.vocab_size, minimum=6)
+        check_positive_number("task.power_a", self.power_a)
         self.power_a = float(self.power_a)
-        check_choice("filler", self.filler, Filler)
+        check_choice("task.filler", self.filler, Filler)
         super().__post_init__()
 
     def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:

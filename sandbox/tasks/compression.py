@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.strings import letter
 from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
 
@@ -46,8 +46,8 @@ class CompressionConfig(TaskConfig):
     """Number of different letters; the vocabulary adds the end of the string and a token for each place."""
 
     def __post_init__(self) -> None:
-        check_whole_number("length", self.length, minimum=1)
-        check_whole_number("alphabet_size", self.alphabet_size, minimum=1)
+        check_whole_number("task.length", self.length, minimum=1)
+        check_whole_number("task.alphabet_size", self.alphabet_size, minimum=1)
 
     @property
     def vocab_size(self) -> int:

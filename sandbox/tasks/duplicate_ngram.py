@@ -25,8 +25,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_whole_number, whole_numbers
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_whole_number, whole_numbers
 from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
 from sandbox.tasks.task import Example, TaskConfig
 
@@ -50,8 +50,8 @@ class DuplicateNgramConfig(StringConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("ngram", self.ngram, minimum=0)
-        self.test_ngrams = whole_numbers("test_ngrams", self.test_ngrams, minimum=0)
+        check_whole_number("task.ngram", self.ngram, minimum=0)
+        self.test_ngrams = whole_numbers("task.test_ngrams", self.test_ngrams, minimum=0)
         longest = max(self.ngram, *self.test_ngrams, 0)
         self.refuse_shorter(2 * longest, f"twice the longest n-gram, {longest}")
 

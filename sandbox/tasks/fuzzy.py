@@ -31,9 +31,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.repeats import draw_present_key, first_occurrence
 from sandbox.tasks.scoring import score_where
 from sandbox.tasks.task import Example, TaskConfig
@@ -58,7 +58,7 @@ class FuzzyConfig(KeyValueConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("length", "min_key_size", "key_size", "value_size"):
-            check_whole_number(name, getattr(self, name), minimum=1)
+            check_whole_number(f"task.{name}", getattr(self, name), minimum=1)
         if self.min_key_size > self.key_size:
             raise ValueError(
                 f"task.min_key_size={self.min_key_size} must be <= task.key_size, "

@@ -31,8 +31,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from sandbox.option_checks import check_order, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_order, check_whole_number
 from sandbox.tasks.strings import letter
 from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
 from sandbox.tasks.without_replacement import draw_weighted
@@ -73,14 +73,14 @@ class ICLLConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            check_whole_number(field.name, getattr(self, field.name), minimum=1)
+            check_whole_number(f"task.{field.name}", getattr(self, field.name), minimum=1)
         for smaller, larger in (
             ("min_states", "max_states"),
             ("min_strings", "max_strings"),
             ("min_symbols", "num_symbols"),
             ("max_edges", "min_symbols"),
         ):
-            check_order(self, smaller, larger)
+            check_order("task", self, smaller, larger)
         if self.min_states <= self.max_edges:
             raise ValueError(
                 f"task.min_states={self.min_states} must be > task.max_edges, got task.max_edges={self.max_edges}"

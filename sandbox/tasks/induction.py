@@ -26,9 +26,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.strings import letter
 from sandbox.tasks.task import Example, TokenMeaning
 
@@ -51,7 +51,7 @@ class InductionConfig(VariableLengthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("alphabet_size", self.alphabet_size, minimum=1)
+        check_whole_number("task.alphabet_size", self.alphabet_size, minimum=1)
         self.refuse_shorter(3, "the special token, what follows it, the special token")
 
     @property

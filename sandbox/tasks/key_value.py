@@ -1,6 +1,6 @@
 """The vocabulary of keys and values that most recall tasks share: token 0, then keys, then values."""
 
-from sandbox.tasks.option_checks import check_whole_number
+from sandbox.option_checks import check_whole_number
 from sandbox.tasks.task import TaskConfig, TokenMeaning
 
 
@@ -15,7 +15,7 @@ class KeyValueConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         """Refuse vocabularies without a key."""
-        check_whole_number("vocab_size", self.vocab_size, minimum=4)
+        check_whole_number("task.vocab_size", self.vocab_size, minimum=4)
 
     @property
     def num_keys(self) -> int:

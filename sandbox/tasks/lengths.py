@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_order, check_whole_number, whole_numbers
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_order, check_whole_number, whole_numbers
 from sandbox.tasks.task import TaskConfig
 
 
@@ -24,10 +24,10 @@ class VariableLengthConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         """Refuse impossible lengths."""
-        self.test_lengths = whole_numbers("test_lengths", self.test_lengths, minimum=1)
-        check_whole_number("min_length", self.min_length, minimum=1)
-        check_whole_number("max_length", self.max_length, minimum=1)
-        check_order(self, "min_length", "max_length")
+        self.test_lengths = whole_numbers("task.test_lengths", self.test_lengths, minimum=1)
+        check_whole_number("task.min_length", self.min_length, minimum=1)
+        check_whole_number("task.max_length", self.max_length, minimum=1)
+        check_order("task", self, "min_length", "max_length")
 
     def refuse_shorter(self, minimum: int, because: str) -> None:
         """Refuse lengths below `minimum`; `because` names the option that asks for it."""

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.task import Example
 
 
@@ -42,8 +42,8 @@ class MemorizationConfig(KeyValueConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("length", self.length, minimum=2)
-        check_whole_number("map_seed", self.map_seed, minimum=0)
+        check_whole_number("task.length", self.length, minimum=2)
+        check_whole_number("task.map_seed", self.map_seed, minimum=0)
         if self.length % 2:
             raise ValueError(f"task.length={self.length} must be even")
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_positive_number, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_positive_number, check_whole_number
 from sandbox.tasks.task import TaskConfig
 
 
@@ -44,10 +44,10 @@ class MixtureConfig(TaskConfig):
         for name in (*self.columns, *self.test_columns):
             value = tuple_if_list(getattr(self, name))
             setattr(self, name, value)
-            for entry_name, entry in entries(name, value):
+            for entry_name, entry in entries(f"task.{name}", value):
                 check_whole_number(entry_name, entry, minimum[name])
         self.weights = tuple_if_list(self.weights)
-        for entry_name, entry in entries("weights", self.weights):
+        for entry_name, entry in entries("task.weights", self.weights):
             check_positive_number(entry_name, entry)
 
         trained = rows({name: getattr(self, name) for name in (*self.columns, "weights")})

@@ -34,10 +34,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_choice, check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.expressions import EQUALS, FIRST_NUMBER, PAD, PLUS, draw_bracketed, draw_flat, opening, values
 from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.option_checks import check_choice, check_whole_number
 from sandbox.tasks.state_tracking import TargetAt, ask
 from sandbox.tasks.task import Example, TokenMeaning
 
@@ -66,13 +66,13 @@ class ModularArithmeticConfig(VariableLengthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("modulus", self.modulus, minimum=2)
+        check_whole_number("task.modulus", self.modulus, minimum=2)
         if self.modulus > LARGEST_MODULUS:
             raise ValueError(f"task.modulus={self.modulus} must be <= {LARGEST_MODULUS}")
         for name in ("brackets", "multiplication"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"task.{name}={getattr(self, name)!r} must be true or false")
-        check_choice("target_at", self.target_at, TargetAt)
+        check_choice("task.target_at", self.target_at, TargetAt)
         if self.brackets and self.target_at is TargetAt.every:
             raise ValueError(
                 "task.target_at=every needs task.brackets=false: part of an expression in brackets has no value"

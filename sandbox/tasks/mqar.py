@@ -27,11 +27,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_choice, check_positive_number, check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.filler import Filler, draw_filler
 from sandbox.tasks.key_value import KeyValueConfig
 from sandbox.tasks.mixture import Difficulty, MixtureConfig
-from sandbox.tasks.option_checks import check_choice, check_positive_number, check_whole_number
 from sandbox.tasks.queries import Context, Queries, draw_slots, write_sequence
 from sandbox.tasks.task import Example
 from sandbox.tasks.without_replacement import draw_uniform
@@ -70,10 +70,10 @@ class MQARConfig(KeyValueConfig, MixtureConfig):
 
     def __post_init__(self) -> None:
         KeyValueConfig.__post_init__(self)
-        check_positive_number("power_a", self.power_a)
+        check_positive_number("task.power_a", self.power_a)
         self.power_a = float(self.power_a)
-        check_choice("filler", self.filler, Filler)
-        check_whole_number("num_passes", self.num_passes, minimum=1)
+        check_choice("task.filler", self.filler, Filler)
+        check_whole_number("task.num_passes", self.num_passes, minimum=1)
         MixtureConfig.__post_init__(self)
 
     def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:

@@ -26,11 +26,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_choice, check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.filler import Filler, draw_filler
 from sandbox.tasks.key_value import KeyValueConfig
 from sandbox.tasks.mixture import entries, tuple_if_list
-from sandbox.tasks.option_checks import check_choice, check_whole_number
 from sandbox.tasks.task import Example, TaskConfig
 from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
@@ -52,14 +52,14 @@ class NeedleConfig(KeyValueConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("distractors", self.distractors, minimum=0)
-        check_choice("filler", self.filler, Filler)
+        check_whole_number("task.distractors", self.distractors, minimum=0)
+        check_choice("task.filler", self.filler, Filler)
         self.gap, self.test_gaps = tuple_if_list(self.gap), tuple_if_list(self.test_gaps)
         if self.gap == ():
             raise ValueError("task.gap=[] must have at least one entry")
         if not isinstance(self.test_gaps, tuple):
             raise ValueError(f"task.test_gaps={self.test_gaps!r} must be a list of whole numbers >= 0")
-        for name, gap in (*entries("gap", self.gap), *entries("test_gaps", self.test_gaps)):
+        for name, gap in (*entries("task.gap", self.gap), *entries("task.test_gaps", self.test_gaps)):
             check_whole_number(name, gap, minimum=0)
             if gap < 2 * self.distractors:
                 raise ValueError(
@@ -75,7 +75,7 @@ class NeedleConfig(KeyValueConfig):
     @property
     def gaps(self) -> tuple[int, ...]:
         """The different gaps, ascending."""
-        return tuple(sorted({gap for _, gap in entries("gap", self.gap)}))
+        return tuple(sorted({gap for _, gap in entries("task.gap", self.gap)}))
 
     @property
     def max_len(self) -> int:

@@ -36,8 +36,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_choice, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_choice, check_whole_number
 from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
 from sandbox.tasks.task import Example
 
@@ -72,9 +72,9 @@ class NgramLookupConfig(StringConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("ngram", self.ngram, minimum=1)
-        check_whole_number("answer_length", self.answer_length, minimum=0)
-        check_choice("key", self.key, Key)
+        check_whole_number("task.ngram", self.ngram, minimum=1)
+        check_whole_number("task.answer_length", self.answer_length, minimum=0)
+        check_choice("task.key", self.key, Key)
         sizes = f"task.ngram={self.ngram} and task.answer_length={self.answer_length}"
         self.refuse_shorter(self.ngram + self._shortest_answer, f"for {sizes}")
 

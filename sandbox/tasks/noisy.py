@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_share, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_share, check_whole_number
 from sandbox.tasks.repeats import draw_present_key, first_occurrence
 from sandbox.tasks.scoring import score_where
 from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
@@ -46,11 +46,11 @@ class NoisyConfig(TaskConfig):
     """Tokens of all pairs, even; the last value is not shown, so that a sequence has one less."""
 
     def __post_init__(self) -> None:
-        check_whole_number("vocab_size", self.vocab_size, minimum=2)
-        check_whole_number("noise_vocab_size", self.noise_vocab_size, minimum=0)
-        check_share("noise", self.noise)
+        check_whole_number("task.vocab_size", self.vocab_size, minimum=2)
+        check_whole_number("task.noise_vocab_size", self.noise_vocab_size, minimum=0)
+        check_share("task.noise", self.noise)
         self.noise = float(self.noise)
-        check_whole_number("length", self.length, minimum=4)
+        check_whole_number("task.length", self.length, minimum=4)
         if self.length % 2:
             raise ValueError(f"task.length={self.length} must be even")
         if self.noise_vocab_size > self.vocab_size - 2:

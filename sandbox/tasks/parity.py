@@ -25,9 +25,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_choice
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.option_checks import check_choice
 from sandbox.tasks.state_tracking import TargetAt, ask
 from sandbox.tasks.task import Example, TokenMeaning
 
@@ -50,7 +50,7 @@ class ParityConfig(VariableLengthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("target_at", self.target_at, TargetAt)
+        check_choice("task.target_at", self.target_at, TargetAt)
 
     @property
     def vocab_size(self) -> int:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.strings import letter
 from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
 
@@ -44,9 +44,9 @@ class SelectiveCopyConfig(TaskConfig):
     """Letters that are copied."""
 
     def __post_init__(self) -> None:
-        check_whole_number("vocab_size", self.vocab_size, minimum=FIRST_LETTER + 1)
-        check_whole_number("length", self.length, minimum=3)
-        check_whole_number("num_letters", self.num_letters, minimum=1)
+        check_whole_number("task.vocab_size", self.vocab_size, minimum=FIRST_LETTER + 1)
+        check_whole_number("task.length", self.length, minimum=3)
+        check_whole_number("task.num_letters", self.num_letters, minimum=1)
         needed = 2 * self.num_letters + 1
         if self.length < needed:
             raise ValueError(

@@ -31,9 +31,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.mixture import Difficulty, MixtureConfig
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.task import Example, TokenMeaning
 from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
@@ -60,7 +60,7 @@ class StackedConfig(MixtureConfig):
 
     def __post_init__(self) -> None:
         for name in ("num_keys", "num_values", "num_passes"):
-            check_whole_number(name, getattr(self, name), minimum=1)
+            check_whole_number(f"task.{name}", getattr(self, name), minimum=1)
         super().__post_init__()
 
     def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.option_checks import check_whole_number
 from sandbox.tasks.task import Example, TokenMeaning
 
 PAD, BOS, SEP, EOS = range(4)
@@ -49,7 +49,7 @@ class StringConfig(VariableLengthConfig):
     def __post_init__(self) -> None:
         """Refuse impossible lengths and empty alphabets."""
         super().__post_init__()
-        check_whole_number("alphabet_size", self.alphabet_size, minimum=1)
+        check_whole_number("task.alphabet_size", self.alphabet_size, minimum=1)
 
     @property
     def vocab_size(self) -> int:

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 
-from sandbox.models.mixer import check_at_least
+from sandbox.option_checks import check_at_least
 
 
 class Loss(enum.Enum):

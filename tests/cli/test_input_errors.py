@@ -74,7 +74,7 @@ WRONG = {
         r"model\.layout has 'foo': .* names: mixer, softmax",
     ),
     "no value": (["train.steps"], r"train\.steps: cannot be read as key=value"),
-    "a sweep without -m": (["mixer.d_state=8,16"], r"mixer\.d_state=8,16: several values; add -m"),
+    "a sweep without -m": (["mixer.d_state=8,16"], r"mixer\.d_state=8,16: several values; `sandbox -m` sweeps"),
     "an output folder that cannot be written": (
         ["output_dir=/proc/none"],
         r"output_dir: cannot write to /proc/none",

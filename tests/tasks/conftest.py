@@ -11,11 +11,14 @@ import pytest
 
 
 def pytest_generate_tests(metafunc):
-    """A test that asks for `task` runs for each task with its defaults."""
+    """A test that asks for `task` runs for each task with its defaults, all tests of a task in one process."""
     if "task" in metafunc.fixturenames:
         from sandbox.tasks import TASKS
 
-        metafunc.parametrize("task", [TASKS[name]() for name in sorted(TASKS)], ids=sorted(TASKS))
+        metafunc.parametrize(
+            "task",
+            [pytest.param(TASKS[name](), id=name, marks=pytest.mark.xdist_group(name)) for name in sorted(TASKS)],
+        )
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +30,12 @@ def quick_jit():
 
 @pytest.fixture(scope="session")
 def draw_batch(quick_jit):
-    """Function of (task, count); compiled once for each task, split and size in the whole session."""
+    """Function of (task, count); compiled once for each task, split and size, and each batch drawn once."""
     from sandbox.tasks.streams import Split, sample_batch
 
     compiled_batch = quick_jit(sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
 
+    @functools.cache
     def draw(task, count=512, *, seed=0, split=Split.TRAIN, start=0, num_examples=None):
         batch = compiled_batch(task, jax.random.key(seed), split, start, count, num_examples)
         return jax.tree.map(np.asarray, batch)

@@ -22,8 +22,9 @@ from jaxtyping import Array, Float
 
 from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, Mixer
 from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
 
 

@@ -18,7 +18,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, LowRank, RMSNorm
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 

@@ -28,8 +28,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, long_convolution
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
 from sandbox.models.mixers.s4d import DiagonalSSM, Discretization, Initialization, check_even_d_state
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
 
 

@@ -34,7 +34,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers import FAN_IN_UNIFORM, CausalConv, Dense, Undecayed, long_convolution
-from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least
+from sandbox.models.mixer import Card, Mixer, MixerConfig
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations, Token
 
 

@@ -21,8 +21,9 @@ from jaxtyping import Array, Float
 
 from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers import LowRank, Undecayed
-from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixer import Card, Mixer
 from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, Int
 from sandbox.models import feature_maps
 from sandbox.models.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
 from sandbox.models.layers import Dense
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 

@@ -26,7 +26,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
-from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixer import Card, Mixer
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

@@ -23,13 +23,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.attention import Attention, AttentionConfig, join
-from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixer import Card, Mixer
 from sandbox.models.mixers.sliding_window import (
     in_window,
     query_blocks,
     window_blocks,
     window_positions,
 )
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

@@ -20,7 +20,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 

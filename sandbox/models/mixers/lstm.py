@@ -18,8 +18,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least
+from sandbox.models.mixer import Card, Mixer, MixerConfig
 from sandbox.models.mixers.rnn import token_by_token
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

@@ -24,7 +24,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import FAN_IN_UNIFORM, CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import selective_scan
 from sandbox.shapes import Activations, PRNGKey
 

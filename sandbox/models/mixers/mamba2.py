@@ -23,8 +23,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
 from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 

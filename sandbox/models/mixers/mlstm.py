@@ -19,7 +19,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.layers import Dense, LayerNorm, Undecayed
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import MLSTMState, mlstm
 from sandbox.shapes import Activations
 

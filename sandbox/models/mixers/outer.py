@@ -29,8 +29,9 @@ from jaxtyping import Array, Float
 
 from sandbox.models.feature_maps import ELEMENTWISE, FeatureMap
 from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed, l2_normalize
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
 from sandbox.models.mixers.retnet import fixed_decays
+from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_delta_rule, gated_linear_attention
 from sandbox.shapes import Activations
 

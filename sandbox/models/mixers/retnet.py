@@ -24,8 +24,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers import Dense, LayerNorm
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
 from sandbox.models.positions import rotate
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 

@@ -25,7 +25,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least, check_divides
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 

@@ -19,8 +19,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
 from sandbox.models.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
+from sandbox.option_checks import check_at_least
 from sandbox.scans import NOTHING_YET, WKV4State, wkv4
 from sandbox.shapes import Activations
 

@@ -18,9 +18,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import LowRank
-from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixer import Card, Mixer
 from sandbox.models.mixers.rwkv5 import RWKV5, RWKV5Config, initial_shares
 from sandbox.models.token_shift import DataDependentTokenShift, previous_share, uniform_within
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

@@ -28,9 +28,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, LowRank, Undecayed, l2_normalize
-from sandbox.models.mixer import Card, Mixer, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanMixer
 from sandbox.models.mixers.rwkv5 import RWKV5Config, empty_state, group_norm
 from sandbox.models.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
+from sandbox.option_checks import check_at_least
 from sandbox.scans import generalized_delta_rule
 from sandbox.shapes import Activations
 

@@ -36,7 +36,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Complex, Float
 
 from sandbox.models.layers import Dense, Undecayed, long_convolution
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer, check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.option_checks import check_at_least
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 

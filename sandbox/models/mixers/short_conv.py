@@ -9,7 +9,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers import CausalConv, Dense
-from sandbox.models.mixer import Card, Mixer, MixerConfig, check_at_least
+from sandbox.models.mixer import Card, Mixer, MixerConfig
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 

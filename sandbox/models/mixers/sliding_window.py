@@ -14,7 +14,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.models.attention import Attention, AttentionConfig, join
-from sandbox.models.mixer import Card, Mixer, check_at_least
+from sandbox.models.mixer import Card, Mixer
+from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 
