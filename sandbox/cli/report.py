@@ -19,7 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="where to write (default: report/ in the folder)",
     )
     add("--x", default="state_bytes", metavar="COLUMN", help="x of the frontier (default: %(default)s)")
-    add("--slice", metavar="NAME", help="slice of the frontier, such as pairs=16 (default: the hardest)")
+    add(
+        "--slice",
+        metavar="NAME",
+        help="slice of the frontier, such as pairs=16 (default: the hardest that all tasks have)",
+    )
     add("--rows", metavar="COLUMN", help="size in heatmap and curves (default: mixer.d_state, or the bytes)")
     add("--columns", default="slice", metavar="KEY", help="columns of the heatmap: slice, or any config key")
     add("--formats", nargs="+", default=["pdf", "png"], metavar="NAME", help="pdf, png, svg")

@@ -85,5 +85,5 @@ def _drawing(name: str, numbers: pd.DataFrame, y: str, title: str, text: Formatt
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(text)
     ax.set_ylabel(title)
-    legend_beside(figure, numbers["series"].nunique())
+    legend_beside(figure, list(numbers["series"].unique()))
     return Drawing(name, numbers, figure)

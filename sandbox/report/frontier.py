@@ -16,6 +16,7 @@ from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.points import COUNTS, name_series
 from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, legend_beside, series_style, size_axis
 
+_FRONTIER = "Pareto frontier"
 _INSIDE = 6  # more series than this have their legend beside the axes
 _PLACES: tuple[Any, ...] = (
     "lower right",
@@ -74,7 +75,7 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
     on_frontier = numbers[numbers["on_frontier"]].sort_values(x)
     step_x = [*on_frontier[x], max(numbers[x].max(), on_frontier[x].max())]
     step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
-    ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label="Pareto frontier")
+    ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=_FRONTIER)
     for number, name in enumerate(names):
         rows, style = numbers[numbers["series"] == name], series_style(number)
         spread = rows.dropna(subset=["low", "high"])
@@ -87,7 +88,7 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
         if not _covers(legend, ax):
             return figure
         legend.remove()
-    legend_beside(figure, len(names) + 1)
+    legend_beside(figure, [_FRONTIER, *names])
     return figure
 
 

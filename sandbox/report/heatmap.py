@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS, format_value, name_series
-from sandbox.report.slices import difficulties, parse_slice
+from sandbox.report.slices import a_few_of, difficulties, parse_slice
 from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, TITLE_LETTER, Number, axis_name, format_size
 
 SLICE = "slice"
@@ -30,7 +30,9 @@ def heatmap(
     NothingToDraw where there are not two cells to compare.
     """
     if columns == SLICE:
-        shown = points[points["slice"].isin(difficulties(points["slice"]))]
+        if not (few := a_few_of(difficulties(points["slice"]))):
+            raise NothingToDraw(f"{points['slice'].nunique()} slices are too many; --columns takes a key instead")
+        shown = points[points["slice"].isin(few)]
         shown = shown.assign(panel=name_series(shown, keys, [rows]))
     else:
         shown = points[points["slice"] == slice_name]

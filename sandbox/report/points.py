@@ -24,6 +24,10 @@ COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
 STATE_SIZE = "mixer.d_state"
 
+TASK = "task.kind"
+
+MISSING = "–"
+
 
 def varying_keys(records: pd.DataFrame) -> list[str]:
     """The columns that tell configurations apart: the experiment and each config key with several values."""
@@ -113,19 +117,23 @@ def size_column(records: pd.DataFrame) -> str:
 def name_series(points: pd.DataFrame, keys: Sequence[str], along: Sequence[str]) -> pd.Series:
     """The name of the line or panel that each row belongs to, when `along` are its axes.
 
-    It is the label. Where a label has several configurations at the same place of the axes, the values of the
-    keys that tell them apart follow it: `gla, d_model=64` and `gla, d_model=128` are two lines, not a zigzag.
+    It is the label, with the task where a label has several. Where there are several configurations at the same
+    place of the axes, the values of the keys that tell them apart follow: `gla, d_model=64` and
+    `gla, d_model=128` are two lines, not a zigzag.
     """
     names = points["label"].astype(object)
     for label, rows in points.groupby("label", sort=False):
         configs = rows.drop_duplicates(list(keys)) if keys else rows.head(1)
         swept = [_swept_key(configs, column, keys) for column in along]
-        apart = _keys_apart(configs, swept, [key for key in keys if key not in swept])
-        if configs.duplicated([*along, *apart]).any():  # the swept key does not move the axis
-            apart = _keys_apart(configs, along, [key for key in keys if key not in along])
-        for index in rows.index if apart else ():
-            values = (f"{short_key(key, keys)}={format_value(points.at[index, key])}" for key in apart)
-            names[index] = ", ".join([str(label), *values])
+        tasks = [TASK] if TASK in keys and TASK not in along and configs[TASK].nunique() > 1 else []
+        apart = _keys_apart(configs, [*swept, *tasks], [key for key in keys if key not in swept])
+        if configs.duplicated([*along, *tasks, *apart]).any():  # the swept key does not move the axis
+            apart = _keys_apart(configs, [*along, *tasks], [key for key in keys if key not in along])
+        for index in rows.index if tasks or apart else ():
+            task = [str(points.at[index, key]) for key in tasks]
+            values = {short_key(key, keys): format_value(points.at[index, key]) for key in apart}
+            shown = (f"{key}={value}" for key, value in values.items() if not task or value != MISSING)
+            names[index] = ", ".join([str(label), *task, *shown])
     return names
 
 
@@ -138,7 +146,7 @@ def short_key(key: str, keys: Iterable[str]) -> str:
 def format_value(value: object) -> str:
     """A config value as text: whole numbers without a point, a missing value as a dash."""
     if isinstance(value, float):
-        return "–" if value != value else f"{value:g}"
+        return MISSING if value != value else f"{value:g}"
     return str(value)
 
 

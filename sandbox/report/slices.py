@@ -1,10 +1,13 @@
 """The difficulties that a task is scored on: `pairs=16` is a slice, `all` is everything together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sandbox.results import InputError
 
 ALL = "all"
+
+MOST_SHOWN = 8
+"""Slices, besides `all`, that a table or a map has room for."""
 
 
 def parse_slice(name: str) -> tuple[str, float | None]:
@@ -33,6 +36,27 @@ def difficulties(names: Iterable[str]) -> list[str]:
     """The slices without `all`, or `all` where there is nothing else."""
     ordered = order_slices(names)
     return [name for name in ordered if name != ALL] or ordered
+
+
+def a_few_of(names: Iterable[str]) -> list[str]:
+    """At most `MOST_SHOWN` slices and `all`: where there are more, evenly many of each key, its ends among them.
+
+    Only `all` where there are so many keys that none could show both ends, as in a sweep over several tasks.
+    """
+    ordered = order_slices(names)
+    by_key: dict[str, list[str]] = {}
+    for name in difficulties(ordered):
+        by_key.setdefault(parse_slice(name)[0], []).append(name)
+    if sum(map(len, by_key.values())) <= MOST_SHOWN:
+        return ordered
+    each = MOST_SHOWN // len(by_key)
+    kept = {ALL} | {name for of_key in by_key.values() if each > 1 for name in _evenly(of_key, each)}
+    return [name for name in ordered if name in kept]
+
+
+def _evenly(names: Sequence[str], count: int) -> list[str]:
+    last = len(names) - 1
+    return list(dict.fromkeys(names[round(i * last / (count - 1))] for i in range(count)))
 
 
 def choose_slice(names: Iterable[str], wanted: str | None = None) -> str:

@@ -21,8 +21,8 @@ Number = float | int
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 
-_LEGEND_WIDTH, _LEGEND_ROWS = 1.4, 15
-"""Of one column beside the axes."""
+_LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
+"""Of one column beside the axes: entries, and the width that is not text."""
 
 TITLE_LETTER = 0.068
 """Width of a letter in the titles and labels, on average."""
@@ -79,10 +79,10 @@ def series_style(number: int) -> dict[str, Any]:
     }
 
 
-def legend_beside(figure: Figure, entries: int) -> None:
-    """A legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as its entries take."""
-    columns = math.ceil(entries / _LEGEND_ROWS)
-    figure.set_figwidth(COLUMN_WIDTH + columns * _LEGEND_WIDTH)
+def legend_beside(figure: Figure, names: Sequence[str]) -> None:
+    """A legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as its names take."""
+    columns = math.ceil(len(names) / _LEGEND_ROWS)
+    figure.set_figwidth(COLUMN_WIDTH + columns * (_LEGEND_HANDLE + TITLE_LETTER * max(map(len, names))))
     figure.legend(loc="outside right upper", ncols=columns)
 
 

@@ -17,6 +17,7 @@ from sandbox.report.learning_rates import learning_rates
 from sandbox.report.page import render_page
 from sandbox.report.points import (
     MEASURES,
+    TASK,
     check_axis,
     config_keys,
     make_points,
@@ -24,7 +25,7 @@ from sandbox.report.points import (
     size_column,
     varying_keys,
 )
-from sandbox.report.slices import choose_slice, order_slices
+from sandbox.report.slices import a_few_of, choose_slice
 from sandbox.report.style import RC
 from sandbox.report.tables import Table, printed_table, wide_table
 from sandbox.results import InputError, collect, collect_curves, to_csv, write_atomically
@@ -55,7 +56,7 @@ def write_report(
         source: a folder of runs, or the `records.csv` collected from it (with `evaluations.csv` beside it).
         out_dir: made where it is missing; files of an earlier report in it are replaced.
         x: the column of numbers that the frontier is drawn against.
-        slice: the difficulty that the frontier shows, such as `pairs=16`; the hardest where it is not given.
+        slice: the difficulty that the frontier shows, such as `pairs=16`; by default the hardest that all tasks have.
         rows: the size in heatmap and curves; by default `mixer.d_state` where every run has one and it
             varies, else the state bytes.
         columns: of the heatmap: the slices, or a key of the config such as `mixer.decay`.
@@ -73,8 +74,8 @@ def write_report(
         keys = [key for key in varying_keys(records) if key in config_keys(records)]
         raise InputError(f"--columns {columns!r}: no such key; there are {', '.join([SLICE, *keys])}")
     tested = records[records["split"] == "test"]
-    slice_name = choose_slice((records if tested.empty else tested)["slice"], slice)
     keys = varying_keys(records)
+    slice_name = _choose_slice(records if tested.empty else tested, slice, several_tasks=TASK in keys)
     asked = [name for name in (x, rows, columns) if name is not None and name != SLICE]
     points = make_points(records, [*MEASURES, *asked])
     size = rows or size_column(records)
@@ -102,7 +103,9 @@ def write_report(
             drawings.append(drawing)
             files += drawing.write(folder, formats)
     table = wide_table(points, keys, size)
-    printed = printed_table(table, order_slices(points["slice"]))
+    printed = printed_table(table, a_few_of(points["slice"]))
+    if len(printed.slices) < (count := points["slice"].nunique()):
+        notes.append(f"table: {len(printed.slices)} of {count} slices are shown, table.csv has all")
     texts = {
         "table.csv": to_csv(table),
         "table.tex": to_latex(printed),
@@ -112,6 +115,14 @@ def write_report(
         files.append(folder / name)
         write_atomically(files[-1], text)
     return Report(files, notes, printed)
+
+
+def _choose_slice(rows: pd.DataFrame, wanted: str | None, *, several_tasks: bool) -> str:
+    """Tasks are scored on different slices: without a wish, one that all runs have."""
+    if several_tasks and wanted is None:
+        scored = rows.groupby("slice", sort=False)["run_id"].nunique()
+        return choose_slice(scored[scored == rows["run_id"].nunique()].index)
+    return choose_slice(rows["slice"], wanted)
 
 
 def _not_shown(records: pd.DataFrame) -> list[str]:

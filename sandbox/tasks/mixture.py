@@ -44,11 +44,11 @@ class MixtureConfig(TaskConfig):
         for name in (*self.columns, *self.test_columns):
             value = tuple_if_list(getattr(self, name))
             setattr(self, name, value)
-            for entry_name, entry in entries(f"task.{name}", value):
-                check_whole_number(entry_name, entry, minimum[name])
+            for entry_key, entry in entries(f"task.{name}", value):
+                check_whole_number(entry_key, entry, minimum[name])
         self.weights = tuple_if_list(self.weights)
-        for entry_name, entry in entries("task.weights", self.weights):
-            check_positive_number(entry_name, entry)
+        for entry_key, entry in entries("task.weights", self.weights):
+            check_positive_number(entry_key, entry)
 
         trained = rows({name: getattr(self, name) for name in (*self.columns, "weights")})
         for names, table in ((self.columns, trained), (self.test_columns, self._test_rows())):

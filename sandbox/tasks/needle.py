@@ -59,12 +59,12 @@ class NeedleConfig(KeyValueConfig):
             raise ValueError("task.gap=[] must have at least one entry")
         if not isinstance(self.test_gaps, tuple):
             raise ValueError(f"task.test_gaps={self.test_gaps!r} must be a list of whole numbers >= 0")
-        for name, gap in (*entries("task.gap", self.gap), *entries("task.test_gaps", self.test_gaps)):
-            check_whole_number(name, gap, minimum=0)
+        for key, gap in (*entries("task.gap", self.gap), *entries("task.test_gaps", self.test_gaps)):
+            check_whole_number(key, gap, minimum=0)
             if gap < 2 * self.distractors:
                 raise ValueError(
-                    f"task.distractors={self.distractors} needs task.{name} >= {2 * self.distractors} "
-                    f"(2 x distractors), got task.{name}={gap}"
+                    f"task.distractors={self.distractors} needs {key} >= {2 * self.distractors} "
+                    f"(2 x distractors), got {key}={gap}"
                 )
         if self.distractors + 1 > self.num_keys:
             raise ValueError(

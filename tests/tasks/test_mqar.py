@@ -84,7 +84,7 @@ def test_every_example_keeps_the_rules(options, draw_batch):
 
 
 @pytest.mark.slow
-@search(max_examples=40)
+@search(max_examples=20)
 @given(options=options())
 def test_every_example_keeps_the_rules_in_many_tasks(options, draw_batch):
     task = MQARConfig(**options)
