@@ -56,7 +56,7 @@ def write_report(
         source: a folder of runs, or the `records.csv` collected from it (with `evaluations.csv` beside it).
         out_dir: made where it is missing; files of an earlier report in it are replaced.
         x: the column of numbers that the frontier is drawn against.
-        slice: the difficulty that the frontier shows, such as `pairs=16`; by default the hardest that all tasks have.
+        slice: what the frontier shows, such as `pairs=16`; by default the hardest that all tasks have.
         rows: the size in heatmap and curves; by default `mixer.d_state` where every run has one and it
             varies, else the state bytes.
         columns: of the heatmap: the slices, or a key of the config such as `mixer.decay`.
