@@ -4,7 +4,7 @@ import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-TESTS_BETWEEN_CLEARANCES = 25
+TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0
 
 
@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_teardown(item):
-    """Every compiled program maps memory, and a process may hold only so many maps; some 900 tests reach them."""
+    """Every compiled program maps memory, of which a process may hold only so many: some 900 tests reached the end."""
     global _tests_run
     _tests_run += 1
     if _tests_run % TESTS_BETWEEN_CLEARANCES == 0:

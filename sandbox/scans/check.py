@@ -81,7 +81,7 @@ def check_rule(
             changes the state; all that is wrong is listed, each in a line.
     """
     if lengths is None:
-        lengths = (1, 2, chunk_size - 1, chunk_size, chunk_size + 1, 3 * chunk_size + 5)
+        lengths = (1, chunk_size - 1, 3 * chunk_size + 5, chunk_size)
     problems = []
     for kind in rule.examples if kinds is None else kinds:
         draw = functools.partial(draw_fixture, rule, rule.examples[kind], rows=rows, columns=columns, dtype=dtype)
