@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_teardown(item):
-    """Every compiled program maps memory, and a process may hold only so many maps: some 900 tests are too many."""
+    """Compiled programs map memory, and a process may hold only so many maps: some 900 tests are too many."""
     global _tests_run
     _tests_run += 1
     if _tests_run % TESTS_BETWEEN_CLEARANCES == 0:
