@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sandbox.report.figures import Drawing, NothingToDraw
 from sandbox.report.frontier import pareto
-from sandbox.report.points import COUNTS, check_axis, config_keys, make_points, name_series, varying_keys
+from sandbox.report.points import COUNTS, TASK, check_axis, config_keys, make_points, name_series, varying_keys
 from sandbox.report.slices import choose_slice, difficulties, parse_slice
 from sandbox.report.style import PAGE_WIDTH, accuracy_axis, axis_name, format_size, series_style
 from sandbox.results import InputError
@@ -38,10 +38,14 @@ def measured(
         Columns `series`, `model` (the series, and what tells its sizes apart), `at` (the difficulty), `cost`,
         `accuracy` with `low` and `high`, and the counts of seeds.
 
-    Raises InputError for columns that the records do not have.
+    Raises InputError for columns that the records do not have, and for records of several tasks, of which none
+    answers for another.
     """
     check_axis(records, cost, "--cost")
     keys = varying_keys(records)
+    if TASK in keys:
+        tasks = ", ".join(sorted(records[TASK].unique()))
+        raise InputError(f"{TASK}: these records are of several tasks ({tasks}); give those of one")
     slices = {name: parse_slice(name) for name in difficulties(records["slice"])}
     kinds = list(dict.fromkeys(kind for kind, number in slices.values() if number is not None))
     numeric = [key for key in config_keys(records) if key in keys and pd.api.types.is_numeric_dtype(records[key])]

@@ -25,6 +25,14 @@ def two_lengths(tmp_path):
     return root
 
 
+def test_records_of_several_tasks_are_refused(tmp_path):
+    for task in ("mqar", "copy"):
+        scores = {(0.1, 0): {"all": 0.5, "length=64": 0.5}}
+        write_run(tmp_path, task, scores, selected=0.1, config={"task.kind": task})
+    with pytest.raises(InputError, match=r"^task\.kind: these records are of several tasks \(copy, mqar\)"):
+        measured(collect(tmp_path))
+
+
 def answers(root, recalls, **options):
     table = recommend(measured(collect(root), **options)[0], recalls)
     return {(row["at"], row["recall"]): row for row in table.to_dict("records")}
