@@ -25,10 +25,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_choice
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.state_tracking import TargetAt, ask
+from sandbox.tasks.state_tracking import StateTrackingConfig, TargetAt, ask
 from sandbox.tasks.task import Example, TokenMeaning
 
 PAD = 0
@@ -36,7 +34,7 @@ ZERO = 1
 
 
 @dataclass(unsafe_hash=True)
-class ParityConfig(VariableLengthConfig):
+class ParityConfig(StateTrackingConfig):
     """Parity of bits, as many as a number uniform over `min_length..max_length`."""
 
     min_length: int = 2
@@ -48,24 +46,10 @@ class ParityConfig(VariableLengthConfig):
     target_at: TargetAt = TargetAt.last
     """Which bits are asked for the parity so far: `every` one or the `last`."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("task.target_at", self.target_at, TargetAt)
-
     @property
     def vocab_size(self) -> int:
         """N: padding and the two bits."""
         return 3
-
-    @property
-    def max_len(self) -> int:
-        """T: the bits."""
-        return self.max_length
-
-    @property
-    def num_scored(self) -> int:
-        """M: one, or all bits."""
-        return 1 if self.target_at is TargetAt.last else self.max_length
 
     def describe_token(self, token: int) -> TokenMeaning:
         """Padding and the two bits."""

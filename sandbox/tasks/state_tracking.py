@@ -5,6 +5,8 @@ import enum
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from sandbox.option_checks import check_choice
+from sandbox.tasks.lengths import VariableLengthConfig
 from sandbox.tasks.task import Example
 
 
@@ -15,6 +17,27 @@ class TargetAt(enum.Enum):
     """Each step is asked for the state that it leads to."""
     last = "last"
     """The last step alone."""
+
+
+class StateTrackingConfig(VariableLengthConfig):
+    """Base of tasks in which every token up to the length is a step. A subclass declares the option as a field."""
+
+    target_at: TargetAt
+
+    def __post_init__(self) -> None:
+        """Refuse impossible lengths and targets."""
+        super().__post_init__()
+        check_choice("task.target_at", self.target_at, TargetAt)
+
+    @property
+    def max_len(self) -> int:
+        """T: the steps."""
+        return self.max_length
+
+    @property
+    def num_scored(self) -> int:
+        """M: one, or all steps."""
+        return 1 if self.target_at is TargetAt.last else self.max_length
 
 
 def ask(

@@ -29,8 +29,7 @@ import jax.numpy as jnp
 from sandbox.option_checks import check_choice
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.groups import Group, elements, multiplication_table
-from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.state_tracking import TargetAt, ask
+from sandbox.tasks.state_tracking import StateTrackingConfig, TargetAt, ask
 from sandbox.tasks.task import Example, TokenMeaning
 
 PAD = 0
@@ -38,7 +37,7 @@ FIRST_ELEMENT = 1
 
 
 @dataclass(unsafe_hash=True)
-class WordProblemConfig(VariableLengthConfig):
+class WordProblemConfig(StateTrackingConfig):
     """Products of elements of a group, as many as a number uniform over `min_length..max_length`."""
 
     group: Group = Group.A5
@@ -55,22 +54,11 @@ class WordProblemConfig(VariableLengthConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("task.group", self.group, Group)
-        check_choice("task.target_at", self.target_at, TargetAt)
 
     @property
     def vocab_size(self) -> int:
         """N: padding and the elements."""
         return FIRST_ELEMENT + len(elements(self.group))
-
-    @property
-    def max_len(self) -> int:
-        """T: the elements."""
-        return self.max_length
-
-    @property
-    def num_scored(self) -> int:
-        """M: one, or all elements."""
-        return 1 if self.target_at is TargetAt.last else self.max_length
 
     def describe_token(self, token: int) -> TokenMeaning:
         """Padding and the elements: permutations as their images, sums as numbers."""
