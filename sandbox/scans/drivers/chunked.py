@@ -1,8 +1,12 @@
 """Chunk by chunk in XLA: matrix products inside a chunk, a scan from chunk to chunk."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool
 
@@ -19,14 +23,16 @@ from sandbox.scans.drivers.layout import (
 )
 from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
+LARGEST_CHUNK_KEPT = 32
+
 
 def run_chunked(
     rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
 ) -> tuple[Outputs, State]:
     """Scans `rule.chunk` over chunks of the axis of time; leaves as `layout` describes them.
 
-    A rule without a chunk form loops over its step inside each chunk. The backward pass keeps the state at the
-    start of each chunk and computes the rest again. Outputs are in `dtype`.
+    A rule without a chunk form loops over its step inside each chunk. The backward pass has the state at the
+    start of each chunk, and what `keeps_small_products` keeps; it computes the rest again. Outputs are in `dtype`.
     """
     exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
@@ -65,7 +71,9 @@ def run_chunked(
         final_state, outputs = take_chunk(jax.tree.map(_not_a_broadcast, state), only)
         outputs = jax.tree.map(lambda leaf: leaf[None], outputs)
     else:
-        final_state, outputs = lax.scan(jax.checkpoint(take_chunk), state, chunks, unroll=2)
+        final_state, outputs = lax.scan(
+            jax.checkpoint(take_chunk, policy=keeps_small_products(size)), state, chunks, unroll=2
+        )
     return jax.tree.map(time_second, outputs), final_state
 
 
@@ -82,6 +90,26 @@ def update_by_chunk_or_steps(
         return jax.tree.map(lambda new, old: jnp.where(exists_t, new, old), new_state, state), outputs
 
     return lax.scan(take_step, state, (varying, exists))
+
+
+def keeps_small_products(chunk_size: int) -> Callable[..., bool]:
+    """What the backward pass should have from the forward pass: the products of a chunk's tokens with one another.
+
+    They are `[C, C]`, small beside the `[C, K]` of which they are made; where C is larger, moving them costs
+    more than computing them (measured on CPU, K = 16 to 64).
+    """
+
+    def is_kept(primitive: Primitive, *operands: jax.core.ShapedArray, **parameters: Any) -> bool:
+        if primitive is not lax.dot_general_p or chunk_size > LARGEST_CHUNK_KEPT:
+            return False
+        contracted, batch = parameters["dimension_numbers"]
+        rows, columns = (
+            [length for axis, length in enumerate(operand.shape) if axis not in (*summed, *alike)]
+            for operand, summed, alike in zip(operands, contracted, batch, strict=True)
+        )
+        return rows == columns == [chunk_size]
+
+    return is_kept
 
 
 def next_power_of_two(number: int) -> int:

@@ -45,16 +45,9 @@ def block_pairs(size: int, half: int) -> Bool[Array, "{size} {size}"]:
     return ((i ^ j) < 2 * half) & ((i & half) != 0) & ((j & half) == 0)
 
 
-def row_to_column(row: Float[Array, "1 N"]) -> Float[Array, "N 1"]:
-    """A transposed row, through the diagonal of a matrix: kernels cannot reshape `[1, N]` to `[N, 1]`."""
-    i, j = rows_and_columns(row.shape[1])
-    return jnp.sum(jnp.where(i == j, row, 0.0), axis=1, keepdims=True)
-
-
-def column_to_row(column: Float[Array, "N 1"]) -> Float[Array, "1 N"]:
-    """A transposed column, through the diagonal of a matrix."""
-    i, j = rows_and_columns(column.shape[0])
-    return jnp.sum(jnp.where(i == j, column, 0.0), axis=0, keepdims=True)
+def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]} {shape[1]}"]:
+    """True in the rows of the second half of each block of `2 * half` rows."""
+    return (lax.broadcasted_iota(jnp.int32, shape, 0) & half) != 0
 
 
 def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:

@@ -14,17 +14,18 @@ a difference of two longer sums. So nothing overflows at any decay and nothing c
 """
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from sandbox.scans.rules.chunk_algebra import (
     block_pairs,
-    column_to_row,
     exact_matmul,
+    in_second_half,
     matmul,
-    row_to_column,
     rows_and_columns,
 )
 
@@ -85,7 +86,7 @@ def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> L
     """Sums over ranges of tokens, for rules that compare decays with other logs before the exponential."""
     i, j = rows_and_columns(log_decay.shape[0])
     summed = (j < i) if exclusive else (j <= i)
-    row = column_to_row(log_decay)
+    row = log_decay.T
     after_j = jnp.where(i > j, log_decay, 0.0)
     return LogDecaySums(
         from_start=jnp.sum(jnp.where(summed, row, 0.0), axis=1, keepdims=True),
@@ -120,9 +121,9 @@ class ChannelDecay(ChunkDecay):
 
     Blocks of `2 * half` rows are cut at their middle m. A pair (i, j) across the cut has the decay
     `exp(Σ_{m < s <= i} g_s) · exp(Σ_{j < s <= m} g_s)`: one factor for the row of x, one for the row of y,
-    both at most one. A row lies on one side of the cut, so a single matrix holds both factors. Halving the
-    blocks down to one row covers the strict triangle in log2(C) products, at any decay (compare the secondary
-    chunks of GLA, arXiv:2312.06635, section 4.3) and without a three-dimensional array.
+    both at most one. A row lies on one side of the cut, so a single matrix holds what the product needs of x
+    and of y. Halving the blocks down to one row covers the strict triangle in log2(C) products, at any decay
+    (compare the secondary chunks of GLA, arXiv:2312.06635, section 4.3) and without a three-dimensional array.
     """
 
     def __init__(self, log_decay: Float[Array, "C K"], exclusive: bool) -> None:
@@ -131,34 +132,53 @@ class ChannelDecay(ChunkDecay):
         summed = (j < i) if exclusive else (j <= i)
         self.from_start = jnp.exp(exact_matmul(summed.astype(jnp.float32), log_decay))
         self.to_end = jnp.exp(exact_matmul((j > i).astype(jnp.float32), log_decay))
-        self.whole = jnp.exp(row_to_column(jnp.sum(log_decay, axis=0, keepdims=True)))
-        self._levels = _decays_across_cuts(log_decay, summed)
+        self.whole = jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True)).T
+        self._to_cut = _decays_to_cuts(log_decay, exclusive)
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return sum(
-            (jnp.where(pairs, matmul(x * decay, y * decay, "ABᵀ"), 0.0) for pairs, decay in self._levels),
-            start=jnp.zeros(self._diagonal.shape, jnp.float32),
-        )
+        products = jnp.zeros(self._diagonal.shape, jnp.float32)
+        for half, to_cut in self._to_cut.items():
+            rows = jnp.where(in_second_half(x.shape, half), x, y) * to_cut
+            products = products + _products_across_cuts(rows, half)
+        return products
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
         return jnp.where(self._diagonal, jnp.sum(x * y, axis=1, keepdims=True), self.gram(x, y))
 
 
-def _decays_across_cuts(
-    log_decay: Float[Array, "C K"], summed: Bool[Array, "C C"]
-) -> list[tuple[Bool[Array, "C C"], Float[Array, "C K"]]]:
-    """For each block size, the pairs (i, j) across the cuts and the decay of every row up to its cut."""
+def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int, Float[Array, "C K"]]:
+    """The decay of every row up to its cut, for each half size of a block."""
     size = log_decay.shape[0]
     i, s = rows_and_columns(size)
-    levels = []
+    summed = (s < i) if exclusive else (s <= i)
+    decays = {}
     half = size // 2
-    while half >= 1:
-        same_half = (i ^ s) < half
-        in_second_half = (i & half) != 0
-        to_cut = same_half & ((in_second_half & summed) | (~in_second_half & (s > i)))
-        decay = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
-        levels.append((block_pairs(size, half), decay))
+    while half > 1:
+        after_cut, before_cut = (i & half) != 0, (i & half) == 0
+        to_cut = ((i ^ s) < half) & ((after_cut & summed) | (before_cut & (s > i)))
+        decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
         half //= 2
-    return levels
+    if size > 1:  # a cut between neighbours: nothing to sum
+        own = in_second_half(log_decay.shape, 1) & (not exclusive)
+        decays[1] = jnp.where(own, jnp.exp(log_decay), 1.0)
+    return decays
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _products_across_cuts(rows: Float[Array, "C K"], half: int) -> Float[Array, "C C"]:
+    """`rows · rowsᵀ` where i is after and j before the cut of the same block of `2 * half` rows; else zero."""
+    return jnp.where(block_pairs(rows.shape[0], half), matmul(rows, rows, "ABᵀ"), 0.0)
+
+
+@_products_across_cuts.defjvp
+def _products_across_cuts_jvp(
+    half: int, primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
+    """One product for both terms of the product rule, each the transpose of the other; so one goes back too."""
+    (rows,), (rows_tangent,) = primals, tangents
+    pairs = block_pairs(rows.shape[0], half)
+    term = matmul(rows_tangent, rows, "ABᵀ")
+    products = jnp.where(pairs, matmul(rows, rows, "ABᵀ"), 0.0)
+    return products, jnp.where(pairs, term + term.T, 0.0)

@@ -63,8 +63,9 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
 
 def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
     """Measured on CPU, forward and backward."""
-    per_channel = inputs.log_decay is not None and inputs.log_decay.shape[-1] > 1
-    return 16 if per_channel else 64
+    if inputs.log_decay is None:
+        return 64
+    return 32 if inputs.log_decay.shape[-1] == 1 else 16
 
 
 def example(decay: str | None, *, fixed: bool = False, bonus: bool = False) -> Example:

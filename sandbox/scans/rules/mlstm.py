@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.chunk_algebra import column_to_row, matmul, rows_and_columns
+from sandbox.scans.rules.chunk_algebra import matmul, rows_and_columns
 from sandbox.scans.rules.chunk_decay import sum_log_decays
 from sandbox.scans.rules.rule import Rule
 from sandbox.shapes import PRNGKey
@@ -78,7 +78,7 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
     i, j = rows_and_columns(q.shape[0])
 
     log_kept = sums.from_start + state.stabilizer
-    log_written = jnp.where(i >= j, sums.between + column_to_row(input_gate), NEVER)
+    log_written = jnp.where(i >= j, sums.between + input_gate.T, NEVER)
     stabilizers = largest(log_kept, log_written, axis=1)
     kept = jnp.exp(log_kept - stabilizers)
     attention = jnp.exp(log_written - stabilizers) * matmul(q, k, "ABᵀ")
