@@ -42,7 +42,7 @@ def block_pairs(size: int, half: int) -> Bool[Array, "{size} {size}"]:
     Over half = 1, 2, 4, …, size / 2 these masks tile the strictly lower triangle, each entry once.
     """
     i, j = rows_and_columns(size)
-    return ((i ^ j) < 2 * half) & ((i & half) != 0) & ((j & half) == 0)
+    return ((i ^ j) < 2 * half) & in_second_half(i.shape, half) & ((j & half) == 0)
 
 
 def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]} {shape[1]}"]:

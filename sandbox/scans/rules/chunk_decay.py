@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from sandbox.scans.rules.chunk_algebra import (
     block_pairs,
@@ -85,7 +85,7 @@ class LogDecaySums(NamedTuple):
 def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> LogDecaySums:
     """Sums over ranges of tokens, for rules that compare decays with other logs before the exponential."""
     i, j = rows_and_columns(log_decay.shape[0])
-    summed = (j < i) if exclusive else (j <= i)
+    summed = _summed_from_start(log_decay.shape[0], exclusive)
     row = log_decay.T
     after_j = jnp.where(i > j, log_decay, 0.0)
     return LogDecaySums(
@@ -94,6 +94,12 @@ def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> L
         whole=jnp.sum(log_decay, axis=0, keepdims=True),
         between=exact_matmul(summed.astype(jnp.float32), after_j),
     )
+
+
+def _summed_from_start(size: int, exclusive: bool) -> Bool[Array, "{size} {size}"]:
+    """True where the log decay of token s is part of what is left of the state before the chunk when i reads."""
+    i, s = rows_and_columns(size)
+    return (s < i) if exclusive else (s <= i)
 
 
 class ScalarDecay(ChunkDecay):
@@ -129,7 +135,7 @@ class ChannelDecay(ChunkDecay):
     def __init__(self, log_decay: Float[Array, "C K"], exclusive: bool) -> None:
         i, j = rows_and_columns(log_decay.shape[0])
         self._diagonal = i == j
-        summed = (j < i) if exclusive else (j <= i)
+        summed = _summed_from_start(log_decay.shape[0], exclusive)
         self.from_start = jnp.exp(exact_matmul(summed.astype(jnp.float32), log_decay))
         self.to_end = jnp.exp(exact_matmul((j > i).astype(jnp.float32), log_decay))
         self.whole = jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True)).T
@@ -152,12 +158,12 @@ def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int
     """The decay of every row up to its cut, for each half size of a block."""
     size = log_decay.shape[0]
     i, s = rows_and_columns(size)
-    summed = (s < i) if exclusive else (s <= i)
+    summed = _summed_from_start(size, exclusive)
     decays = {}
     half = size // 2
     while half > 1:
-        after_cut, before_cut = (i & half) != 0, (i & half) == 0
-        to_cut = ((i ^ s) < half) & ((after_cut & summed) | (before_cut & (s > i)))
+        after_cut = in_second_half(i.shape, half)
+        to_cut = ((i ^ s) < half) & ((after_cut & summed) | (~after_cut & (s > i)))
         decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
         half //= 2
     if size > 1:  # a cut between neighbours: nothing to sum
@@ -180,5 +186,6 @@ def _products_across_cuts_jvp(
     (rows,), (rows_tangent,) = primals, tangents
     pairs = block_pairs(rows.shape[0], half)
     term = matmul(rows_tangent, rows, "ABᵀ")
+    # Not a call of the function itself: that would hide the product from a driver that keeps products.
     products = jnp.where(pairs, matmul(rows, rows, "ABᵀ"), 0.0)
     return products, jnp.where(pairs, term + term.T, 0.0)
