@@ -1,4 +1,4 @@
-"""Strictness for every test, the order (fast ones first), and a bound on compiled programs."""
+"""Strictness for every test, the order of tests, and a bound on compiled programs."""
 
 import jax
 
@@ -9,7 +9,13 @@ _tests_run = 0
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Fast tests first; then, of the slow ones, the longest, so that no process waits for it in the end."""
+
+    def seconds(item):
+        marker = item.get_closest_marker("slow")
+        return 0 if marker is None else marker.kwargs.get("seconds", 1)
+
+    items.sort(key=lambda item: (seconds(item) > 0, -seconds(item)))
 
 
 def pytest_runtest_teardown(item):

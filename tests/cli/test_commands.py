@@ -45,7 +45,7 @@ def sweep(output_dir: pathlib.Path, *arguments, **options):
     return call("sandbox", "-m", "mixer=outer", sizes, *TINY, f"output_dir={output_dir}", *arguments, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_a_sweep_its_second_run_and_its_report(tmp_path):
     first = sweep(tmp_path)
     assert first.returncode == 0, first.stderr
@@ -73,7 +73,7 @@ def test_a_sweep_its_second_run_and_its_report(tmp_path):
     assert (tmp_path / "report" / "frontier.png").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_a_failing_run_does_not_stop_the_others(tmp_path):
     """The first run finds its folder taken by a file."""
     assert sweep(tmp_path / "probe").returncode == 0
@@ -93,7 +93,7 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_several_devices_share_the_members(tmp_path):
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     assert sweep(tmp_path / "one").returncode == 0

@@ -98,7 +98,7 @@ def final_state(run: pathlib.Path):
         return checkpoints.restore(init_population(problem, config.seed))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 def test_killed_five_times_ends_with_the_same_bits(tmp_path):
     undisturbed = finish(tmp_path / "undisturbed")
     for moment in MOMENTS.values():
