@@ -1,17 +1,25 @@
 """Everything that needs a GPU or a TPU, in one command: the values of every kernel, then its seconds.
 
-    python benchmarks/gpu.py --out benchmarks/results/scans_h100.csv
+    python benchmarks/gpu.py --out benchmarks/results/scans_h100.csv --lengths 2048 --dtype bfloat16
 
-First every rule is run by its kernel as compiled for this machine, at lengths around the edges of a chunk, in
-float32 and in bfloat16, and compared with its definition in float64, gradients included: compilers have been wrong
-on new hardware without a word. A rule that fails is listed with what is wrong, and the rest goes on. Then
-`sandbox-bench scans` times the kernels beside the chunked form, attention, and the kernels of jax-linear-attention
-where it is installed. The exit code is 1 if a value was wrong. `--interpret` tries the first part out on a CPU.
+First every kind of inputs of every rule is run by its kernel as compiled for this machine, at lengths around the
+edges of a chunk, in float32 and in bfloat16, and compared with its definition in float64, gradients included:
+compilers have been wrong on new hardware without a word. Each is a process, as many at a time as there are cores.
+What fails is listed with what is wrong, and the rest goes on.
+
+Then `sandbox-bench scans` times the kernels beside the chunked form, attention, and the kernels of others that are
+installed; options not listed here are passed on to it. The exit code is 1 if a value was wrong. `--interpret`
+tries the first part out on a CPU.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
+import multiprocessing
+import os
 import sys
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # many processes share the memory
 
 import jax
 
@@ -21,38 +29,58 @@ from sandbox.scans.check import check_rule
 from sandbox.scans.target import interpreted_kernels
 
 
-def check_values(lengths: list[int] | None) -> bool:
-    """Prints a line for every rule and precision, and what is wrong below it; whether nothing is."""
+def problems(rule: str, kind: str, dtype: str, lengths: list[int] | None, interpret: str | None) -> str:
+    """What is wrong, in lines; empty if nothing is."""
+    with contextlib.nullcontext() if interpret is None else interpreted_kernels(interpret):
+        try:
+            check_rule(
+                RULES[rule],
+                kinds=[kind],
+                implementations=["pallas"],
+                lengths=lengths,
+                rows=64,
+                columns=64,
+                dtype=dtype,
+            )
+        except (AssertionError, RuntimeError) as error:  # the second is what compilers and devices raise
+            return str(error)
+    return ""
+
+
+def check_values(lengths: list[int] | None, interpret: str | None) -> bool:
+    """Prints a line for every rule, kind of inputs and precision; whether nothing is wrong."""
     right = True
-    for name, rule in RULES.items():
-        for dtype in ("float32", "bfloat16"):
-            try:
-                check_rule(rule, implementations=["pallas"], lengths=lengths, rows=64, columns=64, dtype=dtype)
-                print(f"{name}, {dtype}: as its definition", flush=True)
-            except AssertionError as error:
-                right = False
-                print(f"{name}, {dtype}: WRONG\n{error}", flush=True)
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as workers:
+        found = {
+            workers.submit(problems, name, kind, dtype, lengths, interpret): f"{name}, {kind}, {dtype}"
+            for name, rule in RULES.items()
+            for kind in rule.examples
+            for dtype in ("float32", "bfloat16")
+        }
+        for future in concurrent.futures.as_completed(found):
+            wrong = future.result()
+            right = right and not wrong
+            print(f"{found[future]}: " + (f"WRONG\n{wrong}" if wrong else "as its definition"), flush=True)
     return right
 
 
 def main() -> int:
     """Checks, then times."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", help="CSV file of the seconds")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument(
         "--interpret", choices=("gpu", "tpu"), help="check the kernels of this platform, on any machine"
     )
-    parser.add_argument("--lengths", type=int, nargs="+", help="of the sequences whose values are checked")
-    options = parser.parse_args()
+    parser.add_argument("--checked-lengths", type=int, nargs="+", help="of the sequences whose values are checked")
+    options, for_bench = parser.parse_known_args()
     if options.interpret is None and jax.default_backend() == "cpu":
         print("gpu.py: kernels need a GPU or a TPU, and this is cpu; see --interpret", file=sys.stderr)
         return 2
-    scope = contextlib.nullcontext() if options.interpret is None else interpreted_kernels(options.interpret)
-    with scope:
-        right = check_values(options.lengths)
+    right = check_values(options.checked_lengths, options.interpret)
     if options.interpret is None:
-        arguments = ["scans", "--implementations", "chunked", "pallas", "--peers"]
-        bench.main(arguments + (["--out", options.out] if options.out else []))
+        bench.main(["scans", "--implementations", "chunked", "pallas", "--peers", *for_bench])
     return 0 if right else 1
 
 

@@ -53,7 +53,8 @@ def _add_options(parser: Parser) -> None:
     add("--chunk-size", type=positive, metavar="C", help="a power of two (default: that of each rule)")
     add("--dtype", choices=DTYPES, default="float32", help="of the inputs (default: %(default)s)")
     add("--repeats", type=positive, default=15, metavar="N", help="timed rounds (default: %(default)s)")
-    add("--peers", action="store_true", help="also time the package jax-linear-attention, where installed")
+    text = "also time jax-linear-attention, and on a GPU fla-core's kernels for bfloat16, where installed"
+    add("--peers", action="store_true", help=text)
     add("--out", type=pathlib.Path, metavar="FILE", help="CSV file to write")
 
 
@@ -70,9 +71,9 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
 
     from sandbox.cli.bench_tables import frame, print_crossovers, print_header, print_speeds
     from sandbox.cli.display import console
+    from sandbox.cost import peer_fla, peer_jla
     from sandbox.cost.ceilings import measure_ceilings
     from sandbox.cost.scan_cases import Setting
-    from sandbox.cost.scan_peers import why_no_peers
     from sandbox.cost.scan_speed import Row, time_scans
     from sandbox.results import to_csv, write_atomically
     from sandbox.scans import IMPLEMENTATIONS, RULES
@@ -91,7 +92,6 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
         jax.devices("cpu")
     except RuntimeError:
         parser.error("JAX_PLATFORMS leaves out cpu, which counts the arithmetic: add it, as in cuda,cpu")
-    no_peers = why_no_peers() if args.peers else None
     setting = Setting(
         rules=rules,
         kinds=kinds,
@@ -103,10 +103,11 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
         columns=args.columns,
         chunk_size=args.chunk_size,
         dtype=args.dtype,
-        with_peers=args.peers and no_peers is None,
+        with_peers=args.peers,
     )
-    if no_peers is not None:
-        console.print(f"no peers: {no_peers}")
+    for reason in (peer_jla.why_not(), peer_fla.why_not()):
+        if args.peers and reason is not None:
+            console.print(f"left out: {reason}")
     ceilings = measure_ceilings(setting.dtype)
     print_header(setting, ceilings)
     rows: list[Row] = []

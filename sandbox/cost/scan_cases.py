@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sandbox.cost import peer_fla, peer_jla
 from sandbox.cost.flops import count_flops
-from sandbox.cost.scan_peers import peers
+from sandbox.cost.timing import Call
 from sandbox.scans import RULES, Rule, run_rule
 from sandbox.scans.drivers.layout import cast
 from sandbox.scans.examples import draw_batch
@@ -50,6 +51,7 @@ class Setting:
     """None leaves it to each rule."""
     dtype: str
     with_peers: bool
+    """Whether other people's are timed too, those that this machine can run."""
 
     @property
     def tokens_per_call(self) -> int:
@@ -69,6 +71,9 @@ class Case:
     kind: str
     inputs: Inputs
     functions: dict[str, Function]
+    """Ours, and other people's in JAX."""
+    kernels: dict[str, Callable[[str, tuple[Any, ...]], Call]]
+    """Those of another framework: direction, and the arguments by `bind` -> a call."""
     count_flops: Callable[[str], float]
     """Direction -> arithmetic that the definition needs."""
 
@@ -124,9 +129,12 @@ def _scan_case(setting: Setting, tokens: int, rule: Rule, kind: str) -> Case:
         return batch * setting.heads * tokens * per_token
 
     functions: dict[str, Function] = {name: functools.partial(run, name) for name in setting.implementations}
-    if setting.with_peers:
-        functions |= peers(rule.name, inputs)
-    return Case(rule.name, kind, inputs, functions, count)
+    kernels = {}
+    if setting.with_peers and peer_jla.why_not() is None:
+        functions |= peer_jla.forms(rule.name, inputs)
+    if setting.with_peers and peer_fla.why_not() is None:
+        kernels = peer_fla.kernels(rule.name, inputs)
+    return Case(rule.name, kind, inputs, functions, kernels, count)
 
 
 class AttentionInputs(NamedTuple):
@@ -155,4 +163,4 @@ def _attention_case(setting: Setting, tokens: int) -> Case:
 
     forms = ATTENTION_FORMS[jax.default_backend()]
     functions: dict[str, Function] = {form: functools.partial(attend, form) for form in forms}
-    return Case(ATTENTION, "causal", inputs, functions, count)
+    return Case(ATTENTION, "causal", inputs, functions, {}, count)

@@ -9,7 +9,9 @@ The traffic of a case is its inputs, outputs and gradients, each read or written
 """
 
 import functools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +69,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class _Programs:
+    """The implementations of one case: calls, or the errors of those that do not compile."""
+
+    case: Case
+    calls: dict[str, Future[Call]]
+    argument_bytes: int
+
+
+@dataclass(frozen=True)
 class _Candidate:
     """One implementation of one case, compiled and compared; or why it is not."""
 
@@ -80,14 +91,21 @@ class _Candidate:
 
 
 def time_scans(
-    setting: Setting, ceilings: Ceilings, *, rounds: int, report: Callable[[str], None]
+    setting: Setting,
+    ceilings: Ceilings,
+    *,
+    rounds: int,
+    report: Callable[[str], None],
+    make_cases: Callable[[Setting, int], Iterable[Case]] = make_cases,
 ) -> Iterator[Row]:
     """Times all that have one length and direction in turns; `report` is told what comes next."""
     for tokens in setting.lengths:
         cases = list(make_cases(setting, tokens))
         for direction in DIRECTIONS:
             report(f"T={tokens} B={setting.batch_at(tokens)} {direction}: {len(cases)} kinds of inputs")
-            candidates = [one for case in cases for one in _prepare(case, direction, TOLERANCES[setting.dtype])]
+            programs = _compile_all(cases, direction)
+            tolerance = TOLERANCES[setting.dtype]
+            candidates = [one for of_case in programs for one in _compare(of_case, direction, tolerance)]
             calls = {number: one.call for number, one in enumerate(candidates) if one.call is not None}
             seconds = measure(calls, rounds=rounds)
             timed = [(one, seconds.get(number)) for number, one in enumerate(candidates)]
@@ -102,26 +120,56 @@ def time_scans(
             jax.clear_caches()  # programs map memory, and a process may hold only so many maps
 
 
-def _prepare(case: Case, direction: str, tolerance: float) -> Iterator[_Candidate]:
-    """Compiles and runs every implementation once, and compares all with the first that runs."""
+def _compile_all(cases: Sequence[Case], direction: str) -> list[_Programs]:
+    """Every implementation of every case; all compile side by side."""
+
+    def compile_one(lowered: jax.stages.Lowered, arguments: Sequence[Any]) -> Call:
+        return functools.partial(lowered.compile(), *arguments)
+
+    programs = []
+    workers = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for case in cases:
+            calls: dict[str, Future[Call]] = {}
+            arguments: list[Any] = []
+            for name, function in case.functions.items():
+                try:
+                    bound, *arguments = bind(direction, function, case.inputs)
+                    calls[name] = workers.submit(compile_one, jax.jit(bound).lower(*arguments), arguments)
+                except RuntimeError as error:
+                    calls[name] = Future()
+                    calls[name].set_exception(error)
+            for name, prepare in case.kernels.items():
+                calls[name] = workers.submit(prepare, direction, tuple(arguments))
+            programs.append(_Programs(case, calls, sum(leaf.nbytes for leaf in jax.tree.leaves(arguments))))
+        wait(call for of_case in programs for call in of_case.calls.values())
+    finally:  # an interruption does not wait for what has not begun
+        workers.shutdown(wait=False, cancel_futures=True)
+    return programs
+
+
+def _compare(programs: _Programs, direction: str, tolerance: float) -> Iterator[_Candidate]:
+    """Runs every implementation once, and compares all with the first that runs."""
+    case = programs.case
     expected: tuple[str, list[np.ndarray]] | None = None
-    flops = None
-    for name, function in case.functions.items():
+    flops, moved = 0.0, 0
+    for name, future in programs.calls.items():
         try:
-            bound, *arguments = bind(direction, function, case.inputs)
-            call = functools.partial(jax.jit(bound), *arguments)
+            call = future.result()
             found = [np.asarray(leaf) for leaf in jax.tree.leaves(call())]
         except RuntimeError as error:  # so are NotImplementedError and what compilers and devices raise
             yield _Candidate(case, name, not_timed=str(error).partition("\n")[0])
             continue
-        first, tensors = expected = expected or (name, found)
+        if expected is None:
+            expected = name, found
+            flops = case.count_flops(direction)
+            moved = programs.argument_bytes + sum(leaf.nbytes for leaf in found)
+        first, tensors = expected
         difference = max(float(relative_rms_errors(*pair).max()) for pair in zip(tensors, found, strict=True))
         if not difference <= tolerance:
             reason = f"differs by {difference:.1e} from {first}"
             yield _Candidate(case, name, difference=difference, not_timed=reason)
             continue
-        flops = case.count_flops(direction) if flops is None else flops
-        moved = sum(leaf.nbytes for leaf in [*jax.tree.leaves(arguments), *found])
         yield _Candidate(case, name, call, flops, moved, difference)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cli.bench import main
 from sandbox.cli.bench_tables import crossovers_in_words
-from sandbox.cost import ceilings, scan_cases, scan_peers, scan_speed
+from sandbox.cost import ceilings, peer_jla, scan_cases
 from sandbox.cost.ceilings import Ceilings, measure_ceilings
 from sandbox.cost.scan_cases import Case, Setting, make_cases
 from sandbox.cost.scan_speed import time_scans
@@ -61,14 +61,15 @@ finally: print(*sys.modules)"""
 def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     tiny = functools.partial(measure_ceilings, rounds=1, matmul_sizes=(64,), copied_bytes=2**16)
     monkeypatch.setattr(ceilings, "measure_ceilings", tiny)
-    monkeypatch.setattr(scan_peers, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(peer_jla, "PACKAGE", "no_such_package")
     monkeypatch.setattr(scan_cases, "BATCH_LENGTH", 16)
     out = tmp_path / "scans.csv"
     sizes = ["--lengths", "8", "--batch", "1", "--rows", "4", "--columns", "4", "--repeats", "2"]
     which = ["--rules", "gated_linear_attention", "--kinds", "scalar decay"]
     assert main(["scans", *sizes, *which, "--peers", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "no peers: no_such_package cannot be imported" in printed
+    assert "left out: no_such_package cannot be imported" in printed
+    assert "left out: fla: its kernels need a GPU" in printed
     assert "not timed: pallas (2 rows): implementation='pallas' cannot run" in printed
     assert "T at which scans overtake softmax attention" in printed
 
@@ -94,7 +95,7 @@ def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     assert by_direction["flops"].loc["forward"].tolist() == [tokens * 2 * (5 * 4 * 4 - 4)] * 2
 
 
-def test_what_computes_something_else_or_cannot_run_is_not_timed(monkeypatch):
+def test_what_computes_something_else_or_cannot_run_is_not_timed():
     def refuse(inputs):
         raise NotImplementedError("too large\nfor this")
 
@@ -104,10 +105,13 @@ def test_what_computes_something_else_or_cannot_run_is_not_timed(monkeypatch):
         "other": lambda x: 2.01 * x,
         "none": refuse,
     }
-    case = Case("doubling", "plain", jax.numpy.arange(8.0)[None], functions, lambda direction: 8.0)
-    monkeypatch.setattr(scan_speed, "make_cases", lambda setting, tokens: [case])
+    case = Case("doubling", "plain", jax.numpy.arange(8.0)[None], functions, {}, lambda direction: 8.0)
     said = []
-    rows = list(time_scans(setting(lengths=[8]), Ceilings(1.0, 1.0), rounds=2, report=said.append))
+    rows = list(
+        time_scans(
+            setting(lengths=[8]), Ceilings(1.0, 1.0), rounds=2, report=said.append, make_cases=lambda *_: [case]
+        )
+    )
     assert len(said) == 2
     reasons = {(row.implementation, row.not_timed) for row in rows}
     assert reasons == {
@@ -136,7 +140,7 @@ def test_crossovers_in_words():
 @jax.numpy_rank_promotion("allow")
 def test_peers_compute_the_same(monkeypatch):
     """Only where the package is installed, which wants one version of jax."""
-    pytest.importorskip(f"{scan_peers.PACKAGE}.ops")
+    pytest.importorskip(f"{peer_jla.PACKAGE}.ops")
     monkeypatch.setattr(scan_cases, "BATCH_LENGTH", 40)
     asked = setting(
         rules=list(RULES), kinds=[kind for rule in RULES.values() for kind in rule.examples], with_peers=True
@@ -144,7 +148,7 @@ def test_peers_compute_the_same(monkeypatch):
     compared = 0
     for case in list(make_cases(asked, 20))[1:]:
         for name in case.functions:
-            if name.startswith(scan_peers.PACKAGE):
+            if name.startswith(peer_jla.PACKAGE):
                 ours, theirs = (jax.jit(case.functions[f])(case.inputs) for f in ("recurrent", name))
                 assert relative_rms_errors(ours, theirs).max() < 1e-4, name
                 compared += 1

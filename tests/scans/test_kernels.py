@@ -204,10 +204,11 @@ def test_loops_of_steps_are_as_long_as_the_states_that_they_keep_allow():
         (run_pallas_tpu, "float32", "HIGHEST"),
         (run_pallas_gpu, "float32", "TF32_TF32_F32_X3"),
         (run_pallas_tpu, "bfloat16", "DEFAULT"),
-        (run_pallas_gpu, "bfloat16", "DEFAULT"),
+        (run_pallas_gpu, "bfloat16", "BF16_BF16_F32"),
+        (run_pallas_gpu, "float16", "DEFAULT"),
     ],
 )
-def test_float32_is_multiplied_in_float32(driver, dtype, precision):
+def test_products_are_as_precise_as_the_inputs(driver, dtype, precision):
     run = functools.partial(driver, GLA, dtype=dtype)
     jaxpr = str(jax.make_jaxpr(run)(*shapes(GLA, "no decay", dtype=dtype)))
     precisions = [line for line in jaxpr.splitlines() if "precision=" in line]

@@ -24,7 +24,7 @@ FORMS = {"cpu": ("chunked",), "gpu": ("chunked", "mosaic_gpu"), "tpu": ("chunked
 """Its implementations that each platform can run. The Mosaic kernels are for Hopper."""
 
 
-def why_no_peers() -> str | None:
+def why_not() -> str | None:
     """Why the package cannot be used; None where it can."""
     try:
         importlib.import_module(f"{PACKAGE}.ops")
@@ -33,7 +33,7 @@ def why_no_peers() -> str | None:
     return None
 
 
-def peers(rule: str, inputs: Inputs) -> dict[str, Callable[[Inputs], Outputs]]:
+def forms(rule: str, inputs: Inputs) -> dict[str, Callable[[Inputs], Outputs]]:
     """The forms that the package has of `rule` for inputs of this kind, by name; none for rules that it lacks.
 
     Args:
@@ -110,7 +110,7 @@ def _log_decay(inputs: Inputs, per_channel: bool = False) -> Array:
     leading = (batch_size(inputs), num_tokens(inputs), inputs.k.shape[2])
     decay = inputs.log_decay
     if decay is None:
-        decay = jnp.zeros((1, 1, 1, 1), inputs.k.dtype)
+        decay = 0 * inputs.k[..., :1]  # and not a constant, whose sums XLA computes when it compiles, for minutes
     rows = inputs.k.shape[-1] if per_channel else decay.shape[-1]
     decay = jnp.broadcast_to(decay, (*leading, rows))
     return decay if per_channel or rows > 1 else decay[..., 0]

@@ -1,0 +1,118 @@
+"""Seconds of our GPU kernels by tokens of a chunk, columns of a tile, warps of a program, and kind of products.
+
+    python benchmarks/kernel_sizes.py --out benchmarks/results/kernel_sizes_h200.csv
+
+What the numbers in `sandbox/scans/drivers/pallas_gpu.py` were chosen by. Limits on the length of a chunk and on
+shared memory are lifted: what does not fit is a line without seconds. Values are compared with the chunked form.
+`--interpret` tries it out on any machine, where its seconds mean nothing.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import itertools
+import pathlib
+import sys
+from collections.abc import Iterator
+from unittest import mock
+
+import jax
+
+from sandbox.cli.bench_tables import frame, print_speeds
+from sandbox.cli.display import console
+from sandbox.cost.ceilings import measure_ceilings
+from sandbox.cost.scan_cases import Case, Function, Setting, make_cases
+from sandbox.cost.scan_speed import Row, time_scans
+from sandbox.results import to_csv, write_atomically
+from sandbox.scans import RULES
+from sandbox.scans.drivers import pallas_gpu
+from sandbox.scans.rules.rule import Inputs, Outputs
+from sandbox.scans.target import interpreted_kernels
+
+PRODUCTS = {"TF32": "default", "TF32x3": pallas_gpu.FLOAT32_PRODUCTS, "BF16": pallas_gpu.BFLOAT16_PRODUCTS}
+
+
+def with_sizes(function: Function, chunk_size: int, tile: int, warps: int, products: str) -> Function:
+    """The same by a kernel of these sizes."""
+    chip = dataclasses.replace(
+        pallas_gpu.GPU,
+        longest_chunk=chunk_size,
+        widest_tile=tile,
+        preferred_state=pallas_gpu.GPU.largest_state,
+        reused_operands=sys.maxsize,
+    )
+
+    def run(inputs: Inputs) -> Outputs:
+        with mock.patch.multiple(
+            pallas_gpu, GPU=chip, _num_warps=lambda plan: warps, _products=lambda *_: PRODUCTS[products]
+        ):
+            return function(inputs)
+
+    return run
+
+
+def cases_of(options: argparse.Namespace, setting: Setting, tokens: int) -> Iterator[Case]:
+    """The chunked form and a kernel of each size, for every kind of inputs of a rule with a chunk form."""
+    sizes = list(itertools.product(options.chunks, options.tiles, options.warps, options.products))
+    for case in make_cases(setting, tokens):
+        if "pallas" in case.functions and RULES[case.rule].chunk is not None:
+            kernels = {
+                f"chunk {chunk}, tile {tile}, {warps} warps, {products}": with_sizes(
+                    case.functions["pallas"], chunk, tile, warps, products
+                )
+                for chunk, tile, warps, products in sizes
+            }
+            yield dataclasses.replace(case, functions={"chunked": case.functions["chunked"]} | kernels)
+
+
+def main() -> int:
+    """Times, prints, and writes what there is when it is interrupted too."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--out", type=pathlib.Path, help="CSV file")
+    add("--rules", nargs="+", choices=RULES, default=list(RULES))
+    add("--kinds", nargs="+", default=["scalar decay", "channel decay", "exponential input gate"])
+    add("--chunks", type=int, nargs="+", default=[16, 32], help="tokens")
+    add("--tiles", type=int, nargs="+", default=[32, 64], help="columns")
+    add("--warps", type=int, nargs="+", default=[4, 8])
+    add("--products", nargs="+", choices=PRODUCTS, default=["TF32", "BF16"])
+    add("--length", type=int, default=2048, help="tokens of a sequence")
+    add("--batch", type=int, default=64, help="sequences at T=512")
+    add("--dtype", default="bfloat16", help="of the inputs")
+    add("--rounds", type=int, default=15)
+    add("--interpret", action="store_true")
+    options = parser.parse_args()
+    if not options.interpret and jax.default_backend() != "gpu":
+        print(f"kernel_sizes.py: kernels need a GPU, and this is {jax.default_backend()}", file=sys.stderr)
+        return 2
+    setting = Setting(
+        rules=options.rules,
+        kinds=options.kinds,
+        implementations=["chunked", "pallas"],
+        lengths=[options.length],
+        batch=options.batch,
+        heads=4,
+        rows=64,
+        columns=64,
+        chunk_size=None,
+        dtype=options.dtype,
+        with_peers=False,
+    )
+    ceilings = measure_ceilings(setting.dtype)
+    rows: list[Row] = []
+    make = functools.partial(cases_of, options)
+    try:
+        with interpreted_kernels("gpu") if options.interpret else contextlib.nullcontext():
+            rows.extend(
+                time_scans(setting, ceilings, rounds=options.rounds, report=console.print, make_cases=make)
+            )
+    finally:
+        print_speeds(rows)
+        if options.out is not None:
+            write_atomically(options.out, to_csv(frame(rows, ceilings)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
