@@ -43,8 +43,8 @@ GPU = ChipSizes(
 )
 """Triton's arrays have powers of two as sizes, and its products sides of at least 16. Products read shared memory,
 of which a program has 99 KiB on every GPU since Ampere. On an H200 (`benchmarks/kernel_sizes.py`) chunks of 16 and
-tiles of 32 are the fastest, but for decay per head and mLSTM, where chunks of 32 are up to 1.4 times as fast.
-Chunks of 64 spill registers and take up to 50 times as long."""
+tiles of 32 are the fastest, but for decay per head and mLSTM in bfloat16, where chunks of 32 are up to 1.4 times
+as fast; in float32 those spill registers. Chunks of 64 do in any precision, and take up to 50 times as long."""
 
 FLOAT32_PRODUCTS = "TF32_TF32_F32_X3"
 """Three products of matrix units for one in float32; "highest" would do without them."""
