@@ -109,7 +109,7 @@ def main() -> int:
             )
     finally:
         print_speeds(rows)
-        if options.out is not None:
+        if rows and options.out is not None:
             write_atomically(options.out, to_csv(frame(rows, ceilings)))
     return 0
 

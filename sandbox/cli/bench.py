@@ -116,7 +116,7 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
     finally:  # what was measured before an interruption is worth keeping
         print_speeds(rows)
         print_crossovers(rows)
-        if args.out is not None:
+        if rows and args.out is not None:
             write_atomically(args.out, to_csv(frame(rows, ceilings)))
             console.print(f"wrote {args.out}")
     return 0

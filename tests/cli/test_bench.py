@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cli.bench import main
 from sandbox.cli.bench_tables import crossovers_in_words
-from sandbox.cost import ceilings, peer_jla, scan_cases
+from sandbox.cost import ceilings, peer_jla, scan_cases, scan_speed
 from sandbox.cost.ceilings import Ceilings, measure_ceilings
 from sandbox.cost.scan_cases import Case, Setting, make_cases
 from sandbox.cost.scan_speed import time_scans
@@ -93,6 +93,19 @@ def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     assert by_direction["bytes"].loc["forward+backward"].tolist() == [2 * tokens * leaves] * 2
     # k vᵀ, decay, sum, q ⊙ S and the sum over rows: 5 K V, less V for the last sum.
     assert by_direction["flops"].loc["forward"].tolist() == [tokens * 2 * (5 * 4 * 4 - 4)] * 2
+
+
+def test_an_interruption_before_the_first_row_leaves_the_file(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: Ceilings(1.0, 1.0))
+    monkeypatch.setattr(scan_speed, "time_scans", interrupt)
+    out = tmp_path / "scans.csv"
+    out.write_text("of another day")
+    with pytest.raises(KeyboardInterrupt):
+        main(["scans", "--out", str(out)])
+    assert out.read_text() == "of another day"
 
 
 def test_what_computes_something_else_or_cannot_run_is_not_timed():
