@@ -41,6 +41,7 @@ def run_chunked(
     num_chunks = -(-tokens // size)
     varying, fixed = split_fixed(inputs)
     fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
+    state = jax.tree.map(_not_a_broadcast, state)
 
     def take_chunk(state: State, chunk: tuple[Inputs, Bool[Array, "C"]]) -> tuple[State, Outputs]:
         varying_c, exists = chunk
@@ -69,7 +70,7 @@ def run_chunked(
     chunks = (jax.tree.map(chunks_first, varying, padding_of(rule, varying)), exists)
     if num_chunks == 1:
         only = jax.tree.map(lambda leaf: leaf[0], chunks)
-        final_state, outputs = take_chunk(jax.tree.map(_not_a_broadcast, state), only)
+        final_state, outputs = take_chunk(state, only)
         outputs = jax.tree.map(lambda leaf: leaf[None], outputs)
     else:
         final_state, outputs = lax.scan(
@@ -121,6 +122,7 @@ def _not_a_broadcast(state: Array) -> Array:
     """The same state, in a form that XLA cannot see to be constant.
 
     XLA's CPU compiler (jax 0.10 to 0.12) may fuse a product with a broadcast, such as an empty state, wrongly:
-    it then reads uninitialised memory. A scan over several chunks carries the state in memory of its own.
+    it then reads uninitialised memory. A scan over four chunks or more carries the state in memory of its own;
+    one over two or three is unrolled until nothing of it is left.
     """
     return state + 0.0 * lax.broadcasted_iota(state.dtype, state.shape, state.ndim - 1)
