@@ -1,20 +1,66 @@
-"""What the public functions say of an argument whose shape is wrong: one line that names it."""
+"""What is said of an argument that is wrong: one line that names it, what it is, and what is expected."""
 
+from numbers import Integral
+from typing import Any
+
+import jax.numpy as jnp
 from jaxtyping import Array
+
+from sandbox.scans.rules.rule import Inputs
 
 
 def read_dims(name: str, array: Array, letters: str) -> dict[str, int]:
     """The size of every axis, by its letter. There must be at least one token (T)."""
+    expected = f"[{', '.join(letters)}]"
+    check_is_floating(name, array, expected)
     if array.ndim != len(letters):
-        raise ValueError(f"{name} has shape {array.shape}, expected [{', '.join(letters)}]")
+        raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
     dims = dict(zip(letters, array.shape, strict=True))
     if dims["T"] == 0:
         raise ValueError(f"{name} has shape {array.shape}, expected at least one token (T >= 1)")
     return dims
 
 
-def check_shape(name: str, array: Array | None, letters: str, dims: dict[str, int]) -> None:
-    """Refuses an array whose axes have other sizes than the letters stand for; None has no shape to check."""
+def check_shape(name: str, array: Array, letters: str, dims: dict[str, int]) -> None:
+    """Refuses an array whose axes have other sizes than the letters stand for."""
     expected = tuple(dims[letter] for letter in letters)
-    if array is not None and array.shape != expected:
+    check_is_floating(name, array, f"[{', '.join(letters)}]")
+    if array.shape != expected:
         raise ValueError(f"{name} has shape {array.shape}, expected [{', '.join(letters)}] = {expected}")
+
+
+def check_is_floating(name: str, array: Any, expected: str, *, may_be_complex: bool = False) -> None:
+    """Refuses what is no array, and arrays of whole numbers, whose outputs would be rounded to whole numbers."""
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        raise ValueError(f"{name} is {array!r}, expected an array {expected}")
+    if not jnp.issubdtype(array.dtype, jnp.inexact if may_be_complex else jnp.floating):
+        raise ValueError(f"{name} has dtype {array.dtype}, expected a floating-point one")
+
+
+def check_is_a(kind: type, name: str, value: Any) -> None:
+    """Refuses a state that is not of the named tuple `kind`."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is a {type(value).__name__}, expected {kind.__name__}")
+
+
+def check_chunk_size(chunk_size: Any) -> None:
+    """Refuses what is not a power of two; None leaves it to the rule."""
+    if chunk_size is None:
+        return
+    if not isinstance(chunk_size, Integral) or chunk_size < 1 or chunk_size & (chunk_size - 1):
+        raise ValueError(f"chunk_size={chunk_size!r} is not a power of two")
+
+
+def check_inputs(inputs: Inputs) -> None:
+    """Refuses leaves that are not `[B, T, H, …]`, where B or T may be one."""
+    leaves = {name: leaf for name, leaf in inputs._asdict().items() if leaf is not None}
+    for name, leaf in leaves.items():
+        if leaf.ndim < 3:
+            raise ValueError(f"{name} has shape {leaf.shape}, expected [B, T, H, …]")
+    batch, tokens, heads = (max(leaf.shape[axis] for leaf in leaves.values()) for axis in range(3))
+    if tokens == 0:
+        raise ValueError(f"{', '.join(leaves)} have no token, expected at least one (T >= 1)")
+    for name, (b, t, h, *_) in ((name, leaf.shape) for name, leaf in leaves.items()):
+        if b not in (1, batch) or t not in (1, tokens) or h != heads:
+            expected = f"B={batch} or 1, T={tokens} or 1, H={heads}"
+            raise ValueError(f"{name} has shape {leaves[name].shape}, expected [B, T, H, …] with {expected}")

@@ -7,12 +7,13 @@ take one step of the definition without any loop: this is how a model decodes.
 """
 
 import math
+from statistics import mode
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Inexact
 
-from sandbox.scans.argument_checks import check_shape, read_dims
+from sandbox.scans.argument_checks import check_is_a, check_is_floating, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, DiagonalScanInputs
 from sandbox.scans.rules.rule import State
@@ -120,12 +121,16 @@ def selective_scan(
         ValueError: a shape is wrong, `implementation` is unknown, or `chunk_size` is not a power of two.
         NotImplementedError: the named implementation cannot run this rule.
     """
-    dims = read_dims("x", x, "BTE") | {"N": A.shape[-1] if A.ndim else 0}
+    dims = read_dims("x", x, "BTE")
+    dims["N"] = mode(
+        [array.shape[-1] for array in (Bm, Cm, A) if jnp.ndim(array)] or [0]
+    )  # one of them may be wrong
     check_shape("dt", dt, "BTE", dims)
     check_shape("A", A, "EN", dims)
     check_shape("Bm", Bm, "BTN", dims)
     check_shape("Cm", Cm, "BTN", dims)
-    check_shape("initial_state", initial_state, "BEN", dims)
+    if initial_state is not None:
+        check_shape("initial_state", initial_state, "BEN", dims)
     outputs, final_state = run_rule(
         SELECTIVE_SCAN,
         SelectiveScanInputs(x[:, :, None], dt[:, :, None], A.T[None, None, None], Bm[:, :, None], Cm[:, :, None]),
@@ -179,6 +184,7 @@ def wkv4(
     check_shape("u", u, "E", dims)
     state = None
     if initial_state is not None:
+        check_is_a(WKV4State, "initial_state", initial_state)
         for name, array in initial_state._asdict().items():
             check_shape(f"initial_state.{name}", array, "BE", dims)
         state = WKV4State(*(array[:, None] for array in initial_state))
@@ -194,6 +200,8 @@ def wkv4(
 
 
 def _check_diagonal(a: Array, x: Array, initial_state: Array | None) -> None:
+    check_is_floating("x", x, "[B, T, …]", may_be_complex=True)
+    check_is_floating("a", a, "of the shape of x", may_be_complex=True)
     if x.ndim < 2 or x.shape[1] == 0:
         raise ValueError(f"x has shape {x.shape}, expected [B, T, …] with at least one token (T >= 1)")
     shared_or_not = all(size in (1, of_x) for size, of_x in zip(a.shape[:2], x.shape[:2], strict=False))
@@ -201,6 +209,7 @@ def _check_diagonal(a: Array, x: Array, initial_state: Array | None) -> None:
         raise ValueError(f"a has shape {a.shape}, expected that of x, {x.shape}, where B or T may be one")
     if initial_state is None:
         return
+    check_is_floating("initial_state", initial_state, "[B, …]", may_be_complex=True)
     expected = (x.shape[0], *x.shape[2:])
     if initial_state.shape != expected:
         raise ValueError(f"initial_state has shape {initial_state.shape}, expected [B, …] = {expected}")

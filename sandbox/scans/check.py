@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from sandbox.scans.argument_checks import check_chunk_size
 from sandbox.scans.drivers.chunked import next_power_of_two
 from sandbox.scans.drivers.layout import cast, initial_states, padding_of
 from sandbox.scans.drivers.pallas_gpu import run_pallas_gpu
@@ -78,22 +79,43 @@ def check_rule(
 
     Raises:
         AssertionError: a tensor is further off than `TOLERANCES` allow, or not finite, or a token after the end
-            changes the state; all that is wrong is listed, each in a line.
+            changes the state, or columns mix that `column_inputs` says do not; all that is wrong is listed, each
+            in a line.
+        ValueError: there is nothing to check, or an argument is not one of those that are known.
     """
+    kinds = _known("kinds", rule.examples if kinds is None else kinds, rule.examples)
+    implementations = _known("implementations", implementations, DRIVERS)
+    _known("dtype", [jnp.dtype(dtype).name], TOLERANCES)
+    check_chunk_size(chunk_size)
     if lengths is None:
         lengths = (1, chunk_size - 1, 3 * chunk_size + 5, chunk_size)
     problems = []
-    for kind in rule.examples if kinds is None else kinds:
+    for kind in kinds:
         draw = functools.partial(draw_fixture, rule, rule.examples[kind], rows=rows, columns=columns, dtype=dtype)
         if rule.chunk is not None and not padding_is_exact(rule, draw(tokens=chunk_size)):
             problems.append(f"chunk, {kind}: a token after the end changes the state")
+        if rule.column_inputs and columns_mix(rule, draw(tokens=2)):
+            inputs = ", ".join(sorted(rule.column_inputs))
+            problems.append(
+                f"step, {kind}: columns mix, of which column_inputs ({inputs}) and column_states say no"
+            )
         for number, tokens in enumerate(lengths):
             fixture = draw(tokens=tokens, heads=1, from_nothing=True) if number % 2 else draw(tokens=tokens)
             expected = reference(rule, fixture)
             for name in implementations:
                 found = values_and_gradients(rule, fixture, name, chunk_size=chunk_size)
                 problems += [f"{name}, {kind}, T={tokens}: {line}" for line in differences(expected, found, dtype)]
-    assert not problems, "\n".join([f"{rule.name} is not what its step says:", *problems])
+    if problems:
+        raise AssertionError("\n".join([f"{rule.name} is not what its step says:", *problems]))
+
+
+def _known(argument: str, asked: Iterable[str], names: Iterable[str]) -> list[str]:
+    """What was asked for, all of it among `names`, and not nothing."""
+    asked, names = [asked] if isinstance(asked, str) else list(asked), list(names)
+    unknown = [name for name in asked if name not in names]
+    if unknown or not asked:
+        raise ValueError(f"{argument}={unknown or asked} is not among {', '.join(map(repr, names)) or 'none'}")
+    return asked
 
 
 def draw_fixture(
@@ -207,3 +229,36 @@ def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:
     )
     after, _ = jax.jit(rule.chunk, compiler_options=QUICKLY_COMPILED)(state, nothing)
     return jax.tree.all(jax.tree.map(lambda one, other: bool(jnp.all(one == other)), state, after))
+
+
+def columns_mix(rule: Rule, fixture: Fixture) -> bool:
+    """Whether the first column of the inputs and states that have columns has to do with anything but itself.
+
+    A kernel may give each column to another program, so that what a step makes of the others, and of states
+    that have none, must not change with it.
+    """
+    has_columns = rule.column_states
+    if isinstance(has_columns, bool):
+        has_columns = jax.tree.map(lambda _: rule.column_states, fixture.state)
+
+    def change_first_column(leaf: Any, is_column: bool) -> Any:
+        return leaf + (np.arange(leaf.shape[-1]) == 0) if is_column else leaf
+
+    def without_first_column(leaf: Any, is_column: bool) -> Any:
+        return leaf[..., 1:] if is_column else leaf
+
+    def run(state: State, inputs: Inputs) -> Any:
+        outputs, state = run_recurrent(rule, state, inputs, dtype=jnp.float32)
+        rest = jax.tree.map(without_first_column, state, has_columns)
+        return jax.tree.map(lambda leaf: without_first_column(leaf, True), outputs), rest
+
+    state, inputs = fixture.state, fixture.inputs
+    changed = {
+        name: change_first_column(leaf, name in rule.column_inputs)
+        for name, leaf in inputs._asdict().items()
+        if leaf is not None
+    }
+    compiled = jax.jit(run, compiler_options=QUICKLY_COMPILED)
+    before = compiled(state, inputs)
+    after = compiled(jax.tree.map(change_first_column, state, has_columns), inputs._replace(**changed))
+    return not jax.tree.all(jax.tree.map(lambda one, other: np.allclose(one, other, rtol=1e-5), before, after))

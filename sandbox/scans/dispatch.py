@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from sandbox.scans.argument_checks import check_chunk_size, check_inputs
 from sandbox.scans.drivers.kernel_plan import rows_and_columns_of
 from sandbox.scans.drivers.layout import cast, compute_dtype, initial_states, num_tokens
 from sandbox.scans.drivers.pallas import why_not_pallas
@@ -48,13 +50,14 @@ def run_rule(
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
 
     Raises:
-        ValueError: `implementation` is unknown, or `chunk_size` is not a power of two.
+        ValueError: a leaf is not `[B, T, H, …]`, `implementation` is unknown, or `chunk_size` is no power of two.
         NotImplementedError: the named implementation cannot run this rule here.
     """
-    if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
-        raise ValueError(f"chunk_size={chunk_size} is not a power of two")
+    check_chunk_size(chunk_size)
+    check_inputs(inputs)
     state = initial_states(rule, inputs) if initial_state is None else initial_state
-    state = cast(state, compute_dtype(inputs))
+    exact = compute_dtype(inputs)
+    state = cast(state, exact)
     rows, columns = rows_and_columns_of(state)
     resolve = functools.partial(
         resolve_implementation,
@@ -63,6 +66,7 @@ def run_rule(
         num_tokens=num_tokens(inputs),
         rows=rows,
         columns=columns,
+        dtype=exact,
     )
 
     def run_by(name: str) -> Run:
@@ -82,6 +86,7 @@ def resolve_implementation(
     num_tokens: int,
     rows: int = 1,
     columns: int = 1,
+    dtype: DTypeLike = jnp.float32,
     differentiated: bool = True,
 ) -> str:
     """The name of the driver that runs `rule` when `implementation` is asked for.
@@ -92,6 +97,7 @@ def resolve_implementation(
         num_tokens: T. A single token is a step without a loop.
         rows: K of the state of a head.
         columns: V of the state of a head. A state may be too large for the kernels.
+        dtype: that of the arithmetic: float32, or float64 where an input has it.
         differentiated: whether gradients are taken.
 
     Raises:
@@ -107,7 +113,8 @@ def resolve_implementation(
     chosen = implementation
     if implementation == "auto":
         chosen = "recurrent" if num_tokens == 1 else AUTO[target_platform()][differentiated]
-    if chosen == "pallas" and (reason := why_not_pallas(rule, rows=rows, columns=columns)) is not None:
+    reason = why_not_pallas(rule, rows=rows, columns=columns, dtype=dtype) if chosen == "pallas" else None
+    if reason is not None:
         if implementation == "auto":
             return "chunked"
         raise NotImplementedError(f"implementation='pallas' cannot run {rule.name} here: {reason}")

@@ -3,12 +3,13 @@
 All take `[B, T, H, …]` arrays in float32 or bfloat16, any T >= 1, and return `(outputs, final_state)`: the
 outputs in the dtype of `v`, the state in float32. All are differentiable in every array argument and may be
 used under `jit`, `vmap`, `grad`, `lax.scan` and `jax.checkpoint`. There is no hidden scale: `q` is used as
-given. Called with T = 1 they take one step of the definition without any loop: this is how a model decodes.
+given. A log decay is finite: -200 forgets everything, as its exponential has no float32. Called with T = 1 they
+take one step of the definition without any loop: this is how a model decodes.
 """
 
 from jaxtyping import Array, Float
 
-from sandbox.scans.argument_checks import check_shape, read_dims
+from sandbox.scans.argument_checks import check_is_a, check_is_floating, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, GatedDeltaRuleInputs
 from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, GatedLinearAttentionInputs
@@ -58,8 +59,10 @@ def gated_linear_attention(
     """
     dims = _check_queries_keys_values(q, k, v)
     _check_log_decay(log_decay, dims)
-    check_shape("bonus", bonus, "HK", dims)
-    check_shape("initial_state", initial_state, "BHKV", dims)
+    if bonus is not None:
+        check_shape("bonus", bonus, "HK", dims)
+    if initial_state is not None:
+        check_shape("initial_state", initial_state, "BHKV", dims)
     return run_rule(
         GATED_LINEAR_ATTENTION,
         GatedLinearAttentionInputs(q, k, v, _over_time(log_decay), _over_time(bonus)),
@@ -109,7 +112,8 @@ def gated_delta_rule(
     dims = _check_queries_keys_values(q, k, v)
     check_shape("beta", beta, "BTH", dims)
     _check_log_decay(log_decay, dims)
-    check_shape("initial_state", initial_state, "BHKV", dims)
+    if initial_state is not None:
+        check_shape("initial_state", initial_state, "BHKV", dims)
     return run_rule(
         GATED_DELTA_RULE,
         GatedDeltaRuleInputs(q, k, v, beta[..., None], _over_time(log_decay)),
@@ -161,7 +165,8 @@ def generalized_delta_rule(
     check_shape("a", a, "BTHK", dims)
     check_shape("b", b, "BTHK", dims)
     _check_log_decay(log_decay, dims)
-    check_shape("initial_state", initial_state, "BHKV", dims)
+    if initial_state is not None:
+        check_shape("initial_state", initial_state, "BHKV", dims)
     return run_rule(
         GENERALIZED_DELTA_RULE,
         GeneralizedDeltaRuleInputs(q, k, v, a, b, _over_time(log_decay)),
@@ -214,6 +219,7 @@ def mlstm(
     check_shape("input_gate", input_gate, "BTH", dims)
     check_shape("log_forget", log_forget, "BTH", dims)
     if initial_state is not None:
+        check_is_a(MLSTMState, "initial_state", initial_state)
         check_shape("initial_state.memory", initial_state.memory, "BHKV", dims)
         check_shape("initial_state.normalizer", initial_state.normalizer, "BH1K", dims)
         check_shape("initial_state.stabilizer", initial_state.stabilizer, "BH11", dims)
@@ -242,10 +248,13 @@ def _check_queries_keys_values(q: Array, k: Array, v: Array) -> dict[str, int]:
 
 
 def _check_log_decay(log_decay: Array | None, dims: dict[str, int]) -> None:
+    if log_decay is None:
+        return
+    kinds = "[H, 1], [H, K], [B, T, H, 1] or [B, T, H, K]"
+    check_is_floating("log_decay", log_decay, kinds)
     batch, time, heads, key = (dims[letter] for letter in "BTHK")
     allowed = ((heads, 1), (heads, key), (batch, time, heads, 1), (batch, time, heads, key))
-    if log_decay is not None and log_decay.shape not in allowed:
+    if log_decay.shape not in allowed:
         raise ValueError(
-            f"log_decay has shape {log_decay.shape}, expected [H, 1], [H, K], [B, T, H, 1] or [B, T, H, K] "
-            f"with B={batch}, T={time}, H={heads}, K={key}"
+            f"log_decay has shape {log_decay.shape}, expected {kinds} with B={batch}, T={time}, H={heads}, K={key}"
         )

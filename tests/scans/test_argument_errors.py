@@ -7,7 +7,8 @@ from agreement import in_precision
 from scan_arguments import EXAMPLES, draw
 
 from sandbox import scans
-from sandbox.scans import RULES, MLSTMState, WKV4State, resolve_implementation
+from sandbox.scans import RULES, MLSTMState, WKV4State, resolve_implementation, run_rule
+from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
 from sandbox.scans.target import interpreted_kernels
 
 by_every_function = pytest.mark.parametrize("function", RULES)
@@ -128,9 +129,43 @@ def test_a_complex_state_of_a_real_scan_is_refused(without_shape_checker):
 
 
 @by_every_function
-@pytest.mark.parametrize("chunk_size", [0, -8, 12])
-def test_a_chunk_size_is_a_power_of_two(function, chunk_size):
-    with pytest.raises(ValueError, match=f"chunk_size={chunk_size} is not a power of two"):
+def test_what_is_no_array_of_real_numbers_is_refused_by_name(function, without_shape_checker):
+    arguments = drawn(function)
+    tuples = {name for function_, name, *_ in WRONG_STATES if function_ == function} and {"initial_state"}
+    for name, array in arguments.items():
+        if name in tuples:
+            assert message_of(function, arguments | {name: tuple(array)}).startswith(
+                f"{name} is a tuple, expected "
+            )
+            continue
+        assert message_of(function, arguments | {name: -0.5}).startswith(f"{name} is -0.5, expected an array ")
+        whole = message_of(function, arguments | {name: np.ones(array.shape, np.int32)})
+        assert whole == f"{name} has dtype int32, expected a floating-point one"
+
+
+LEAVES = {"q": (2, 5, 3, 4), "k": (2, 5, 3, 4), "v": (2, 5, 3, 6)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"k": (2, 3, 3, 4)}, r"k has shape \(2, 3, 3, 4\), expected \[B, T, H, …\] with B=2 or 1, T=5 or 1, H=3"),
+        ({"v": (3, 5, 3, 6)}, r"q has shape \(2, 5, 3, 4\), expected \[B, T, H, …\] with B=3 or 1, T=5 or 1, H=3"),
+        ({"k": (2, 5, 1, 4)}, r"k has shape \(2, 5, 1, 4\), expected \[B, T, H, …\] with B=2 or 1, T=5 or 1, H=3"),
+        ({"k": (2, 5)}, r"k has shape \(2, 5\), expected \[B, T, H, …\]"),
+        (dict.fromkeys(LEAVES, (2, 0, 3, 4)), "q, k, v have no token, expected at least one"),
+    ],
+)
+def test_leaves_that_do_not_fit_are_refused_by_name(shapes, message):
+    inputs = GatedLinearAttentionInputs(**{name: np.ones(shape) for name, shape in (LEAVES | shapes).items()})
+    with pytest.raises(ValueError, match=message):
+        run_rule(RULES["gated_linear_attention"], inputs, dtype=np.float32)
+
+
+@by_every_function
+@pytest.mark.parametrize("chunk_size", [0, -8, 12, 16.0, "16"])
+def test_a_chunk_size_is_a_power_of_two(function, chunk_size, without_shape_checker):
+    with pytest.raises(ValueError, match=f"chunk_size={chunk_size!r} is not a power of two"):
         getattr(scans, function)(**drawn(function), chunk_size=chunk_size)
 
 

@@ -54,16 +54,52 @@ def test_every_length(rule):
     check_rule(RULES[rule], kinds=[richest_kind(rule)], chunk_size=CHUNK)
 
 
+def normalised_step(state, x):
+    """Divides the outputs by their norm over all columns."""
+    state, outputs = RULES["gated_linear_attention"].step(state, x)
+    return state, outputs / jax.numpy.sqrt(1 + jax.numpy.sum(outputs**2))
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
         ({"chunk": lambda state, x: (state, x.v)}, "chunked, no decay, T=3: outputs: relative RMS error"),
         ({"padding": {"v": 1.0, "k": 1.0}}, "chunk, no decay: a token after the end changes the state"),
+        ({"column_inputs": frozenset({"k", "v"})}, "step, no decay: columns mix, of which column_inputs (k, v)"),
+        (
+            {"step": normalised_step, "chunk": None},
+            "step, no decay: columns mix, of which column_inputs (v) and column_states say no",
+        ),
     ],
-    ids=["a wrong chunk form", "padding that is remembered"],
+    ids=[
+        "a wrong chunk form",
+        "padding that is remembered",
+        "an input without columns",
+        "outputs that mix columns",
+    ],
 )
 def test_what_is_wrong_is_listed(broken, message):
     rule = dataclasses.replace(RULES["gated_linear_attention"], **broken)
     with pytest.raises(AssertionError, match="gated_linear_attention is not what its step says") as error:
         check_rule(rule, kinds=["no decay"], implementations=["chunked"], lengths=[3], chunk_size=4)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kinds": ["typo"]}, r"kinds=\['typo'\] is not among 'no decay', 'scalar decay'"),
+        ({"kinds": []}, r"kinds=\[\] is not among 'no decay'"),
+        ({"implementations": "chunk"}, r"implementations=\['chunk'\] is not among 'recurrent', 'chunked'"),
+        ({"dtype": "float16"}, r"dtype=\['float16'\] is not among 'float32', 'bfloat16'"),
+        ({"chunk_size": 12}, "chunk_size=12 is not a power of two"),
+    ],
+)
+def test_a_check_of_nothing_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_rule(RULES["gated_linear_attention"], **arguments)
+
+
+def test_a_rule_without_examples_is_refused():
+    with pytest.raises(ValueError, match=r"kinds=\[\] is not among none"):
+        check_rule(dataclasses.replace(RULES["gated_linear_attention"], examples={}))

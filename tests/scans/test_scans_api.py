@@ -63,6 +63,24 @@ def test_auto_takes_kernels_where_there_are_some(platform):
             resolve_implementation("pallas", rule=rule, num_tokens=2, rows=10**5, columns=64)
 
 
+@by_every_platform
+def test_float64_is_not_for_kernels(platform):
+    with interpreted_kernels(platform), jax.enable_x64(True):
+        ones = jnp.ones((1, 3, 1, 4), jnp.float64)
+        outputs, _ = scans.gated_linear_attention(ones, ones, ones)
+        np.testing.assert_array_equal(outputs[0, :, 0, 0], [4, 8, 12])
+        with pytest.raises(NotImplementedError, match="kernels compute in float32, and these inputs need float64"):
+            scans.gated_linear_attention(ones, ones, ones, implementation="pallas")
+
+
+@by_every_function
+def test_float64_stays_float64(function):
+    with jax.enable_x64(True):
+        arguments = drawn(function, precision=np.float64)
+        by_steps, by_chunks = (call(function, arguments, implementation=name) for name in ("recurrent", "chunked"))
+        assert_equal_up_to_rounding(by_steps, by_chunks, tolerance=1e-12)
+
+
 @pytest.fixture
 def drivers_that_ran(monkeypatch):
     """Their names, in the order of the calls."""

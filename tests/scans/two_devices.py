@@ -1,12 +1,14 @@
 """Compares a batch that two devices share with the same batch on one; run in a process that has two.
 
-Each argument is a function and an implementation, where `gpu` and `tpu` are the interpreted kernels for these.
+Each argument is a function and an implementation, where `gpu` and `tpu` are the interpreted kernels for these, and
+`explicit` and `shard_map` are `auto` from an empty state on a mesh as `jax.make_mesh` makes it, or by hand.
 """
 
 import functools
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from agreement import in_precision, quickly_compiled, relative_errors, values_and_gradients
 from jax.sharding import NamedSharding, PartitionSpec
@@ -48,7 +50,41 @@ def by_one_device(function):
     return run(function, "recurrent", drawn(function))
 
 
+def from_nothing(function, how):
+    """An empty state has to lie where the batch does."""
+    arguments = {name: array for name, array in drawn(function).items() if name != "initial_state"}
+
+    def loss(arguments):
+        outputs, _ = getattr(scans, function)(**arguments, chunk_size=CHUNK)
+        return jnp.sum(jnp.abs(outputs) ** 2), outputs
+
+    def outputs_and_gradients(arguments):
+        (_, outputs), gradients = jax.value_and_grad(loss, has_aux=True)(arguments)
+        return gradients | {"outputs": outputs}
+
+    expected = quickly_compiled(outputs_and_gradients)(arguments)
+    if how == "explicit":
+        mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+        placed = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(arguments))
+        with jax.set_mesh(mesh):
+            found = quickly_compiled(outputs_and_gradients)(jax.device_put(arguments, placed))
+        assert found["outputs"].sharding.spec[0] == "batch"
+    else:
+        spec = specs(arguments)
+        both = jax.shard_map(
+            lambda arguments: loss(arguments)[1],
+            mesh=MESH,
+            in_specs=(spec,),
+            out_specs=PartitionSpec("batch"),
+        )
+        found = {"outputs": jax.jit(both)(arguments)}
+    assert_close(expected, found, (function, how))
+
+
 def compare(function, implementation):
+    if implementation in ("explicit", "shard_map"):
+        from_nothing(function, implementation)
+        return
     arguments = drawn(function)
     over_both = jax.tree.map(lambda spec: NamedSharding(MESH, spec), specs(arguments))
     arguments = jax.device_put(arguments, over_both)
@@ -58,10 +94,13 @@ def compare(function, implementation):
     else:
         found = run(function, implementation, arguments)
     assert found["outputs"].sharding.spec == PartitionSpec("batch")
-    expected = by_one_device(function)
-    for tensor in expected:
+    assert_close(by_one_device(function), found, (function, implementation))
+
+
+def assert_close(expected, found, which):
+    for tensor in found:
         (error,) = relative_errors(*(np.asarray(tensors[tensor])[None] for tensors in (expected, found)))
-        assert error < 1e-5, (function, implementation, tensor, error)
+        assert error < 1e-5, (which, tensor, error)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ States have leaves `[B, H, …]`; inputs have leaves `[B, T, H, …]`, where B o
 same for all sequences, or for all tokens, and is not repeated in memory.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State, Update
 
@@ -35,14 +36,22 @@ def cast(tree: Any, dtype: DTypeLike) -> Any:
 
 
 def initial_states(rule: Rule, inputs: Inputs) -> State:
-    """The empty state of every head of every sequence, leaves `[B, H, …]`."""
-    heads = jax.tree.leaves(inputs)[0].shape[2]
-    of_one_head = rule.initial_state(jax.tree.map(lambda leaf: leaf[0, 0, 0], inputs))
-    leading = (batch_size(inputs), heads)
+    """The empty state of every head of every sequence: leaves `[B, H, …]`, where the batch lies."""
+    of_one_token = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[3:], leaf.dtype), inputs)
+    of_one_head = cast(rule.initial_state(of_one_token), compute_dtype(inputs))
+    zeros = _zeros_like_batch(inputs)
     return jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[None, None], (*leading, *leaf.shape)).astype(compute_dtype(inputs)),
+        lambda leaf: (leaf[None, None] + zeros.reshape(*zeros.shape, *[1] * leaf.ndim)).astype(leaf.dtype),
         of_one_head,
     )
+
+
+def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
+    """Zeros that lie on the devices that the inputs lie on: of a constant, jax would have one copy on each."""
+    batch = batch_size(inputs)
+    of_first_token = [leaf[:, 0] for leaf in jax.tree.leaves(inputs) if leaf.shape[0] == batch]
+    zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in of_first_token]
+    return functools.reduce(jnp.add, [jnp.sum(leaf, axis=range(2, leaf.ndim)) for leaf in zeros])
 
 
 def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:

@@ -1,5 +1,6 @@
 """Kernels, on the platforms that have them: which one runs a rule, and why none can."""
 
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from sandbox.scans.drivers.kernel_plan import why_not
@@ -10,9 +11,11 @@ from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 from sandbox.scans.target import kernels_are_interpreted, target_platform
 
 
-def why_not_pallas(rule: Rule, *, rows: int, columns: int) -> str | None:
-    """Why no kernel can run `rule` with states of `rows` by `columns` here; None where one can."""
+def why_not_pallas(rule: Rule, *, rows: int, columns: int, dtype: DTypeLike) -> str | None:
+    """Why no kernel can run `rule` with states of `rows` by `columns` in `dtype` here; None where one can."""
     platform = target_platform()
+    if platform in ("tpu", "gpu") and dtype != jnp.float32:
+        return f"kernels compute in float32, and these inputs need {jnp.dtype(dtype)}"
     if platform == "tpu":
         return why_not(TPU, rule, rows=rows, columns=columns)
     if platform == "gpu":

@@ -21,9 +21,10 @@ def matmul(
     product: Literal["AB", "ABᵀ", "AᵀB"] = "AB",
     precision: Precision = None,
 ) -> Float[Array, "_ _"]:
-    """One of the three products of two matrices, accumulated in float32."""
+    """One of the three products of two matrices, accumulated in float32, or in float64 where one of them is."""
     dimension_numbers = (_CONTRACTED_AXES[product], ((), ()))
-    return lax.dot_general(a, b, dimension_numbers, precision, preferred_element_type=jnp.float32)
+    exact = jnp.promote_types(jnp.result_type(a, b), jnp.float32)
+    return lax.dot_general(a, b, dimension_numbers, precision, preferred_element_type=exact)
 
 
 def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array, "_ _"]:

@@ -27,7 +27,8 @@ class Rule:
     """One update rule, for one head of one sequence.
 
     A rule sees float32 arrays whatever the precision of the inputs: the drivers convert. In `step` an input is
-    what one token brings, such as `[K]`. In `chunk` every input has a leading axis of C tokens.
+    what one token brings, such as `[K]`. In `chunk` every input has a leading axis of C tokens. Neither closes
+    over arrays: what is the same for all tokens is an input as well.
     """
 
     name: str
