@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.option_checks import check_at_least
 from sandbox.results import InputError
 from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
@@ -44,8 +45,8 @@ class Config:
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed} must be at least 0")
+        check_at_least("seed", self.seed, 0)
+        check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
 
     @property
     def longest(self) -> int:

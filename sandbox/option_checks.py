@@ -5,9 +5,9 @@ import math
 
 
 def check_at_least(key: str, value: int | float, least: int | float) -> None:
-    """Refuse a number below `least`."""
-    if value < least:
-        raise ValueError(f"{key}={value} must be at least {least}")
+    """Refuse a number below `least`, and one that is infinite or none."""
+    if not least <= value < math.inf:
+        raise ValueError(f"{key}={value} must be at least {least}" + (" and finite" if value >= least else ""))
 
 
 def check_divides(part: str, parts: int, whole: str, size: int) -> None:

@@ -4,10 +4,13 @@ import pathlib
 from collections.abc import Collection
 
 from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
+from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
 from sandbox.report import write_report
+from sandbox.report.tables import Score
 from sandbox.report.write import Report
 from sandbox.results import CURVES, RECORDS, collect, collect_curves, to_csv, write_atomically
 
@@ -26,14 +29,37 @@ def summarise(folder: pathlib.Path, run_ids: Collection[str]) -> None:
 
 
 def print_scores(report: Report) -> None:
-    """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval."""
+    """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval.
+
+    In a narrow terminal names break between words, then the intervals are left out; nothing is cut.
+    """
     title = "test accuracy, per cent: mean ± half of the interval over seeds"
+    table = _score_table(report, title, with_intervals=True)
+    if _narrowest(table) > console.width:
+        title = "test accuracy, per cent: mean over seeds (a wider terminal shows intervals)"
+        table = _score_table(report, title, with_intervals=False)
+    if (narrowest := _narrowest(table)) > console.width:
+        table.width = narrowest
+    console.print(table, crop=False)
+
+
+def _score_table(report: Report, title: str, *, with_intervals: bool) -> TerminalTable:
+    def cell(score: Score) -> str:
+        return f"{score.mean} ± {score.half}" if score.half and with_intervals else score.mean
+
     table = TerminalTable(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for head in report.table.heads:
-        table.add_column(head, no_wrap=True)
-    for name in report.table.slices:
-        table.add_column(name, justify="right")
-    for texts, scores in report.table.rows:
-        cells = [f"{score.mean} ± {score.half}" if score.half else score.mean for score in scores]
-        table.add_row(*texts, *cells)
-    console.print(table)
+    rows = [[*texts, *map(cell, scores)] for texts, scores in report.table.rows]
+    heads = [*report.table.heads, *report.table.slices]
+    for number, head in enumerate(heads):
+        texts = [head, *(row[number] for row in rows)]
+        parts = texts if number else [word for text in texts for word in text.split()]  # names may be broken
+        justify: JustifyMethod = "left" if number < len(report.table.heads) else "right"
+        table.add_column(head, justify=justify, no_wrap=number > 0, min_width=max(map(len, parts), default=0))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _narrowest(table: TerminalTable) -> int:
+    """Columns of a terminal that it needs, however wide this one is."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).minimum

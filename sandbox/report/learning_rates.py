@@ -50,7 +50,9 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
 
 
 def short_rate(rate: float) -> str:
-    """0.0003 is `3e-4`, 0.00032 is `3.2e-4`."""
+    """0.0003 is `3e-4`, 0.00032 is `3.2e-4`, and what has no exponent, such as `inf`, is what it is."""
+    if not math.isfinite(rate):
+        return str(rate)
     mantissa, exponent = f"{rate:.1e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 

@@ -1,7 +1,7 @@
 """From the rows of members to points: one per configuration and slice, over its seeds.
 
 A point is a configuration up to its seed: runs that differ in nothing but a key named `seed` are pooled, and
-runs that differ in anything else never are.
+runs that differ in anything else never are. A seed that several of the pooled runs have counts once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -73,9 +73,12 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
     keys = varying_keys(records)
     measures = [name for name in dict.fromkeys(measures) if name not in keys]
     rows = []
+    # Of the members, and of what is drawn beside; the one in the config is where a run's seeds begin.
+    seeds = [key for key in map(str, records) if key.split(".")[-1] == "seed" and key != "config.seed"]
     by = ["label", *keys, "slice"]
     columns = [*by, *measures, "accuracy", "low", "high", *COUNTS]
     for values, members in selected_members(records, "test").groupby(by, sort=False, dropna=False):
+        members = members.drop_duplicates(seeds)
         mean, low, high = mean_and_interval(members["accuracy"])
         rows.append(
             dict(zip(by, values, strict=True))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import math
 
 from sandbox.option_checks import check_at_least
 
@@ -60,14 +61,16 @@ class TrainConfig:
             check_at_least("train.num_examples", self.num_examples, 1)
         if not self.learning_rates:
             raise ValueError("train.learning_rates=[] is empty: give at least one positive number")
-        if min(self.learning_rates) <= 0:
-            raise ValueError(f"train.learning_rates={self.learning_rates} must all be positive")
+        if not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise ValueError(f"train.learning_rates={self.learning_rates} must all be positive and finite")
         if len({*self.learning_rates}) < len(self.learning_rates):
             raise ValueError(f"train.learning_rates={self.learning_rates} names a value twice")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
         for name in ("weight_decay", "clip_norm"):
             check_at_least(f"train.{name}", getattr(self, name), 0)
+        if math.isnan(self.solved_at):
+            raise ValueError(f"train.solved_at={self.solved_at} must be a number")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)} must be at least 0 and below 1")

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from sandbox.cli import summary
+from sandbox.report import write_report
 from sandbox.results import FAILURE, RECORDS, collect, finished_runs
 
 TINY = [
@@ -100,3 +102,16 @@ def test_several_devices_share_the_members(tmp_path):
     assert sweep(tmp_path / "two", environment=two).returncode == 0
     one, other = (collect(tmp_path / name / "runs") for name in ("one", "two"))
     assert (one["loss"] - other["loss"]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("width", [120, 80, 40])
+def test_no_score_is_cut_however_narrow_the_terminal(width, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(summary.console, "_width", width)
+    report = write_report(pathlib.Path("experiments/quickstart"), tmp_path)
+    summary.print_scores(report)
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    for words, scores in report.table.rows:
+        assert all(word in printed for text in words for word in text.split())
+        assert all(score.mean in printed for score in scores)
+    assert (" ± " in printed.split("over seeds")[1]) == (width == 120)

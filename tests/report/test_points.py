@@ -42,6 +42,14 @@ def test_runs_that_differ_in_their_seed_alone_are_one_point(tmp_path):
     assert points.loc["none", "accuracy"] == pytest.approx(0.4)
 
 
+def test_a_seed_that_two_runs_share_counts_once(tmp_path):
+    write_run(tmp_path, "a", {(0.1, 0): 0.2, (0.1, 1): 0.6}, selected=0.1)
+    write_run(tmp_path, "b", {(0.1, 1): 0.6, (0.1, 2): 1.0}, selected=0.1, config={"seed": 1})
+    write_run(tmp_path, "c", {(0.1, 1): 0.2}, selected=0.1, config={"seed": 1, "task.seed": 1})
+    point = points_of(tmp_path).iloc[0]
+    assert (point["num_seeds"], point["accuracy"]) == (4, pytest.approx(0.5))
+
+
 def test_equal_runs_of_two_experiments_are_two_points(tmp_path):
     for name in ("first", "second"):
         write_run(tmp_path / name, "a", {(0.1, 0): 0.2}, selected=0.1, experiment=name)

@@ -1,6 +1,7 @@
 """Training a population: what is shared, what is frozen, what is chosen."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -185,7 +186,18 @@ def test_schedule_warms_up_then_falls_as_a_cosine(step, share):
     ("options", "message"),
     [
         ({"learning_rates": []}, r"train\.learning_rates=\[\] is empty"),
-        ({"learning_rates": [0.0, 1e-3]}, r"train\.learning_rates=\[0\.0, 0\.001\] must all be positive"),
+        (
+            {"learning_rates": [0.0, 1e-3]},
+            r"train\.learning_rates=\[0\.0, 0\.001\] must all be positive and finite",
+        ),
+        (
+            {"learning_rates": [1e-3, math.inf]},
+            r"train\.learning_rates=\[0\.001, inf\] must all be positive and finite",
+        ),
+        ({"learning_rates": [math.nan]}, r"train\.learning_rates=\[nan\] must all be positive and finite"),
+        ({"clip_norm": math.nan}, r"train\.clip_norm=nan must be at least 0"),
+        ({"weight_decay": math.inf}, r"train\.weight_decay=inf must be at least 0 and finite"),
+        ({"solved_at": math.nan}, r"train\.solved_at=nan must be a number"),
         ({"learning_rates": [1e-3, 1e-3]}, "names a value twice"),
         ({"steps": 0}, r"train\.steps=0 must be at least 1"),
         ({"num_seeds": 0}, r"train\.num_seeds=0 must be at least 1"),

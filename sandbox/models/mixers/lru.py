@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers import Dense, Undecayed
 from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
-from sandbox.option_checks import check_at_least
+from sandbox.option_checks import check_at_least, check_positive_number
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 
@@ -54,8 +54,7 @@ class LRUConfig(ScanConfig):
             raise ValueError(
                 f"mixer.r_min={self.r_min} and mixer.r_max={self.r_max} must satisfy 0 <= r_min < r_max <= 1"
             )
-        if self.max_phase <= 0:
-            raise ValueError(f"mixer.max_phase={self.max_phase} must be positive")
+        check_positive_number("mixer.max_phase", self.max_phase)
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""

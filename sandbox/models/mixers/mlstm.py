@@ -11,6 +11,7 @@ weights of q, k, v and W_O start in N(0, 2/5D). Its code also adds 1e-6 to what 
 """
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import jax
@@ -44,6 +45,8 @@ class MLSTMConfig(MatrixMemoryConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("mixer.gate_cap", self.gate_cap, 1)
+        if not math.isfinite(self.input_gate_bias):
+            raise ValueError(f"mixer.input_gate_bias={self.input_gate_bias} must be finite")
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`."""
