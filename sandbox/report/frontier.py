@@ -1,4 +1,4 @@
-"""Recall against the cost of remembering: a line per series over the Pareto frontier of all."""
+"""Recall against the cost of remembering: a line per series over the Pareto frontier of each task."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from matplotlib.legend import Legend
 from numpy.typing import ArrayLike
 
 from sandbox.report.figures import Drawing, NothingToDraw
-from sandbox.report.points import COUNTS, name_series
+from sandbox.report.points import COUNTS, TASK, name_series
 from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, legend_beside, series_style, size_axis
 
 _FRONTIER = "Pareto frontier"
@@ -47,7 +47,8 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     """The points of one slice against the column `x`; NothingToDraw where no point has both numbers."""
     shown = points[points["slice"] == slice_name]
     numbers = shown.assign(series=name_series(shown, keys, [x]))
-    numbers = numbers[["label", "series", "slice", x, "accuracy", "low", "high", *COUNTS]]
+    task = [TASK] if TASK in keys and x != TASK else []
+    numbers = numbers[["label", "series", *task, "slice", x, "accuracy", "low", "high", *COUNTS]]
     drawable = numbers[[x, "accuracy"]].notna().all(axis=1)
     left_out = numbers.loc[~drawable, "series"].drop_duplicates()
     notes = [f"frontier: {name} is left out, it has no {x} or no score" for name in left_out]
@@ -57,12 +58,18 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     numbers = numbers[drawable].reset_index(drop=True)
     if numbers.empty:
         raise NothingToDraw(f"no point with an accuracy and a value of {x}")
-    numbers["on_frontier"] = numbers.index.isin(pareto(numbers[x], numbers["accuracy"]))
+    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(numbers)]
+    numbers["on_frontier"] = numbers.index.isin(np.concatenate(unbeaten))
     names = list(dict.fromkeys(numbers["series"]))
     numbers = numbers.sort_values(
         ["series", x], key=lambda column: column.map(names.index) if column.name == "series" else column
     )
     return Drawing("frontier", numbers, _draw(numbers, x), notes)
+
+
+def _by_task(numbers: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each task; scores of different ones do not compete."""
+    return [rows for _, rows in numbers.groupby(TASK, sort=False)] if TASK in numbers else [numbers]
 
 
 def _draw(numbers: pd.DataFrame, x: str) -> Figure:
@@ -72,10 +79,11 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
     size_axis(ax, x, numbers[x].tolist())
     accuracy_axis(ax)
     ax.set_ylabel("Recall accuracy")
-    on_frontier = numbers[numbers["on_frontier"]].sort_values(x)
-    step_x = [*on_frontier[x], max(numbers[x].max(), on_frontier[x].max())]
-    step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
-    ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=_FRONTIER)
+    for label, rows in zip(itertools.chain([_FRONTIER], itertools.repeat("")), _by_task(numbers), strict=False):
+        on_frontier = rows[rows["on_frontier"]].sort_values(x)
+        step_x = [*on_frontier[x], max(rows[x].max(), on_frontier[x].max())]
+        step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
+        ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=label)
     for number, name in enumerate(names):
         rows, style = numbers[numbers["series"] == name], series_style(number)
         spread = rows.dropna(subset=["low", "high"])

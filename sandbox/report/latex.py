@@ -19,9 +19,10 @@ def escape(text: str) -> str:
 def to_latex(table: Table) -> str:
     """The table in booktabs style; a series is named in its first row, and its best scores are bold."""
     columns = "l" + "r" * (len(table.heads) - 1 + len(table.slices))
+    marks = ", of each task" * table.has_tasks + _DAGGER * table.has_diverged
     lines = [
         "% Needs \\usepackage{booktabs}. Test accuracy in per cent: mean over seeds, half of the",
-        "% 95 % bootstrap interval; bold: the best mean of a column" + _DAGGER * table.has_diverged + ".",
+        f"% 95 % bootstrap interval; bold: the best mean of a column{marks}.",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
         _row([escape(head) for head in (*table.heads, *table.slices)]),

@@ -14,7 +14,7 @@ from sandbox.results import outcomes
 
 CAPTIONS = {
     "frontier": "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with "
-    "its 95 % bootstrap interval. Grey: the best mean of all series up to there.",
+    "its 95 % bootstrap interval. Grey: the best mean of all series of a task up to there.",
     "heatmap": "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member.",
     "curves": "Validation accuracy at the selected learning rate: mean over seeds, band from the worst seed "
     "to the best. A member that stopped early keeps its last accuracy.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sandbox.report.points import COUNTS, STATE_SIZE, format_value, name_series
+from sandbox.report.points import COUNTS, STATE_SIZE, TASK, format_value, name_series
 from sandbox.report.slices import order_slices
 from sandbox.report.style import format_bytes
 
@@ -30,6 +30,8 @@ class Table:
     slices: list[str]
     rows: list[tuple[list[str], list[Score]]]
     has_diverged: bool
+    has_tasks: bool
+    """Whether there are several tasks."""
 
 
 def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataFrame:
@@ -58,21 +60,24 @@ def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataF
 def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
     """The wide table as people read it: per cent with one digit, mean and half of the interval.
 
-    Means that print the same are equally good. A dagger marks how many of the seeds diverged.
+    The best means of each task are marked; those that print the same are equally good. A dagger marks how many of
+    the seeds diverged.
     """
     sized = STATE_SIZE in table and table[STATE_SIZE].notna().any()
     heads = ["Series", *(["d_state"] if sized else []), "State", "Seeds"]
-    best = {name: round(100 * table[name].max(), 1) for name in slices}
+    tasks = table[TASK] if TASK in table else pd.Series("", table.index)
+    highest = table.groupby(tasks)[list(slices)].max()
+    best = {(task, name): round(100 * highest.loc[task, name], 1) for task in highest.index for name in slices}
     rows = []
-    for row in table.to_dict("records"):
+    for task, row in zip(tasks, table.to_dict("records"), strict=True):
         texts = [
             str(row["series"]),
             *([format_value(row[STATE_SIZE])] if sized else []),
             format_bytes(row["state_bytes"]),
             _seeds(row),
         ]
-        rows.append((texts, [_score(row, name, best[name]) for name in slices]))
-    return Table(heads, list(slices), rows, bool(table["num_diverged"].any()))
+        rows.append((texts, [_score(row, name, best[task, name]) for name in slices]))
+    return Table(heads, list(slices), rows, bool(table["num_diverged"].any()), TASK in table)
 
 
 def _seeds(row: dict) -> str:

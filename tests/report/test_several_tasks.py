@@ -61,3 +61,28 @@ def test_a_few_slices():
     assert a_few_of([*lengths(40), "all"])[::7] == ["length=1", "length=40"]
     assert len(a_few_of(lengths(40))) == 8
     assert a_few_of(["all", *(f"{key}={n}" for key in "abcdefg" for n in (1, 2))]) == ["all"]
+
+
+def test_tasks_do_not_compete(tmp_path):
+    """Each has a frontier and best means of its own."""
+    scores = {("softmax", "mqar"): 0.9, ("lstm", "mqar"): 0.2, ("softmax", "copy"): 0.5, ("lstm", "copy"): 0.6}
+    for (label, task), score in scores.items():
+        write_run(
+            tmp_path / "runs",
+            f"{label}-{task}",
+            {(0.1, 0): score},
+            selected=0.1,
+            label=label,
+            state_bytes=200 if label == "softmax" else 100,
+            config={"task.kind": task},
+        )
+    report = write_report(tmp_path / "runs", tmp_path / "out", formats=())
+    drawn = pd.read_csv(tmp_path / "out" / "frontier.csv").set_index("series")
+    assert drawn["on_frontier"].to_dict() == {
+        "softmax, mqar": True,
+        "lstm, mqar": True,
+        "softmax, copy": False,
+        "lstm, copy": True,
+    }
+    best = {texts[0] for texts, scores in report.table.rows if scores[-1].best}
+    assert best == {"softmax, mqar", "lstm, copy"}
