@@ -224,7 +224,7 @@ def test_the_decode_state_is_what_the_equations_carry():
         ),
         (lambda: Mamba2Config(num_heads=5).check(12), "mixer.expand · model.d_model=24 must be divisible by"),
         (lambda: LRUConfig(r_min=0.9, r_max=0.5), "mixer.r_min=0.9 and mixer.r_max=0.5"),
-        (lambda: LRUConfig(max_phase=0.0), "mixer.max_phase=0.0 must be positive"),
+        (lambda: LRUConfig(max_phase=0.0), "mixer.max_phase=0.0 must be a number > 0"),
         (lambda: RGLRUConfig(d_state=9, num_heads=2).check(12), "mixer.d_state=9 must be divisible by"),
         (lambda: HyenaConfig(filter_length=1), "mixer.filter_length=1 must be at least 2"),
     ],
