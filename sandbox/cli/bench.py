@@ -105,8 +105,8 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
         dtype=args.dtype,
         with_peers=args.peers,
     )
-    for reason in (peer_jla.why_not(), peer_fla.why_not()):
-        if args.peers and reason is not None:
+    for package in (peer_jla, peer_fla) if args.peers else ():
+        if (reason := package.why_not()) is not None:
             console.print(f"left out: {reason}")
     ceilings = measure_ceilings(setting.dtype)
     print_header(setting, ceilings)

@@ -79,11 +79,13 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
     size_axis(ax, x, numbers[x].tolist())
     accuracy_axis(ax)
     ax.set_ylabel("Recall accuracy")
-    for label, rows in zip(itertools.chain([_FRONTIER], itertools.repeat("")), _by_task(numbers), strict=False):
+    for number, rows in enumerate(_by_task(numbers)):
         on_frontier = rows[rows["on_frontier"]].sort_values(x)
         step_x = [*on_frontier[x], max(rows[x].max(), on_frontier[x].max())]
         step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
-        ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=label)
+        ax.step(
+            step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label="" if number else _FRONTIER
+        )
     for number, name in enumerate(names):
         rows, style = numbers[numbers["series"] == name], series_style(number)
         spread = rows.dropna(subset=["low", "high"])

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from sandbox.scans.drivers.layout import batch_size, num_tokens
 from sandbox.scans.rules.rule import Inputs
 
 
@@ -57,10 +58,12 @@ def check_inputs(inputs: Inputs) -> None:
     for name, leaf in leaves.items():
         if leaf.ndim < 3:
             raise ValueError(f"{name} has shape {leaf.shape}, expected [B, T, H, …]")
-    batch, tokens, heads = (max(leaf.shape[axis] for leaf in leaves.values()) for axis in range(3))
+    batch, tokens = batch_size(inputs), num_tokens(inputs)
+    heads = max(leaf.shape[2] for leaf in leaves.values())
     if tokens == 0:
         raise ValueError(f"{', '.join(leaves)} have no token, expected at least one (T >= 1)")
-    for name, (b, t, h, *_) in ((name, leaf.shape) for name, leaf in leaves.items()):
+    for name, leaf in leaves.items():
+        b, t, h = leaf.shape[:3]
         if b not in (1, batch) or t not in (1, tokens) or h != heads:
             expected = f"B={batch} or 1, T={tokens} or 1, H={heads}"
-            raise ValueError(f"{name} has shape {leaves[name].shape}, expected [B, T, H, …] with {expected}")
+            raise ValueError(f"{name} has shape {leaf.shape}, expected [B, T, H, …] with {expected}")

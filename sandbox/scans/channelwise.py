@@ -122,9 +122,8 @@ def selective_scan(
         NotImplementedError: the named implementation cannot run this rule.
     """
     dims = read_dims("x", x, "BTE")
-    dims["N"] = mode(
-        [array.shape[-1] for array in (Bm, Cm, A) if jnp.ndim(array)] or [0]
-    )  # one of them may be wrong
+    # What most of them say: one may be wrong.
+    dims["N"] = mode([array.shape[-1] for array in (Bm, Cm, A) if jnp.ndim(array)] or [0])
     check_shape("dt", dt, "BTE", dims)
     check_shape("A", A, "EN", dims)
     check_shape("Bm", Bm, "BTN", dims)

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from sandbox.scans.argument_checks import check_chunk_size
 from sandbox.scans.drivers.chunked import next_power_of_two
-from sandbox.scans.drivers.layout import cast, initial_states, padding_of
+from sandbox.scans.drivers.layout import cast, initial_states, padding_of, states_with_columns
 from sandbox.scans.drivers.pallas_gpu import run_pallas_gpu
 from sandbox.scans.drivers.pallas_tpu import run_pallas_tpu
 from sandbox.scans.drivers.recurrent import run_recurrent
@@ -237,9 +237,7 @@ def columns_mix(rule: Rule, fixture: Fixture) -> bool:
     A kernel may give each column to another program, so that what a step makes of the others, and of states
     that have none, must not change with it.
     """
-    has_columns = rule.column_states
-    if isinstance(has_columns, bool):
-        has_columns = jax.tree.map(lambda _: rule.column_states, fixture.state)
+    has_columns = states_with_columns(rule, fixture.state)
 
     def change_first_column(leaf: Any, is_column: bool) -> Any:
         return leaf + (np.arange(leaf.shape[-1]) == 0) if is_column else leaf

@@ -16,7 +16,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from sandbox.scans.drivers.chunked import next_power_of_two
-from sandbox.scans.drivers.layout import compute_dtype, matmul_precision, num_tokens, split_fixed
+from sandbox.scans.drivers.layout import (
+    compute_dtype,
+    matmul_precision,
+    num_tokens,
+    split_fixed,
+    states_with_columns,
+)
 from sandbox.scans.drivers.traced_cost import reused_operands, shortest_side, trace
 from sandbox.scans.drivers.vector_products import sum_vector_products
 from sandbox.scans.rules.rule import Inputs, Rule, State
@@ -171,9 +177,6 @@ def plan_kernel(
         return type(some)(**{name: leaves.get(name) for name in some._fields})
 
     tiled = bool(rule.column_inputs)
-    column_states = rule.column_states if tiled else False
-    if isinstance(column_states, bool):
-        column_states = jax.tree.map(lambda _, has_columns=column_states: has_columns, state)
     varying, fixed = split_fixed(inputs)
     _, outputs = jax.eval_shape(
         rule.step,
@@ -181,7 +184,9 @@ def plan_kernel(
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[3:], jnp.float32), inputs),
     )
     leaves: tuple[Any, ...] = (
-        jax.tree.map(lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, column_states),
+        jax.tree.map(
+            lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, states_with_columns(rule, state)
+        ),
         leaves_of(varying),
         leaves_of(fixed),
         jax.tree.map(lambda leaf: leaf_of(leaf.shape, tiled), outputs),

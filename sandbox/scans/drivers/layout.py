@@ -54,6 +54,12 @@ def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
     return functools.reduce(jnp.add, [jnp.sum(leaf, axis=range(2, leaf.ndim)) for leaf in zeros])
 
 
+def states_with_columns(rule: Rule, state: State) -> State:
+    """Which leaves have the V columns as their last axis: a tree of truth values; none where columns mix."""
+    has_columns = rule.column_states if rule.column_inputs else False
+    return jax.tree.map(lambda _: has_columns, state) if isinstance(has_columns, bool) else has_columns
+
+
 def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
     """The inputs that each token brings, and those fixed over time; None in place of the others."""
     tokens = num_tokens(inputs)
