@@ -30,8 +30,8 @@ from jax.experimental import topologies
 from jax.sharding import AbstractDevice, AbstractMesh, SingleDeviceSharding
 
 from sandbox.scans import RULES, Rule, run_rule
-from sandbox.scans.drivers.layout import initial_states
 from sandbox.scans.examples import draw_batch
+from sandbox.scans.layout import initial_states
 
 SIZES = {"batch": 2, "tokens": 77, "heads": 2, "rows": 64, "columns": 64}
 """Odd, as a sweep may have them, in time; and as wide as is customary."""

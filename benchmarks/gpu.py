@@ -26,7 +26,7 @@ import jax
 from sandbox.cli import bench
 from sandbox.scans import RULES
 from sandbox.scans.check import check_rule
-from sandbox.scans.target import interpreted_kernels
+from sandbox.target import interpreted_kernels
 
 
 def problems(rule: str, kind: str, dtype: str, lengths: list[int] | None, interpret: str | None) -> str:

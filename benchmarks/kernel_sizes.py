@@ -2,7 +2,7 @@
 
     python benchmarks/kernel_sizes.py --out benchmarks/results/kernel_sizes_h200.csv
 
-What the numbers in `sandbox/scans/drivers/pallas_gpu.py` were chosen by. Limits on the length of a chunk and on
+What the numbers in `sandbox/scans/kernels/gpu.py` were chosen by. Limits on the length of a chunk and on
 shared memory are lifted: what does not fit is a line without seconds. Values are compared with the chunked form.
 `--interpret` tries it out on any machine, where its seconds mean nothing.
 """
@@ -19,33 +19,33 @@ from unittest import mock
 
 import jax
 
+from sandbox.bench.cases import Case, Function, Setting, make_cases
+from sandbox.bench.ceilings import measure_ceilings
+from sandbox.bench.scans import Row, time_scans
 from sandbox.cli.bench_tables import frame, print_speeds
 from sandbox.cli.display import console
-from sandbox.cost.ceilings import measure_ceilings
-from sandbox.cost.scan_cases import Case, Function, Setting, make_cases
-from sandbox.cost.scan_speed import Row, time_scans
 from sandbox.results import to_csv, write_atomically
 from sandbox.scans import RULES
-from sandbox.scans.drivers import pallas_gpu
-from sandbox.scans.rules.rule import Inputs, Outputs
-from sandbox.scans.target import interpreted_kernels
+from sandbox.scans.kernels import gpu
+from sandbox.scans.rule import Inputs, Outputs
+from sandbox.target import interpreted_kernels
 
-PRODUCTS = {"TF32": "default", "TF32x3": pallas_gpu.FLOAT32_PRODUCTS, "BF16": pallas_gpu.BFLOAT16_PRODUCTS}
+PRODUCTS = {"TF32": "default", "TF32x3": gpu.FLOAT32_PRODUCTS, "BF16": gpu.BFLOAT16_PRODUCTS}
 
 
 def with_sizes(function: Function, chunk_size: int, tile: int, warps: int, products: str) -> Function:
     """The same by a kernel of these sizes."""
     chip = dataclasses.replace(
-        pallas_gpu.GPU,
+        gpu.GPU,
         longest_chunk=chunk_size,
         widest_tile=tile,
-        preferred_state=pallas_gpu.GPU.largest_state,
+        preferred_state=gpu.GPU.largest_state,
         reused_operands=sys.maxsize,
     )
 
     def run(inputs: Inputs) -> Outputs:
         with mock.patch.multiple(
-            pallas_gpu, GPU=chip, _num_warps=lambda plan: warps, _products=lambda *_: PRODUCTS[products]
+            gpu, GPU=chip, _num_warps=lambda plan: warps, _products=lambda *_: PRODUCTS[products]
         ):
             return function(inputs)
 

@@ -8,12 +8,15 @@ finished.
 import dataclasses
 import io
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+
+from sandbox.errors import InputError
 
 SUMMARY = "summary.json"
 METRICS = "metrics.csv"
@@ -32,55 +35,61 @@ STATUS_FAILED = "failed"
 """How the status of a failed run begins; `: why` follows."""
 
 
-class InputError(ValueError):
-    """Something that was asked for or read cannot be used; the message is one line, to be shown as it is."""
+SCHEMA_VERSION = 2
+"""Of records and their tables: 2 has `study` (1: `experiment`), `commit` and `schema_version`."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One member of one run, scored on one slice of one split: one row of a table of results."""
+    """One member of one run, scored on one slice of one split: one row of a table of results.
 
-    experiment: str
-    """Folder that the run belongs to."""
+    The fields with defaults are those of a member; without them a record describes a run before it trains.
+    """
+
+    study: str
+    """Folder that collects the runs of one study."""
     run_id: str
     """Content hash of the run's config: equal configs, equal ids."""
     label: str
-    """Name of the series in figures and tables."""
-    status: str
+    """Name of the run in figures and tables."""
+    status: str = ""
     """`ok`, `diverged` (loss not finite; frozen at its last finite parameters) or `failed: why`."""
-    split: str
+    split: str = ""
     """`validation` (which chose the learning rate) or `test` (which did not)."""
-    slice: str
+    slice: str = ""
     """`all`, or one difficulty of the task such as `pairs=16`."""
-    learning_rate: float
-    seed: int
+    learning_rate: float = math.nan
+    seed: int = 0
     """Seeds the parameters and the training data of this member."""
-    selected: bool
+    selected: bool = False
     """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds."""
-    accuracy: float
+    accuracy: float = math.nan
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
-    exact: float
+    exact: float = math.nan
     """Share of sequences of which every scored position is answered right: whole strings, in copying tasks."""
-    loss: float
+    loss: float = math.nan
     """Cross entropy per scored position, in nats."""
-    steps: int
-    """Optimiser steps that this member took; fewer than `train.steps` when it solved the task or diverged."""
+    steps: int = 0
+    """Optimiser steps that this member took; fewer than `train.steps` if it solved the task or diverged."""
     state_bytes: int
     """Bytes that decoding carries per sequence at the longest length tested, measured on the decode state."""
     parameters: int
-    """Trained numbers in the model."""
+    """Number of trained parameters."""
     training_flops_per_token: float
-    """Operations of one training step, forward and backward without the optimiser, per token read. Counted in the
-    program with all turns of its loops; nan where that cannot be done."""
+    """Operations of one training step, forward and backward without the optimiser, per token read, counting every
+    loop iteration of the traced program; nan where that cannot be done."""
     decode_flops_per_token: float
     """Operations of one decoding step at the longest length tested."""
-    seconds: float
+    seconds: float = math.nan
     """Wall time of the whole run, all members together, compilation included."""
     implementation: str
-    """Which form of the scan ran."""
+    """What ran: the implementations of scans and attention that the training step chose while it was traced."""
     population: str
     """How the members were mapped: `vmap` or `map`."""
     platform: str
+    commit: str
+    """Git commit of the code, with `-dirty` if files had changed since; `unknown` outside a checkout."""
+    schema_version: int = SCHEMA_VERSION
     versions: dict[str, str]
     config: dict[str, Any]
     """The resolved config, flattened: `{"mixer.d_state": 16, ...}`."""
@@ -102,6 +111,21 @@ class Record:
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
 """The columns that every table of records has."""
+
+TEXT_FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.type is str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One member at one evaluation during training: one row of `metrics.csv`."""
+
+    step: int
+    learning_rate: float
+    seed: int
+    train_loss: float
+    """Mean over the steps since the last evaluation, in nats."""
+    validation_loss: float
+    validation_accuracy: float
 
 
 def is_finished(run_dir: str | os.PathLike[str]) -> bool:
@@ -126,8 +150,11 @@ def read_summary(run_dir: str | os.PathLike[str]) -> list[Record]:
     """The records of one finished run; InputError where the file holds something else."""
     path = pathlib.Path(run_dir) / SUMMARY
     try:
-        return [Record(**record) for record in json.loads(path.read_text())["records"]]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        records = json.loads(path.read_text())["records"]
+        if other := {record.get("schema_version", 1) for record in records} - {SCHEMA_VERSION}:
+            raise InputError(f"{path}: schema_version {min(other)}, this version reads {SCHEMA_VERSION}")
+        return [Record(**record) for record in records]
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a summary that this version can read ({error})") from error
 
 
@@ -161,7 +188,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """All records of all finished runs at or below `root`, by experiment, label, state size and run.
+    """All records of all finished runs at or below `root`, by study, label, state size and run.
 
     `root` may also be a table that `sandbox-collect` wrote, or a folder that holds one and no runs. Both
     ways the same values come back: runs are read through the same CSV text.
@@ -183,12 +210,12 @@ def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     records = [record for run in runs for record in read_summary(run)]
     if not records:
         raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
-    records.sort(key=lambda r: (r.experiment, r.label.casefold(), r.label, r.state_bytes, r.run_id))
+    records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
     return _read_csv(io.StringIO(to_csv(to_frame(records))))
 
 
 def collect_curves(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """The `metrics.csv` of all finished runs at or below `root`, with `experiment` and `run_id` to join on.
+    """The `metrics.csv` of all finished runs at or below `root`, with `study` and `run_id` to join on.
 
     For a table of records, the curves that `sandbox-collect` wrote beside it. Empty where there are none.
     """
@@ -197,18 +224,18 @@ def collect_curves(root: str | os.PathLike[str]) -> pd.DataFrame:
     for run in [] if root.is_file() else finished_runs(root):
         records, metrics = read_summary(run), run / METRICS
         if records and metrics.is_file() and metrics.stat().st_size:
-            joins = {"experiment": records[0].experiment, "run_id": records[0].run_id}
+            joins = {"study": records[0].study, "run_id": records[0].run_id}
             tables.append(_read_csv(metrics).assign(**joins))
     if tables:
         frame = pd.concat(tables, ignore_index=True)
-        return frame.sort_values(["experiment", "run_id"], kind="stable", ignore_index=True)
+        return frame.sort_values(["study", "run_id"], kind="stable", ignore_index=True)
     collected = (root.parent if root.is_file() else root) / CURVES
     return _read_csv(collected) if collected.is_file() else pd.DataFrame()
 
 
 def outcomes(records: pd.DataFrame) -> dict[str, int]:
     """How many runs, records and members a table of records holds, how many members diverged, runs failed."""
-    run, member = ["experiment", "run_id"], ["experiment", "run_id", "learning_rate", "seed"]
+    run, member = ["study", "run_id"], ["study", "run_id", "learning_rate", "seed"]
     diverged = records["status"] == STATUS_DIVERGED
     failed = records["status"].str.startswith(STATUS_FAILED)
     return {
@@ -225,19 +252,6 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-_TEXT = (
-    "experiment",
-    "run_id",
-    "label",
-    "status",
-    "split",
-    "slice",
-    "implementation",
-    "population",
-    "platform",
-)
-
-
 def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
     """Reads back what `to_csv` wrote, with text as text: a run id `12e4`, a version `0.10`.
 
@@ -248,7 +262,7 @@ def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
         columns = pd.read_csv(source, nrows=0).columns
         if not isinstance(source, pathlib.Path):
             source.seek(0)
-        text = {name: str for name in columns if name in _TEXT or name.startswith("versions.")}
+        text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
         frame = pd.read_csv(
             source,
             dtype=text,

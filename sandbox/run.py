@@ -1,5 +1,6 @@
-"""`run(config)`: trains one population, measures it, and leaves its records. No Hydra, no printing."""
+"""`run(config)`: trains one population, measures it, and writes its records. No Hydra, no printing."""
 
+import dataclasses
 import importlib.metadata
 import math
 import os
@@ -12,16 +13,17 @@ import jax
 import numpy as np
 import yaml
 
+from sandbox.code_version import code_commit
 from sandbox.config import Config, plain
-from sandbox.cost.programs import Program, decoding, training
+from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
+from sandbox.errors import InputError
 from sandbox.results import (
     CONFIG,
     FAILURE,
     STATUS_DIVERGED,
     STATUS_FAILED,
     STATUS_OK,
-    InputError,
     Record,
     is_to_do,
     read_summary,
@@ -39,8 +41,8 @@ MEASURED_WITH = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def run_directory(config: Config) -> pathlib.Path:
-    """Where this run leaves its files: `<output_dir>/<experiment>/<run id>`."""
-    return pathlib.Path(config.output_dir) / config.experiment / config.run_id
+    """Where this run leaves its files: `<output_dir>/<study>/<run id>`."""
+    return pathlib.Path(config.output_dir) / config.study / config.run_id
 
 
 def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:
@@ -56,7 +58,7 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     make_writable(directory)
     write_atomically(directory / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
     problem = Problem(config.model, config.mixer, config.task, config.train)
-    constants = describe(config, problem)
+    description = describe(config, problem)
     try:
         validation = EvaluationSet(config.task, Split.VALIDATION, config.train.validation_examples)
         fitted = fit(
@@ -67,10 +69,10 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
             checkpoint_seconds=config.checkpoint_seconds,
             listen=listen,
         )
-        records = measure(config, problem, fitted, validation, constants)
+        records = measure(config, problem, fitted, validation, description)
     except Exception as error:
         write_atomically(directory / FAILURE, traceback.format_exc())
-        write_summary(directory, failed_records(config, constants, error))
+        write_summary(directory, failed_records(config, description, error))
         raise
     (directory / FAILURE).unlink(missing_ok=True)
     write_summary(directory, records)
@@ -88,45 +90,38 @@ def make_writable(directory: pathlib.Path) -> None:
         raise InputError(f"output_dir: cannot write to {directory}; give a folder that can be written")
 
 
-def describe(config: Config, problem: Problem) -> dict[str, Any]:
-    """What all records of a run share, known before it trains.
+def describe(config: Config, problem: Problem) -> Record:
+    """What all records of a run share, known before it trains; scores and members are left open.
 
     Raises InputError where a mixer asks for an implementation that cannot run it here.
     """
     model, length = problem.abstract_model, config.longest
+    scored = None if config.train.loss is Loss.all else config.task.num_scored
     try:
-        implementations = model.resolved_implementations(length)
+        step = training(model, config.train.batch_size, config.task.max_len, scored).trace()
+        decode = decoding(model, 1, length).trace()
     except NotImplementedError as error:
         raise InputError(f"mixer.{error}") from error
-    scored = None if config.train.loss is Loss.all else config.task.num_scored
-    step = training(model, config.train.batch_size, config.task.max_len, scored)
-    return {
-        "experiment": config.experiment,
-        "run_id": config.run_id,
-        "label": config.series,
-        "state_bytes": state_bytes(model, length),
-        "parameters": num_parameters(model),
-        "training_flops_per_token": flops_per_token(step),
-        "decode_flops_per_token": flops_per_token(decoding(model, 1, length)),
-        "implementation": ", ".join(dict.fromkeys(implementations)),
-        "population": mapping(),
-        "platform": jax.devices()[0].device_kind,
-        "versions": {"python": platform.python_version()}
+    return Record(
+        study=config.study,
+        run_id=config.run_id,
+        label=config.resolved_label,
+        state_bytes=state_bytes(model, length),
+        parameters=num_parameters(model),
+        training_flops_per_token=math.nan if step.flops_per_token is None else step.flops_per_token,
+        decode_flops_per_token=math.nan if decode.flops_per_token is None else decode.flops_per_token,
+        implementation=", ".join(step.implementations),
+        population=mapping(),
+        platform=jax.devices()[0].device_kind,
+        commit=code_commit(),
+        versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in MEASURED_WITH},
-        "config": flatten(plain(config)),
-    }
-
-
-def flops_per_token(program: Program) -> float:
-    """The arithmetic of a program; nan where it has a part that cannot be counted."""
-    try:
-        return program.flops_per_token
-    except NotImplementedError:
-        return math.nan
+        config=flatten(plain(config)),
+    )
 
 
 def measure(
-    config: Config, problem: Problem, fitted: Fitted, validation: EvaluationSet, constants: dict[str, Any]
+    config: Config, problem: Problem, fitted: Fitted, validation: EvaluationSet, description: Record
 ) -> list[Record]:
     """One record per member, split and slice."""
     population, train = fitted.population, config.train
@@ -139,8 +134,8 @@ def measure(
     best = best_learning_rate(rates, scores[Split.VALIDATION])
     diverged, steps = np.asarray(population.diverged), np.asarray(population.steps)
     return [
-        Record(
-            **constants,
+        dataclasses.replace(
+            description,
             status=STATUS_DIVERGED if diverged[member] else STATUS_OK,
             split=split.name.lower(),
             slice=name,
@@ -159,23 +154,17 @@ def measure(
     ]
 
 
-def failed_records(config: Config, constants: dict[str, Any], error: Exception) -> list[Record]:
+def failed_records(config: Config, description: Record, error: Exception) -> list[Record]:
     """One record per member of a run that stopped: no scores, and the reason."""
     first_line = (str(error) or repr(error)).partition("\n")[0]
     return [
-        Record(
-            **constants,
+        dataclasses.replace(
+            description,
             status=f"{STATUS_FAILED}: {first_line}",
             split=Split.TEST.name.lower(),
             slice=ALL,
             learning_rate=rate.item(),
             seed=seed.item(),
-            selected=False,
-            accuracy=math.nan,
-            exact=math.nan,
-            loss=math.nan,
-            steps=0,
-            seconds=math.nan,
         )
         for rate, seed in zip(*members_of(config.train, config.seed), strict=True)
     ]

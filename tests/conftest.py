@@ -1,8 +1,6 @@
-"""Strictness for every test, the order of tests, and a bound on compiled programs."""
+"""The order of tests, and a bound on compiled programs."""
 
 import jax
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0

@@ -7,13 +7,15 @@ import pytest
 import yaml
 from flax import nnx
 from hydra import compose, initialize_config_dir
+from saved_config import from_plain
 
+from sandbox.cli.compose import from_hydra, register_schema
 from sandbox.cli.main import conf_dir
 from sandbox.cli.sweeper import register_sweeper
-from sandbox.config import Config, from_hydra, from_plain, mixer_name, plain, register
+from sandbox.config import Config, mixer_name, plain
+from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.results import InputError
 from sandbox.run import run
 from sandbox.tasks import TASKS
 
@@ -22,7 +24,7 @@ EXPERIMENTS = sorted(path.stem for path in pathlib.Path(conf_dir(), "experiment"
 
 @pytest.fixture(scope="module")
 def composed():
-    register()
+    register_schema()
     register_sweeper()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         yield lambda *overrides: from_hydra(compose("config", overrides=list(overrides)))
@@ -75,7 +77,7 @@ def test_presets_of_hybrids(composed):
         config = composed(f"model={name}", "model.d_model=16")
         mixers = config.model.layer_mixers(config.mixer)
         assert [mixer_name(mixer) for mixer in mixers] == expected, name
-        assert config.series == f"{name}, {mixer_name(config.mixer)}"
+        assert config.resolved_label == f"{name}, {mixer_name(config.mixer)}"
         nnx.eval_shape(lambda config=config: config.model.make(config.mixer, 20, rngs=nnx.Rngs(0)))
 
 
@@ -108,7 +110,7 @@ def test_presets_of_tasks(composed):
 
 def test_the_run_id_follows_what_determines_the_results():
     config = Config(MIXERS["outer"](), TASKS["mqar"]())
-    same = dataclasses.replace(config, experiment="x", label="y", output_dir="z", checkpoint_seconds=1.0)
+    same = dataclasses.replace(config, study="x", label="y", output_dir="z", checkpoint_seconds=1.0)
     assert same.run_id == config.run_id
     for other in (
         dataclasses.replace(config, seed=1),
@@ -121,7 +123,7 @@ def test_the_run_id_follows_what_determines_the_results():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_composes_and_asks_a_question(composed, name):
-    assert composed(f"experiment={name}").experiment == name
+    assert composed(f"experiment={name}").study == name
     package, question, *_ = (pathlib.Path(conf_dir()) / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert package == "# @package _global_"
     assert question.startswith("# ")

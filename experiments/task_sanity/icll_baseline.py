@@ -21,7 +21,7 @@ EXAMPLES = 500
 def task_of_the_run() -> TaskConfig:
     """The task with the options that the records of this experiment have."""
     records = pd.read_csv(pathlib.Path(__file__).with_name("records.csv"))
-    run = records[records["task.kind"] == "icll"].iloc[0]
+    run = records[records["task.name"] == "icll"].iloc[0]
     names = [field.name for field in dataclasses.fields(TASKS["icll"])]
     return TASKS["icll"](**{name: int(run[f"task.{name}"]) for name in names})
 

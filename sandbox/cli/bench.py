@@ -69,12 +69,12 @@ def _scans(parser: Parser, args: argparse.Namespace) -> int:
     # Not at the top: jax takes a second, which --help should not.
     import jax
 
+    from sandbox.bench import peer_fla, peer_jla
+    from sandbox.bench.cases import Setting
+    from sandbox.bench.ceilings import measure_ceilings
+    from sandbox.bench.scans import Row, time_scans
     from sandbox.cli.bench_tables import frame, print_crossovers, print_header, print_speeds
     from sandbox.cli.display import console
-    from sandbox.cost import peer_fla, peer_jla
-    from sandbox.cost.ceilings import measure_ceilings
-    from sandbox.cost.scan_cases import Setting
-    from sandbox.cost.scan_speed import Row, time_scans
     from sandbox.results import to_csv, write_atomically
     from sandbox.scans import IMPLEMENTATIONS, RULES
 

@@ -11,10 +11,10 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from sandbox.bench.cases import ATTENTION, DIRECTIONS, Setting
+from sandbox.bench.ceilings import Ceilings
+from sandbox.bench.scans import Row
 from sandbox.cli.display import console
-from sandbox.cost.ceilings import Ceilings
-from sandbox.cost.scan_cases import ATTENTION, DIRECTIONS, Setting
-from sandbox.cost.scan_speed import Row
 from sandbox.cost.timing import crossovers
 
 

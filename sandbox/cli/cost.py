@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not at the top: jax takes a second, which --help should not.
     from sandbox.cli.input_errors import as_one_line
     from sandbox.cli.main import silence_third_parties, use_compile_cache
-    from sandbox.report.figures import check_formats
-    from sandbox.results import InputError
+    from sandbox.errors import InputError
+    from sandbox.report.drawing import check_formats
 
     silence_third_parties()
     use_compile_cache()
@@ -80,12 +80,12 @@ def _by_series(overrides: Sequence[str]) -> "dict[str, Config]":
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
+    from sandbox.cli.compose import register_schema
     from sandbox.cli.main import conf_dir
     from sandbox.cli.sweeper import GridSweeper, keys_apart, register_sweeper
-    from sandbox.config import register
-    from sandbox.results import InputError
+    from sandbox.errors import InputError
 
-    register()
+    register_schema()
     register_sweeper()
     if not any(text.lstrip("+").startswith(("mixer=", "experiment=")) for text in overrides):
         overrides = ["mixer=softmax,outer", *overrides]
@@ -104,7 +104,7 @@ def _by_series(overrides: Sequence[str]) -> "dict[str, Config]":
     named: dict[str, Config] = {}
     for job, config in runs.items():
         name = ", ".join(
-            [config.series, *(short_override(text) for text in job if text.partition("=")[0] in apart)]
+            [config.resolved_label, *(short_override(text) for text in job if text.partition("=")[0] in apart)]
         )
         if name in named:
             raise InputError(f"{' '.join(job)}: a second model that is called {name!r}; measure them one by one")
@@ -124,8 +124,8 @@ def _by_implementation(
     """Each config with every implementation that was asked for, where its mixer has the choice."""
     import dataclasses
 
+    from sandbox.errors import InputError
     from sandbox.models.mixer import ScanConfig
-    from sandbox.results import InputError
 
     for series, config in configs.items():
         if implementations is None or not isinstance(config.mixer, ScanConfig):

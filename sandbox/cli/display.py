@@ -53,7 +53,7 @@ def training(config: Config, overrides: Iterable[str]) -> Iterator[Listener]:
     """Shows one run while it trains; yields what the training loop tells its evaluations to."""
     _sweep.started += 1
     apart = [text for text in overrides if text.partition("=")[0] in _sweep.keys]
-    title = " · ".join([f"run {_sweep.started}/{_sweep.total}", " ".join([config.series, *apart])])
+    title = " · ".join([f"run {_sweep.started}/{_sweep.total}", " ".join([config.resolved_label, *apart])])
     members = f"{config.train.num_members} members x {config.train.steps} steps"
     started = time.monotonic()
     if console.is_terminal:

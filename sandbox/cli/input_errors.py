@@ -6,8 +6,8 @@ import re
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from sandbox.config import unknown_key
-from sandbox.results import InputError
+from sandbox.cli.compose import unknown_key
+from sandbox.errors import InputError
 
 
 def as_one_line(error: BaseException | None) -> str | None:

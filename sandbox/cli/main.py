@@ -14,11 +14,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sandbox.cli import display
+from sandbox.cli.compose import from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.summary import summarise
 from sandbox.cli.sweeper import SweepFailed, register_sweeper
-from sandbox.config import from_hydra, register
-from sandbox.results import InputError
+from sandbox.errors import InputError
 from sandbox.run import make_writable, run, run_directory
 
 QUICKSTART = "experiment=quickstart"
@@ -30,7 +30,7 @@ def main() -> None:
         sys.argv.append(QUICKSTART)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, and are printed once
     silence_third_parties()
-    register()
+    register_schema()
     register_sweeper()
     try:
         _configure_and_run()

@@ -30,10 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not at the top: pandas and matplotlib take a second, which --help should not.
     import matplotlib as mpl
 
-    from sandbox.report.figures import check_formats
+    from sandbox.errors import InputError
+    from sandbox.report.drawing import check_formats
     from sandbox.report.recommend import measured, recommend, recommendation_map
     from sandbox.report.style import RC
-    from sandbox.results import InputError, collect, to_csv, write_atomically
+    from sandbox.results import collect, to_csv, write_atomically
 
     folder = args.out or (args.source.parent if args.source.is_file() else args.source) / "report"
     try:

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     # Not at the top: pandas and matplotlib take a second, which --help should not.
+    from sandbox.errors import InputError
     from sandbox.report import write_report
-    from sandbox.results import InputError
 
     folder = args.source.parent if args.source.is_file() else args.source
     try:

@@ -41,16 +41,16 @@ def _task(overrides: Sequence[str]) -> "TaskConfig":
     """The task that training with these overrides would have."""
     from hydra import compose, initialize_config_dir
 
+    from sandbox.cli.compose import from_hydra, register_schema
     from sandbox.cli.main import conf_dir
     from sandbox.cli.sweeper import register_sweeper
-    from sandbox.config import from_hydra, register
-    from sandbox.results import InputError
+    from sandbox.errors import InputError
 
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if key != "task" and not key.startswith("task."):
             raise InputError(f"{override}: only task=NAME and task.KEY=VALUE can be given")
-    register()
+    register_schema()
     register_sweeper()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return from_hydra(compose("config", overrides=list(overrides))).task

@@ -32,9 +32,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from sandbox.cli import display
+from sandbox.cli.compose import from_hydra
 from sandbox.cli.summary import summarise
-from sandbox.config import Config, from_hydra
-from sandbox.results import InputError, is_finished, is_to_do
+from sandbox.config import Config
+from sandbox.errors import InputError
+from sandbox.results import is_finished, is_to_do
 from sandbox.run import make_writable, run_directory
 
 Grid = Mapping[str, Sequence[str]]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from sandbox.scans.drivers.traced_cost import operations
+from sandbox.arithmetic import operations
 
 
 def count_flops(function: Callable[..., Any], *arguments: Any) -> float:

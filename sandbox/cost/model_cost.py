@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from sandbox.cost.flops import Compiled, analyse
-from sandbox.cost.programs import PHASES, Program
+from sandbox.cost.programs import PHASES, Program, Tracing
 from sandbox.cost.state import num_parameters, state_bytes, state_sizes, zoology_bytes
 from sandbox.cost.timing import Call, Seconds, measure, spread
 from sandbox.models.lm import LanguageModel
@@ -119,7 +119,7 @@ class _Candidate:
     length: int
     batch: int
     tokens: int = 1
-    flops_per_token: float | None = None
+    tracing: Tracing | None = None
     call: Call | None = None
     compiled: Compiled | None = None
     missing: str = ""
@@ -130,11 +130,7 @@ def _prepare(series: str, model: LanguageModel, phase: str, batch: int, length: 
     make = functools.partial(_Candidate, series, model, length, batch)
     try:
         program = PHASES[phase](model, batch, length)
-        try:
-            flops = program.flops_per_token
-        except NotImplementedError:  # a part that cannot be counted may still run
-            flops = None
-        make = functools.partial(make, tokens=program.tokens, flops_per_token=flops)
+        make = functools.partial(make, tokens=program.tokens, tracing=program.trace())
         if rounds == 0:
             return make(missing="not timed")
         call, compiled = compile_call(program, model, phase, batch, length)
@@ -183,10 +179,6 @@ def compile_call(
 
 
 def _row(one: _Candidate, phase: str, per_token: Seconds | None) -> Row:
-    try:
-        forms = one.model.resolved_implementations(1 if phase == "decoding" else one.length)
-    except NotImplementedError:
-        forms = []
     low, median, high = (None, None, None) if per_token is None else spread(per_token)
     compiled = one.compiled or Compiled(None, None, None)
     return Row(
@@ -194,9 +186,9 @@ def _row(one: _Candidate, phase: str, per_token: Seconds | None) -> Row:
         phase=phase,
         length=one.length,
         batch=one.batch,
-        implementation=", ".join(dict.fromkeys(forms)),
+        implementation="" if one.tracing is None else ", ".join(one.tracing.implementations),
         parameters=num_parameters(one.model),
-        flops_per_token=one.flops_per_token,
+        flops_per_token=one.tracing and one.tracing.flops_per_token,
         median_seconds=median,
         low_seconds=low,
         high_seconds=high,

@@ -8,8 +8,19 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from sandbox.cost.flops import walk_flops
+from sandbox.arithmetic import operations
+from sandbox.cost.flops import traced
 from sandbox.models.lm import LanguageModel
+from sandbox.ran import noted_implementations
+
+
+class Tracing(NamedTuple):
+    """What tracing a program tells, before anything is compiled."""
+
+    implementations: list[str]
+    """Each implementation of a scan or of attention that runs in it; `xla` where none was chosen."""
+    flops_per_token: float | None
+    """Operations per token, counting every loop iteration; None where a part cannot be counted."""
 
 
 class Program(NamedTuple):
@@ -20,10 +31,18 @@ class Program(NamedTuple):
     tokens: int
     """That one call works on."""
 
-    @property
-    def flops_per_token(self) -> float:
-        """All turns of all loops counted; NotImplementedError where that is not possible (see `walk_flops`)."""
-        return walk_flops(self.function, *self.arguments) / self.tokens
+    def trace(self) -> Tracing:
+        """Traces the program once, and counts its operations.
+
+        Raises NotImplementedError where an implementation that was asked for by name cannot run here.
+        """
+        with noted_implementations() as noted:
+            jaxpr = traced(self.function, *self.arguments)
+        try:
+            flops = operations(jaxpr)[0] / self.tokens
+        except NotImplementedError:
+            flops = None
+        return Tracing(noted.names or ["xla"], flops)
 
 
 def training(model: LanguageModel, batch: int, length: int, scored: int | None = None) -> Program:

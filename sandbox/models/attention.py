@@ -33,8 +33,8 @@ from sandbox.models.layers import Dense
 from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.models.positions import rotate
 from sandbox.option_checks import check_at_least, check_divides
-from sandbox.scans.target import kernels_are_interpreted, target_platform
 from sandbox.shapes import Activations
+from sandbox.target import kernels_are_interpreted, target_platform
 
 
 class Positions(enum.Enum):

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullLocator
 
-from sandbox.report.figures import FORMATS, Drawing, NothingToDraw
+from sandbox.report.drawing import FORMATS, Drawing, NothingToDraw
 from sandbox.report.style import (
     COLUMN_WIDTH,
     RC,

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.points import name_series
 
-_RUN = ["experiment", "run_id"]
+_RUN = ["study", "run_id"]
 _NEEDED = ("step", "learning_rate", "seed", "validation_accuracy")
 
 

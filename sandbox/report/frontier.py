@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from numpy.typing import ArrayLike
 
-from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.points import COUNTS, TASK, name_series
 from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, legend_beside, series_style, size_axis
 

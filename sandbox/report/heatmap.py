@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
-from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS, format_value, name_series
 from sandbox.report.slices import a_few_of, difficulties, parse_slice

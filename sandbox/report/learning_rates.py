@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.points import name_series
 from sandbox.report.slices import ALL

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jinja2
 import pandas as pd
 
-from sandbox.report.figures import Drawing
+from sandbox.report.drawing import Drawing
 from sandbox.report.points import config_keys, failures, format_value
 from sandbox.report.tables import Table
 from sandbox.results import outcomes
@@ -40,7 +40,7 @@ def render_page(
     versions = [name for name in records.columns if name.startswith("versions.")]
     common = [key for key in config_keys(records) if records[key].nunique(dropna=False) == 1]
     return environment.from_string(template).render(
-        title=", ".join(dict.fromkeys(records["experiment"])) or "Report",
+        title=", ".join(dict.fromkeys(records["study"])) or "Report",
         counts=outcomes(records),
         figures=[_figure(drawing) for drawing in drawings],
         table=table,

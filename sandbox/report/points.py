@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from sandbox.errors import InputError
 from sandbox.report.intervals import mean_and_interval
-from sandbox.results import FIELDS, STATUS_DIVERGED, STATUS_FAILED, InputError
+from sandbox.results import FIELDS, STATUS_DIVERGED, STATUS_FAILED
 
 MEASURES = (
     "state_bytes",
@@ -24,14 +25,14 @@ COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
 STATE_SIZE = "mixer.d_state"
 
-TASK = "task.kind"
+TASK = "task.name"
 
 MISSING = "–"
 
 
 def varying_keys(records: pd.DataFrame) -> list[str]:
-    """The columns that tell configurations apart: the experiment and each config key with several values."""
-    candidates = ["experiment", *config_keys(records)]
+    """The columns that tell configurations apart: the study and each config key with several values."""
+    candidates = ["study", *config_keys(records)]
     return [
         key
         for key in candidates
@@ -96,15 +97,15 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
 
 
 def failures(records: pd.DataFrame) -> pd.DataFrame:
-    """One row per failed run: experiment, label, run_id and its status with the first line of the reason."""
+    """One row per failed run: study, label, run_id and its status with the first line of the reason."""
     failed = records[records["status"].str.startswith(STATUS_FAILED)]
-    failed = failed.drop_duplicates(["experiment", "run_id"])[["experiment", "label", "run_id", "status"]]
+    failed = failed.drop_duplicates(["study", "run_id"])[["study", "label", "run_id", "status"]]
     return failed.assign(status=[status.splitlines()[0] for status in failed["status"]])
 
 
 def runs_not_shown(records: pd.DataFrame) -> int:
     """How many runs have no selected row on the test split, so that they make no point; failed ones count."""
-    run = ["experiment", "run_id"]
+    run = ["study", "run_id"]
     return len(records.drop_duplicates(run)) - len(selected_members(records, "test").drop_duplicates(run))
 
 

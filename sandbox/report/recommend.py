@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sandbox.report.figures import Drawing, NothingToDraw
+from sandbox.errors import InputError
+from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.frontier import pareto
 from sandbox.report.points import COUNTS, TASK, check_axis, config_keys, make_points, name_series, varying_keys
 from sandbox.report.slices import choose_slice, difficulties, parse_slice
 from sandbox.report.style import PAGE_WIDTH, accuracy_axis, axis_name, format_size, series_style
-from sandbox.results import InputError
 
 LENGTHS = ("length", "task.length")
 """What is asked about unless told otherwise, as a slice or as a key of the config."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sandbox.results import InputError
+from sandbox.errors import InputError
 
 ALL = "all"
 

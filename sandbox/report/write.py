@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import matplotlib as mpl
 import pandas as pd
 
+from sandbox.errors import InputError
 from sandbox.report.curves import curves
-from sandbox.report.figures import FORMATS, Drawing, NothingToDraw, check_formats
+from sandbox.report.drawing import FORMATS, Drawing, NothingToDraw, check_formats
 from sandbox.report.frontier import frontier
 from sandbox.report.heatmap import SLICE, heatmap
 from sandbox.report.latex import to_latex
@@ -28,7 +29,7 @@ from sandbox.report.points import (
 from sandbox.report.slices import a_few_of, choose_slice
 from sandbox.report.style import RC
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import InputError, collect, collect_curves, to_csv, write_atomically
+from sandbox.results import collect, collect_curves, to_csv, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

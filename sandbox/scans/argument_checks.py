@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from sandbox.scans.drivers.layout import batch_size, num_tokens
-from sandbox.scans.rules.rule import Inputs
+from sandbox.scans.layout import batch_size, num_tokens
+from sandbox.scans.rule import Inputs
 
 
 def read_dims(name: str, array: Array, letters: str) -> dict[str, int]:

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Inexact
 
 from sandbox.scans.argument_checks import check_is_a, check_is_floating, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
+from sandbox.scans.rule import State
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, DiagonalScanInputs
-from sandbox.scans.rules.rule import State
 from sandbox.scans.rules.selective_scan import SELECTIVE_SCAN, SelectiveScanInputs
 from sandbox.scans.rules.wkv4 import WKV4, WKV4Inputs, WKV4State
 

@@ -14,14 +14,13 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from sandbox.scans.argument_checks import check_chunk_size
-from sandbox.scans.drivers.chunked import next_power_of_two
-from sandbox.scans.drivers.layout import cast, initial_states, padding_of, states_with_columns
-from sandbox.scans.drivers.pallas_gpu import run_pallas_gpu
-from sandbox.scans.drivers.pallas_tpu import run_pallas_tpu
+from sandbox.scans.dispatch import IMPLEMENTATIONS
 from sandbox.scans.drivers.recurrent import run_recurrent
 from sandbox.scans.examples import draw_batch
-from sandbox.scans.registry import IMPLEMENTATIONS
-from sandbox.scans.rules.rule import Example, Inputs, Rule, State
+from sandbox.scans.kernels.gpu import run_pallas_gpu
+from sandbox.scans.kernels.tpu import run_pallas_tpu
+from sandbox.scans.layout import cast, initial_states, next_power_of_two, padding_of, states_with_columns
+from sandbox.scans.rule import Example, Inputs, Rule, State
 
 DRIVERS: Mapping[str, Callable[..., Any]] = IMPLEMENTATIONS | {
     "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),

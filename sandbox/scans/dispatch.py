@@ -2,18 +2,31 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from sandbox.ran import note_implementation
 from sandbox.scans.argument_checks import check_chunk_size, check_inputs
-from sandbox.scans.drivers.kernel_plan import rows_and_columns_of
-from sandbox.scans.drivers.layout import cast, compute_dtype, initial_states, num_tokens
-from sandbox.scans.drivers.pallas import why_not_pallas
-from sandbox.scans.registry import IMPLEMENTATIONS, RULES
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
-from sandbox.scans.target import target_platform
+from sandbox.scans.drivers.chunked import run_chunked
+from sandbox.scans.drivers.recurrent import run_recurrent
+from sandbox.scans.kernels.pallas import run_pallas, why_not_pallas
+from sandbox.scans.kernels.plan import rows_and_columns_of
+from sandbox.scans.layout import cast, compute_dtype, initial_states, num_tokens
+from sandbox.scans.rule import Inputs, Outputs, Rule, State
+from sandbox.target import target_platform
+
+Driver = Callable[..., tuple[Outputs, State]]
+"""`(rule, state, inputs, dtype=, chunk_size=) -> (outputs, final state)`."""
+
+IMPLEMENTATIONS: dict[str, Driver] = {
+    "recurrent": run_recurrent,
+    "chunked": run_chunked,
+    "pallas": run_pallas,
+}
+"""Every driver, by the name that the argument `implementation` takes."""
 
 AUTO = {
     "cpu": ("recurrent", "chunked"),
@@ -74,15 +87,23 @@ def run_rule(
         return lambda state, inputs: driver(rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
 
     plain, with_gradients = resolve(differentiated=False), resolve(differentiated=True)
+    choice = note_implementation(plain)
     if plain == with_gradients:
         return run_by(plain)(state, inputs)
-    return _either(run_by(plain), run_by(with_gradients))(state, inputs)
+    run = jax.custom_vjp(run_by(plain))
+
+    def run_forward(state: State, inputs: Inputs) -> tuple[tuple[Outputs, State], Any]:
+        choice.name = with_gradients
+        return jax.vjp(run_by(with_gradients), state, inputs)
+
+    run.defvjp(run_forward, lambda pullback, gradients: pullback(gradients))
+    return run(state, inputs)
 
 
 def resolve_implementation(
     implementation: str,
     *,
-    rule: Rule | str,
+    rule: Rule,
     num_tokens: int,
     rows: int = 1,
     columns: int = 1,
@@ -93,7 +114,7 @@ def resolve_implementation(
 
     Args:
         implementation: a name in `IMPLEMENTATIONS`, or "auto".
-        rule: a rule, or its name in `RULES`.
+        rule: the rule to run.
         num_tokens: T. A single token is a step without a loop.
         rows: K of the state of a head.
         columns: V of the state of a head. A state may be too large for the kernels.
@@ -101,13 +122,9 @@ def resolve_implementation(
         differentiated: whether gradients are taken.
 
     Raises:
-        ValueError: `implementation` or `rule` is not a known name.
+        ValueError: `implementation` is not a known name.
         NotImplementedError: a driver was asked for by name and cannot run this rule here.
     """
-    if isinstance(rule, str):
-        if rule not in RULES:
-            raise ValueError(f"rule={rule!r} is not one of {', '.join(RULES)}")
-        rule = RULES[rule]
     if implementation not in ("auto", *IMPLEMENTATIONS):
         raise ValueError(f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}")
     chosen = implementation
@@ -119,10 +136,3 @@ def resolve_implementation(
             return "chunked"
         raise NotImplementedError(f"implementation='pallas' cannot run {rule.name} here: {reason}")
     return chosen
-
-
-def _either(plain: Run, with_gradients: Run) -> Run:
-    """Runs `plain`, unless gradients are taken."""
-    run = jax.custom_vjp(plain)
-    run.defvjp(lambda state, inputs: jax.vjp(with_gradients, state, inputs), lambda pullback, d: pullback(d))
-    return run

@@ -2,7 +2,7 @@
 
 import jax
 
-from sandbox.scans.rules.rule import Example, Inputs
+from sandbox.scans.rule import Example, Inputs
 from sandbox.shapes import PRNGKey
 
 

@@ -1,16 +1,11 @@
-"""The rules and the drivers, by name."""
+"""The rules, by name."""
 
-from collections.abc import Callable
-
-from sandbox.scans.drivers.chunked import run_chunked
-from sandbox.scans.drivers.pallas import run_pallas
-from sandbox.scans.drivers.recurrent import run_recurrent
+from sandbox.scans.rule import Rule
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN
 from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE
 from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION
 from sandbox.scans.rules.generalized_delta_rule import GENERALIZED_DELTA_RULE
 from sandbox.scans.rules.mlstm import MLSTM
-from sandbox.scans.rules.rule import Outputs, Rule, State
 from sandbox.scans.rules.selective_scan import SELECTIVE_SCAN
 from sandbox.scans.rules.wkv4 import WKV4
 
@@ -27,13 +22,3 @@ RULES: dict[str, Rule] = {
     )
 }
 """Every update rule, by the name of its public function."""
-
-Driver = Callable[..., tuple[Outputs, State]]
-"""`(rule, state, inputs, dtype=, chunk_size=) -> (outputs, final state)`."""
-
-IMPLEMENTATIONS: dict[str, Driver] = {
-    "recurrent": run_recurrent,
-    "chunked": run_chunked,
-    "pallas": run_pallas,
-}
-"""Every driver, by the name that the argument `implementation` takes."""

@@ -1,5 +1,6 @@
 """Scores on validation and test data: the first examples of a split, the same for every run of a task."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from sandbox.results import Evaluation
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
@@ -70,18 +72,10 @@ def score_population(problem: Problem, params: Params, batch: Example) -> Scores
     return over_members(functools.partial(score, problem, batch), params)
 
 
-def summarise(
+def evaluation_rows(
     step: int, rates: np.ndarray, seeds: np.ndarray, train_loss: Float[np.ndarray, "P"], scores: Scores
 ) -> list[dict[str, Any]]:
-    """The rows of one evaluation, one a member."""
-    columns: dict[str, np.ndarray] = {
-        "learning_rate": rates,
-        "seed": seeds,
-        "train_loss": train_loss,
-        "validation_loss": np.mean(scores.loss, axis=1),
-        "validation_accuracy": np.mean(scores.accuracy, axis=1),
-    }
-    return [
-        {"step": step} | {name: column[member].item() for name, column in columns.items()}
-        for member in range(len(rates))
-    ]
+    """The rows of `metrics.csv` for one evaluation, one per member."""
+    loss, accuracy = np.mean(scores.loss, axis=1), np.mean(scores.accuracy, axis=1)
+    members = zip(rates, seeds, train_loss, loss, accuracy, strict=True)
+    return [dataclasses.asdict(Evaluation(step, *(number.item() for number in member))) for member in members]

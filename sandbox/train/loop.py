@@ -10,7 +10,7 @@ import pandas as pd
 
 from sandbox.results import METRICS, to_csv, write_atomically
 from sandbox.train.checkpoint import Checkpoints, Progress
-from sandbox.train.evaluation import EvaluationSet, summarise
+from sandbox.train.evaluation import EvaluationSet, evaluation_rows
 from sandbox.train.population import advance, init_population, members_of
 from sandbox.train.step import Member, Problem
 
@@ -52,7 +52,7 @@ def fit(
             scores = validation.score(problem, population.params)
             solved = validation.solved(scores, train.solved_at)
             population = population._replace(active=population.active & ~solved)
-            step, history = stop, history + summarise(stop, rates, seeds, train_loss, scores)
+            step, history = stop, history + evaluation_rows(stop, rates, seeds, train_loss, scores)
             now = time.monotonic()
             if now - saved >= checkpoint_seconds:
                 saved = now

@@ -8,12 +8,12 @@ import jax
 import pandas as pd
 import pytest
 
+from sandbox.bench import cases, ceilings, peer_jla, scans
+from sandbox.bench.cases import Case, Setting, make_cases
+from sandbox.bench.ceilings import Ceilings, measure_ceilings
+from sandbox.bench.scans import time_scans
 from sandbox.cli.bench import main
 from sandbox.cli.bench_tables import crossovers_in_words
-from sandbox.cost import ceilings, peer_jla, scan_cases, scan_speed
-from sandbox.cost.ceilings import Ceilings, measure_ceilings
-from sandbox.cost.scan_cases import Case, Setting, make_cases
-from sandbox.cost.scan_speed import time_scans
 from sandbox.scans import IMPLEMENTATIONS, RULES
 from sandbox.scans.check import relative_rms_errors
 
@@ -62,7 +62,7 @@ def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     tiny = functools.partial(measure_ceilings, rounds=1, matmul_sizes=(64,), copied_bytes=2**16)
     monkeypatch.setattr(ceilings, "measure_ceilings", tiny)
     monkeypatch.setattr(peer_jla, "PACKAGE", "no_such_package")
-    monkeypatch.setattr(scan_cases, "BATCH_LENGTH", 16)
+    monkeypatch.setattr(cases, "BATCH_LENGTH", 16)
     out = tmp_path / "scans.csv"
     sizes = ["--lengths", "8", "--batch", "1", "--rows", "4", "--columns", "4", "--repeats", "2"]
     which = ["--rules", "gated_linear_attention", "--kinds", "scalar decay"]
@@ -100,7 +100,7 @@ def test_an_interruption_before_the_first_row_leaves_the_file(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: Ceilings(1.0, 1.0))
-    monkeypatch.setattr(scan_speed, "time_scans", interrupt)
+    monkeypatch.setattr(scans, "time_scans", interrupt)
     out = tmp_path / "scans.csv"
     out.write_text("of another day")
     with pytest.raises(KeyboardInterrupt):
@@ -154,7 +154,7 @@ def test_crossovers_in_words():
 def test_peers_compute_the_same(monkeypatch):
     """Only where the package is installed, which wants one version of jax."""
     pytest.importorskip(f"{peer_jla.PACKAGE}.ops")
-    monkeypatch.setattr(scan_cases, "BATCH_LENGTH", 40)
+    monkeypatch.setattr(cases, "BATCH_LENGTH", 40)
     asked = setting(
         rules=list(RULES), kinds=[kind for rule in RULES.values() for kind in rule.examples], with_peers=True
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.cli.sweeper import as_override, keys_apart, narrow, read_grid
-from sandbox.results import InputError
+from sandbox.errors import InputError
 
 GRIDS = [
     {"mixer": ["softmax"], "label": ["a"]},

@@ -52,6 +52,6 @@ def test_what_cannot_be_counted_is_not_a_number(monkeypatch):
     def refuse(*arguments, **options):
         raise NotImplementedError("a loop")
 
-    monkeypatch.setattr("sandbox.cost.programs.walk_flops", refuse)
+    monkeypatch.setattr("sandbox.cost.programs.operations", refuse)
     record, _ = costs(CopyConfig(), OuterConfig())
     assert record["decode_flops_per_token"] != record["decode_flops_per_token"]

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 from jax import lax
 
+from sandbox.arithmetic import FREE, TRANSCENDENTAL, equations, operations_of
 from sandbox.cost.flops import analyse, count_flops, traced, walk_flops
 from sandbox.cost.programs import PHASES, decoding, prefill, training
 from sandbox.models.lm import ModelConfig
@@ -16,7 +17,6 @@ from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.scans.drivers.traced_cost import FREE, TRANSCENDENTAL, equations, operations_of
 
 TOLERANCE = 0.05
 
@@ -88,8 +88,8 @@ def test_a_model_that_loops_costs_what_its_tokens_cost(implementation):
     """Token by token, T tokens cost T times one: what a count of one turn would miss."""
     model = make(OuterConfig(implementation=implementation, chunk_size=16))
     short, long = (prefill(model, 1, length) for length in (32, 320))
-    assert long.flops_per_token == pytest.approx(short.flops_per_token, rel=0.01)
-    assert count_flops(long.function, *long.arguments) < 0.9 * 320 * long.flops_per_token
+    assert long.trace().flops_per_token == pytest.approx(short.trace().flops_per_token, rel=0.01)
+    assert count_flops(long.function, *long.arguments) < 0.9 * 320 * long.trace().flops_per_token
 
 
 def test_what_is_called_counts_and_of_branches_the_largest():
@@ -141,13 +141,13 @@ def test_the_square_and_the_line_in_models():
     )
 
     def growth(model):
-        return prefill(model, 1, 2000).flops_per_token - prefill(model, 1, 1000).flops_per_token
+        return prefill(model, 1, 2000).trace().flops_per_token - prefill(model, 1, 1000).trace().flops_per_token
 
     assert growth(attention) == pytest.approx(1000 * 2 * 2 * 64, rel=0.1)
     assert abs(growth(linear)) < 10
     own = (
-        decoding(linear, 1, 1).flops_per_token
-        - decoding(make(OuterConfig(d_state=32), d_model=64), 1, 1).flops_per_token
+        decoding(linear, 1, 1).trace().flops_per_token
+        - decoding(make(OuterConfig(d_state=32), d_model=64), 1, 1).trace().flops_per_token
     )
     projections = 2 * 64 * 2 * 32
     assert own - projections == pytest.approx(32 * 64 * 4, rel=0.2)
@@ -157,7 +157,7 @@ def test_only_scored_positions_reach_the_readout():
     model = make(ShortConvConfig(), vocab_size=512)
     every, one = training(model, 1, 100), training(model, 1, 100, scored=1)
     readout = 3 * 2 * 32 * 512
-    assert every.flops_per_token - one.flops_per_token == pytest.approx(0.99 * readout, rel=0.1)
+    assert every.trace().flops_per_token - one.trace().flops_per_token == pytest.approx(0.99 * readout, rel=0.1)
 
 
 def test_a_compiled_program_says_what_it_moves():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+from sandbox.bench.ceilings import measure_ceilings
 from sandbox.cost import timing
-from sandbox.cost.ceilings import measure_ceilings
 from sandbox.cost.flops import count_flops
 from sandbox.cost.timing import crossovers, measure, speed_ratio, spread
 
@@ -93,7 +93,7 @@ def test_flops_are_those_of_the_program_and_a_loop_counts_once():
 def test_ceilings_are_rates_of_what_was_run(monkeypatch):
     """Every call takes a second."""
     monkeypatch.setattr(
-        "sandbox.cost.ceilings.measure", lambda calls, rounds: dict.fromkeys(calls, np.ones(rounds))
+        "sandbox.bench.ceilings.measure", lambda calls, rounds: dict.fromkeys(calls, np.ones(rounds))
     )
     ceilings = measure_ceilings("float32", rounds=3, matmul_sizes=(64, 128), copied_bytes=2**16)
     assert ceilings == (2 * 64**3, 2 * 2**16), "one second is long enough: the larger product is not tried"

@@ -14,8 +14,8 @@ import pytest
 import scan_peers as references
 from scan_peers import FLA, torch
 
-from sandbox.cost import peer_fla, scan_cases
-from sandbox.cost.scan_cases import Setting, bind, make_cases
+from sandbox.bench import cases, peer_fla
+from sandbox.bench.cases import Setting, bind, make_cases
 from sandbox.scans.check import QUICKLY_COMPILED, relative_rms_errors
 
 REFERENCES = {
@@ -68,7 +68,7 @@ def plain_fla(monkeypatch):
 @pytest.mark.usefixtures("plain_fla")
 @jax.numpy_rank_promotion("allow")
 def test_kernels_are_given_our_inputs(monkeypatch):
-    monkeypatch.setattr(scan_cases, "BATCH_LENGTH", 6)
+    monkeypatch.setattr(cases, "BATCH_LENGTH", 6)
     setting = Setting(
         rules=["gated_linear_attention", "gated_delta_rule", "generalized_delta_rule"],
         kinds=["no decay", "scalar decay", "channel decay", "channel decay, fixed, bonus"],

@@ -20,7 +20,7 @@ def write_run(
     state_bytes: int = 4096,
     diverged: Sequence[tuple[float, int]] = (),
     config: Mapping[str, object] = {},
-    experiment: str = "invented",
+    study: str = "invented",
     status: str = "ok",
 ) -> pathlib.Path:
     """A finished run: `members` holds the test accuracy of (learning rate, seed), overall or per slice.
@@ -36,7 +36,7 @@ def write_run(
             for name, accuracy in (scores if isinstance(scores, Mapping) else {"all": scores}).items():
                 records.append(
                     Record(
-                        experiment=experiment,
+                        study=study,
                         run_id=run_id,
                         label=label,
                         status="diverged" if (rate, seed) in diverged else status,

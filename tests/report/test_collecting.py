@@ -93,7 +93,7 @@ def test_the_default_output_is_in_the_folder(sweep, capsys):
         ),
         (["{sweep}", "--formats", "jpg"], r"format 'jpg': not one of pdf, png, svg"),
         (["{sweep}", "-o", "{file}"], r"File exists"),
-        (["{file}"], r"file.csv: not a table of records \(no column experiment, run_id, "),
+        (["{file}"], r"file.csv: not a table of records \(no column study, run_id, "),
         (["{broken}"], r"summary.json: not a summary that this version can read"),
     ],
 )

@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from invented_runs import write_run
 
+from sandbox.errors import InputError
 from sandbox.report.points import failures, make_points, name_series, runs_not_shown, varying_keys
 from sandbox.report.slices import choose_slice, order_slices
-from sandbox.results import InputError, collect, outcomes
+from sandbox.results import collect, outcomes
 
 
 def points_of(root: pathlib.Path) -> pd.DataFrame:
@@ -50,10 +51,10 @@ def test_a_seed_that_two_runs_share_counts_once(tmp_path):
     assert (point["num_seeds"], point["accuracy"]) == (4, pytest.approx(0.5))
 
 
-def test_equal_runs_of_two_experiments_are_two_points(tmp_path):
+def test_equal_runs_of_two_studies_are_two_points(tmp_path):
     for name in ("first", "second"):
-        write_run(tmp_path / name, "a", {(0.1, 0): 0.2}, selected=0.1, experiment=name)
-    assert points_of(tmp_path)["experiment"].tolist() == ["first", "second"]
+        write_run(tmp_path / name, "a", {(0.1, 0): 0.2}, selected=0.1, study=name)
+    assert points_of(tmp_path)["study"].tolist() == ["first", "second"]
 
 
 def test_the_members_own_seed_is_not_hidden_by_the_seed_of_the_config(tmp_path):

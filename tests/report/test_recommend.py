@@ -5,8 +5,9 @@ import pytest
 from invented_runs import write_run
 
 from sandbox.cli.recommend import in_words, main
+from sandbox.errors import InputError
 from sandbox.report.recommend import measured, recommend, recommendation_map
-from sandbox.results import InputError, collect
+from sandbox.results import collect
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def two_lengths(tmp_path):
 def test_records_of_several_tasks_are_refused(tmp_path):
     for task in ("mqar", "copy"):
         scores = {(0.1, 0): {"all": 0.5, "length=64": 0.5}}
-        write_run(tmp_path, task, scores, selected=0.1, config={"task.kind": task})
-    with pytest.raises(InputError, match=r"^task\.kind: these records are of several tasks \(copy, mqar\)"):
+        write_run(tmp_path, task, scores, selected=0.1, config={"task.name": task})
+    with pytest.raises(InputError, match=r"^task\.name: these records are of several tasks \(copy, mqar\)"):
         measured(collect(tmp_path))
 
 

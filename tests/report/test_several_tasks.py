@@ -25,7 +25,7 @@ def two_tasks(tmp_path):
             selected=0.1,
             label=label,
             state_bytes=state_bytes,
-            config={"task.kind": task, "task.length": 32 if task == "copy" else 64},
+            config={"task.name": task, "task.length": 32 if task == "copy" else 64},
         )
     return tmp_path / "runs"
 
@@ -74,7 +74,7 @@ def test_tasks_do_not_compete(tmp_path):
             selected=0.1,
             label=label,
             state_bytes=200 if label == "softmax" else 100,
-            config={"task.kind": task},
+            config={"task.name": task},
         )
     report = write_report(tmp_path / "runs", tmp_path / "out", formats=())
     drawn = pd.read_csv(tmp_path / "out" / "frontier.csv").set_index("series")

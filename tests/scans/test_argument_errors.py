@@ -9,7 +9,7 @@ from scan_arguments import EXAMPLES, draw
 from sandbox import scans
 from sandbox.scans import RULES, MLSTMState, WKV4State, resolve_implementation, run_rule
 from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
-from sandbox.scans.target import interpreted_kernels
+from sandbox.target import interpreted_kernels
 
 by_every_function = pytest.mark.parametrize("function", RULES)
 

@@ -6,8 +6,8 @@ import pytest
 
 from sandbox.scans import RULES
 from sandbox.scans.drivers.chunked import LARGEST_CHUNK_KEPT, run_chunked
-from sandbox.scans.drivers.layout import initial_states
 from sandbox.scans.examples import draw_batch
+from sandbox.scans.layout import initial_states
 
 
 def kept_shapes(rule, kind, size):

@@ -13,13 +13,13 @@ from jax.sharding import AbstractDevice, AbstractMesh
 
 from sandbox.scans import RULES, run_rule
 from sandbox.scans.check import DRIVERS, differences, draw_fixture, reference, values_and_gradients
-from sandbox.scans.drivers import pallas_gpu, pallas_tpu
-from sandbox.scans.drivers.kernel_cost import estimate_cost
-from sandbox.scans.drivers.kernel_plan import plan_kernel, why_not
-from sandbox.scans.drivers.layout import initial_states
-from sandbox.scans.drivers.pallas_gpu import GPU, run_pallas_gpu
-from sandbox.scans.drivers.pallas_tpu import TPU, run_pallas_tpu
 from sandbox.scans.examples import draw_batch
+from sandbox.scans.kernels import gpu, tpu
+from sandbox.scans.kernels.cost import estimate_cost
+from sandbox.scans.kernels.gpu import GPU, run_pallas_gpu
+from sandbox.scans.kernels.plan import plan_kernel, why_not
+from sandbox.scans.kernels.tpu import TPU, run_pallas_tpu
+from sandbox.scans.layout import initial_states
 
 DEVICES = {
     "tpu": AbstractDevice(device_kind="TPU v5 lite", num_cores=1, platform="tpu"),
@@ -122,15 +122,15 @@ def test_reads_nothing_that_was_not_written_and_writes_nothing_that_another_core
 @pytest.mark.parametrize("rule", [MLSTM, step_by_step(MLSTM)], ids=["chunks", "single steps"])
 def test_tiles_of_columns(rule, driver, monkeypatch):
     """Every tile has the normalizer and q whole: one gives the former, all give the gradient of the latter."""
-    monkeypatch.setattr(pallas_tpu, "TPU", dataclasses.replace(TPU, widest_tile=128))
-    monkeypatch.setattr(pallas_gpu, "GPU", dataclasses.replace(GPU, widest_tile=64))
+    monkeypatch.setattr(tpu, "TPU", dataclasses.replace(TPU, widest_tile=128))
+    monkeypatch.setattr(gpu, "GPU", dataclasses.replace(GPU, widest_tile=64))
     assert_agrees(rule, "exponential input gate", driver, columns=130)
 
 
 @on_both
 def test_columns_that_mix_are_not_cut(driver, monkeypatch):
-    monkeypatch.setattr(pallas_tpu, "TPU", dataclasses.replace(TPU, widest_tile=8))
-    monkeypatch.setattr(pallas_gpu, "GPU", dataclasses.replace(GPU, widest_tile=16))
+    monkeypatch.setattr(tpu, "TPU", dataclasses.replace(TPU, widest_tile=8))
+    monkeypatch.setattr(gpu, "GPU", dataclasses.replace(GPU, widest_tile=16))
     assert_agrees(mixing(GLA), "channel decay", driver, columns=17)
 
 
@@ -167,13 +167,6 @@ def test_refuses_what_it_cannot_run(driver):
         run(mixing(GLA), columns=4000)
     with jax.enable_x64(True), pytest.raises(NotImplementedError, match="compute in float32, and an input of"):
         run(GLA, dtype="float64")
-
-
-def test_a_jax_without_triton(monkeypatch):
-    monkeypatch.setattr(pallas_gpu, "pltriton", None)
-    assert not pallas_gpu.triton_is_available()
-    with pytest.raises(NotImplementedError, match="this jax has no Triton backend"):
-        run_pallas_gpu(GLA, *shapes(GLA, "no decay"), dtype=jnp.float32)
 
 
 def test_chunks_that_multiply_too_much_are_made_shorter_or_run_step_by_step():

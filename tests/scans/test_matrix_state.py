@@ -11,7 +11,7 @@ from hard_inputs import harden
 from scan_arguments import CHUNK, EXAMPLES, KINDS, LONG, draw
 
 from sandbox import scans
-from sandbox.scans.rules.chunk_algebra import unit_lower_inverse
+from sandbox.scans.rules.parts.algebra import unit_lower_inverse
 
 FUNCTIONS = [name for name in KINDS if hasattr(definitions_matrix, name)]
 

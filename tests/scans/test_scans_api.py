@@ -13,7 +13,7 @@ from scan_arguments import CHUNK, EXAMPLES, LONG, B, draw
 
 from sandbox import scans
 from sandbox.scans import IMPLEMENTATIONS, RULES, resolve_implementation
-from sandbox.scans.target import interpreted_kernels
+from sandbox.target import interpreted_kernels
 
 by_every_function = pytest.mark.parametrize("function", RULES)
 by_every_platform = pytest.mark.parametrize("platform", ["gpu", "tpu"])

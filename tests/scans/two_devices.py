@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from scan_arguments import CHUNK, EXAMPLES, B, draw
 
 from sandbox import scans
-from sandbox.scans.target import interpreted_kernels
+from sandbox.target import interpreted_kernels
 
 MESH = jax.sharding.Mesh(jax.devices(), "batch")
 

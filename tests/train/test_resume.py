@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 import yaml
+from saved_config import from_plain
 
-from sandbox.config import from_plain
 from sandbox.results import CONFIG, METRICS, read_summary
 from sandbox.train.checkpoint import Checkpoints
 from sandbox.train.population import init_population

@@ -10,11 +10,12 @@ import pytest
 from flax import nnx
 
 from sandbox.config import Config
+from sandbox.errors import InputError
 from sandbox.models.layers import Undecayed
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import Decay, OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.results import FAILURE, METRICS, SUMMARY, InputError
+from sandbox.results import FAILURE, METRICS, SUMMARY
 from sandbox.run import best_learning_rate, run, run_directory
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
@@ -56,7 +57,7 @@ def test_one_record_per_member_split_and_slice(finished):
     assert {r.slice for r in records} == {"all", "pairs=2", "pairs=4"}
     assert {r.status for r in records} == {"ok"}
     assert {r.steps for r in records} == {TRAIN.steps}
-    assert {r.config["mixer.kind"] for r in records} == {"softmax"}
+    assert {r.config["mixer.name"] for r in records} == {"softmax"}
     assert all(r.state_bytes == 4 * 2 * 8 * TASK.max_len + 4 for r in records)
 
 

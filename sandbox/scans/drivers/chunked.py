@@ -10,18 +10,19 @@ from jax.extend.core import Primitive
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool
 
-from sandbox.scans.drivers.layout import (
+from sandbox.scans.layout import (
     cast,
     compute_dtype,
     join,
     matmul_precision,
+    next_power_of_two,
     num_tokens,
     over_batch_and_heads,
     padding_of,
     split_fixed,
     whole_chunk,
 )
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 LARGEST_CHUNK_KEPT = 32
 """Tokens of a chunk whose products are kept: those of 64 took 27 % more time to move than to compute again."""
@@ -111,11 +112,6 @@ def keeps_small_products(chunk_size: int) -> Callable[..., bool]:
         return rows == columns == [chunk_size]
 
     return is_kept
-
-
-def next_power_of_two(number: int) -> int:
-    """The least power of two that is at least `number`."""
-    return 1 << (number - 1).bit_length()
 
 
 def _not_a_broadcast(state: Array) -> Array:

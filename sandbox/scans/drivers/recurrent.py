@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.layout import (
+from sandbox.scans.layout import (
     cast,
     compute_dtype,
     join,
@@ -13,7 +13,7 @@ from sandbox.scans.drivers.layout import (
     over_batch_and_heads,
     split_fixed,
 )
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 
 def run_recurrent(

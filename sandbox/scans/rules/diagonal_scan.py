@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.rule import Example, Rule
+from sandbox.scans.rule import Example, Rule
 from sandbox.shapes import PRNGKey
 
 Channels = Float[Array, "E"]

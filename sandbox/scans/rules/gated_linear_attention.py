@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.chunk_algebra import matmul
-from sandbox.scans.rules.chunk_decay import chunk_decay
-from sandbox.scans.rules.example_inputs import draw_log_decay
-from sandbox.scans.rules.rule import Example, Rule
+from sandbox.scans.rule import Example, Rule
+from sandbox.scans.rules.parts.algebra import matmul
+from sandbox.scans.rules.parts.decay import chunk_decay
+from sandbox.scans.rules.parts.draws import draw_log_decay
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]

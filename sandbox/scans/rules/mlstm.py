@@ -24,9 +24,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.chunk_algebra import matmul, rows_and_columns
-from sandbox.scans.rules.chunk_decay import sum_log_decays
-from sandbox.scans.rules.rule import Rule
+from sandbox.scans.rule import Rule
+from sandbox.scans.rules.parts.algebra import matmul, rows_and_columns
+from sandbox.scans.rules.parts.decay import sum_log_decays
 from sandbox.shapes import PRNGKey
 
 NEVER = -1e30

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.rule import Rule
+from sandbox.scans.rule import Rule
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "N E"]

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from sandbox.scans.rules.rule import Rule
+from sandbox.scans.rule import Rule
 from sandbox.shapes import PRNGKey
 
 NOTHING_YET = -1e38

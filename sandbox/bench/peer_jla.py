@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from sandbox.scans.drivers.layout import batch_size, num_tokens
-from sandbox.scans.rules.rule import Inputs, Outputs
+from sandbox.scans.layout import batch_size, num_tokens
+from sandbox.scans.rule import Inputs, Outputs
 
 PACKAGE = "jla"
 

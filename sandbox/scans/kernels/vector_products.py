@@ -8,7 +8,7 @@ from jax import lax
 from jax.extend.core import Literal
 from jaxtyping import Array
 
-from sandbox.scans.rules.rule import Inputs, Outputs, State, Update
+from sandbox.scans.rule import Inputs, Outputs, State, Update
 
 
 def sum_vector_products(step: Update) -> Update:

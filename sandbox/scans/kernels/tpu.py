@@ -13,10 +13,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.kernel_chunk import Refs, load, store
-from sandbox.scans.drivers.kernel_plan import ChipSizes, plan_kernel
-from sandbox.scans.drivers.kernels import Accelerator, Body, run_kernels
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
+from sandbox.scans.kernels.chunk import Refs, load, store
+from sandbox.scans.kernels.plan import ChipSizes, plan_kernel
+from sandbox.scans.kernels.program import Accelerator, Body, run_kernels
+from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 TPU = ChipSizes(
     name="TPU",

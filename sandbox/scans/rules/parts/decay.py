@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from sandbox.scans.rules.chunk_algebra import (
+from sandbox.scans.rules.parts.algebra import (
     block_pairs,
     exact_matmul,
     in_second_half,

@@ -13,9 +13,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Int
 
-from sandbox.scans.drivers.kernel_plan import Leaf, Plan
-from sandbox.scans.drivers.layout import join, whole_chunk
-from sandbox.scans.rules.rule import Inputs, Outputs, State, Update
+from sandbox.scans.kernels.plan import Leaf, Plan
+from sandbox.scans.layout import join, whole_chunk
+from sandbox.scans.rule import Inputs, Outputs, State, Update
 
 Refs = Any
 """A tree of references to memory."""

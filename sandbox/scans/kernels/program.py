@@ -14,12 +14,12 @@ from jax.experimental import pallas as pl
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from sandbox.scans.drivers.kernel_chunk import Index, Refs, backward_chunk, forward_chunk, load, store
-from sandbox.scans.drivers.kernel_cost import estimate_cost
-from sandbox.scans.drivers.kernel_memory import Memory, crop, pad
-from sandbox.scans.drivers.kernel_plan import Leaf, Plan
-from sandbox.scans.drivers.layout import cast, padding_of, split_fixed
-from sandbox.scans.rules.rule import Inputs, Outputs, State
+from sandbox.scans.kernels.chunk import Index, Refs, backward_chunk, forward_chunk, load, store
+from sandbox.scans.kernels.cost import estimate_cost
+from sandbox.scans.kernels.memory import Memory, crop, pad
+from sandbox.scans.kernels.plan import Leaf, Plan
+from sandbox.scans.layout import cast, padding_of, split_fixed
+from sandbox.scans.rule import Inputs, Outputs, State
 
 Body = Callable[[Index, Index, Any], Any]
 """`(chunk, place, carried) -> carried`: does the chunk of this number, which is at this place in what is given."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State, Update
+from sandbox.scans.rule import Inputs, Outputs, Rule, State, Update
 
 
 def compute_dtype(inputs: Inputs) -> DTypeLike:
@@ -113,3 +113,8 @@ def matmul_precision(inputs: Inputs) -> str:
     """The precision of products that a rule leaves open: all digits, unless an input has only 16 bits."""
     narrowest = min(leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs))
     return "default" if narrowest <= 2 else "highest"
+
+
+def next_power_of_two(number: int) -> int:
+    """The least power of two that is at least `number`."""
+    return 1 << (number - 1).bit_length()

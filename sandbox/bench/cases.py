@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.cost import peer_fla, peer_jla
+from sandbox.bench import peer_fla, peer_jla
 from sandbox.cost.flops import count_flops
 from sandbox.cost.timing import Call
 from sandbox.scans import RULES, Rule, run_rule
-from sandbox.scans.drivers.layout import cast
 from sandbox.scans.examples import draw_batch
-from sandbox.scans.rules.rule import Inputs, Outputs
+from sandbox.scans.layout import cast
+from sandbox.scans.rule import Inputs, Outputs
 from sandbox.shapes import PRNGKey
 
 ATTENTION = "softmax attention"

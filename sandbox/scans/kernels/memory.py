@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from sandbox.scans.drivers.kernel_plan import Leaf, Plan
+from sandbox.scans.kernels.plan import Leaf, Plan
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from sandbox.cost.timing import Call
-from sandbox.scans.rules.rule import Inputs
+from sandbox.scans.rule import Inputs
 
 PACKAGE = "fla"
 

@@ -14,18 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.pallas import triton as pltriton
 from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.chunked import next_power_of_two
-from sandbox.scans.drivers.kernel_chunk import Refs, store
-from sandbox.scans.drivers.kernel_plan import ChipSizes, Plan, plan_kernel
-from sandbox.scans.drivers.kernels import Accelerator, Body, run_kernels
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
-
-try:
-    from jax.experimental.pallas import triton as pltriton
-except ImportError:  # a jax that no longer has it
-    pltriton = None  # type: ignore[assignment]
+from sandbox.scans.kernels.chunk import Refs, store
+from sandbox.scans.kernels.plan import ChipSizes, Plan, plan_kernel
+from sandbox.scans.kernels.program import Accelerator, Body, run_kernels
+from sandbox.scans.layout import next_power_of_two
+from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 GPU = ChipSizes(
     name="GPU",
@@ -54,11 +50,6 @@ BFLOAT16_PRODUCTS = "BF16_BF16_F32"
 times as fast, and their error is 3e-3, as in other people's kernels; rounding the results alone makes 1e-3."""
 
 
-def triton_is_available() -> bool:
-    """Whether this jax still has the backend."""
-    return pltriton is not None
-
-
 def run_pallas_gpu(
     rule: Rule,
     state: State,
@@ -71,10 +62,8 @@ def run_pallas_gpu(
     """Runs `rule` by kernels for GPUs; leaves as `layout` describes them, outputs in `dtype`.
 
     Raises:
-        NotImplementedError: this jax has no Triton backend, the state is too large, or an input is float64.
+        NotImplementedError: the state is too large, or an input is float64.
     """
-    if pltriton is None:
-        raise NotImplementedError("this jax has no Triton backend for Pallas")
     plan = plan_kernel(GPU, rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
     if not interpret:
         plan = dataclasses.replace(plan, precision=_products(plan, inputs))

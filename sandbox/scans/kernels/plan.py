@@ -15,17 +15,17 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from sandbox.scans.drivers.chunked import next_power_of_two
-from sandbox.scans.drivers.layout import (
+from sandbox.scans.kernels.traced import reused_operands, shortest_side, trace
+from sandbox.scans.kernels.vector_products import sum_vector_products
+from sandbox.scans.layout import (
     compute_dtype,
     matmul_precision,
+    next_power_of_two,
     num_tokens,
     split_fixed,
     states_with_columns,
 )
-from sandbox.scans.drivers.traced_cost import reused_operands, shortest_side, trace
-from sandbox.scans.drivers.vector_products import sum_vector_products
-from sandbox.scans.rules.rule import Inputs, Rule, State
+from sandbox.scans.rule import Inputs, Rule, State
 
 SHORTEST_CHUNK = 16
 """A matrix unit takes no fewer rows; a shorter sequence is filled up."""

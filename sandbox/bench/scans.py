@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sandbox.cost.ceilings import Ceilings
-from sandbox.cost.scan_cases import ATTENTION, DIRECTIONS, Case, Setting, bind, make_cases
+from sandbox.bench.cases import ATTENTION, DIRECTIONS, Case, Setting, bind, make_cases
+from sandbox.bench.ceilings import Ceilings
 from sandbox.cost.timing import Call, Seconds, measure, speed_ratio, spread
 from sandbox.scans.check import relative_rms_errors
 

@@ -1,18 +1,12 @@
-"""What a program costs, read off its traced form: operations, and what the matrix products of a chunk read."""
+"""The arithmetic of a program, counted in its traced form (its jaxpr)."""
 
-import itertools
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-
-from sandbox.scans.drivers.layout import join, whole_chunk
-from sandbox.scans.rules.rule import Inputs, Outputs, Rule, State
 
 FREE = frozenset(
     {
@@ -70,29 +64,6 @@ COMPLEX = {"mul": 6, "div": 11, "integer_pow": 6}
 """Real operations of a complex one; of any other two."""
 
 
-def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int, backward: bool) -> Any:
-    """The jaxpr of a chunk of `size` tokens, or of one token where the rule has no chunk form, or of the gradient.
-
-    The arrays are those of one head and one token, of which only the shapes matter.
-    """
-
-    def update(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
-        if rule.chunk is None:
-            return rule.step(state, join(varying, fixed))
-        return rule.chunk(state, whole_chunk(rule, varying, fixed, jnp.ones((size, 1), bool)))
-
-    def differentiate(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Inputs, Inputs]:
-        results, pullback = jax.vjp(update, state, varying, fixed)
-        return pullback(results)
-
-    def of_a_chunk(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype)
-
-    if rule.chunk is not None:
-        varying = jax.tree.map(of_a_chunk, varying)
-    return jax.make_jaxpr(differentiate if backward else update)(state, varying, fixed).jaxpr
-
-
 def operations(jaxpr: Any, *, loops_once: bool = False) -> tuple[int, int]:
     """Ordinary operations, and transcendental functions, which are not among them."""
     counts = operations_by_primitive(jaxpr, loops_once=loops_once)
@@ -145,24 +116,6 @@ def operations_of(equation: Any) -> int:
         power = abs(params["y"])
         numbers *= max(1, power.bit_length() + power.bit_count() - 2)
     return numbers * (COMPLEX.get(name, 2) if is_complex else 1)
-
-
-def reused_operands(jaxpr: Any) -> int:
-    """Bytes of the arrays that enter several matrix products, which are kept where products read them."""
-    uses = Counter(itertools.chain.from_iterable(_operands_of_products(jaxpr)))
-    return sum(
-        math.prod(operand.aval.shape) * operand.aval.dtype.itemsize for operand, times in uses.items() if times > 1
-    )
-
-
-def shortest_side(jaxpr: Any) -> int:
-    """The least number of rows or columns of an array that is multiplied as a matrix."""
-    operands = itertools.chain.from_iterable(_operands_of_products(jaxpr))
-    return min((size for operand in operands for size in operand.aval.shape), default=sys.maxsize)
-
-
-def _operands_of_products(jaxpr: Any) -> list[set[Any]]:
-    return [set(equation.invars) for equation, _ in equations(jaxpr) if equation.primitive.name == "dot_general"]
 
 
 def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterator[tuple[Any, int]]:

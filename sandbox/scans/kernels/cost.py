@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from sandbox.scans.drivers.kernel_plan import Leaf, Plan
-from sandbox.scans.drivers.traced_cost import operations, trace
-from sandbox.scans.rules.rule import Inputs
+from sandbox.arithmetic import operations
+from sandbox.scans.kernels.plan import Leaf, Plan
+from sandbox.scans.kernels.traced import trace
+from sandbox.scans.rule import Inputs
 
 
 def estimate_cost(plan: Plan, varying: Inputs, *, backward: bool) -> pl.CostEstimate:

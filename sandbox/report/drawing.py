@@ -10,8 +10,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sandbox.errors import InputError
 from sandbox.report.style import RC
-from sandbox.results import InputError, to_csv, write_atomically
+from sandbox.results import to_csv, write_atomically
 
 FORMATS = ("pdf", "png", "svg")
 

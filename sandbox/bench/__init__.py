@@ -1,0 +1,1 @@
+"""Benchmarks of scans and of training steps, side by side with the code of others."""

@@ -1,0 +1,1 @@
+"""Algebra and random draws that several rules share."""
