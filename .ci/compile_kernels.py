@@ -29,8 +29,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import AbstractDevice, AbstractMesh, SingleDeviceSharding
 
-from sandbox.scans import RULES, Rule, run_rule
-from sandbox.scans.examples import draw_batch
+from sandbox.scans import RULES, Rule, draw_batch, run_rule
 from sandbox.scans.layout import initial_states
 
 SIZES = {"batch": 2, "tokens": 77, "heads": 2, "rows": 64, "columns": 64}

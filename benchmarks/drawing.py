@@ -16,7 +16,7 @@ import numpy as np
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.tasks.filler import Filler
+from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train.config import TrainConfig
 from sandbox.train.population import advance, draw_training, init_population

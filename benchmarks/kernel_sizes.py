@@ -21,9 +21,10 @@ import jax
 
 from sandbox.bench.cases import Case, Function, Setting, make_cases
 from sandbox.bench.ceilings import measure_ceilings
-from sandbox.bench.scans import Row, time_scans
-from sandbox.cli.bench_tables import frame, print_speeds
+from sandbox.bench.scans import ScanRow, time_scans
+from sandbox.cli.bench_tables import print_speeds
 from sandbox.cli.display import console
+from sandbox.cli.machine import with_machine
 from sandbox.results import to_csv, write_atomically
 from sandbox.scans import RULES
 from sandbox.scans.kernels import gpu
@@ -100,7 +101,7 @@ def main() -> int:
         with_peers=False,
     )
     ceilings = measure_ceilings(setting.dtype)
-    rows: list[Row] = []
+    rows: list[ScanRow] = []
     make = functools.partial(cases_of, options)
     try:
         with interpreted_kernels("gpu") if options.interpret else contextlib.nullcontext():
@@ -110,7 +111,7 @@ def main() -> int:
     finally:
         print_speeds(rows)
         if rows and options.out is not None:
-            write_atomically(options.out, to_csv(frame(rows, ceilings)))
+            write_atomically(options.out, to_csv(with_machine(rows, ceilings.columns)))
     return 0
 
 

@@ -1,57 +1,82 @@
-"""Checks of options: each refusal is one ValueError line with the key, the value and what is allowed."""
+"""Checks of options: each raises ValueError, one line with the key, the value and what is allowed."""
 
 import enum
 import math
 
 
 def check_at_least(key: str, value: int | float, least: int | float) -> None:
-    """Refuse a number below `least`, and one that is infinite or none."""
+    """Reject a number below `least`, or one that is infinite or NaN."""
     if not least <= value < math.inf:
         raise ValueError(f"{key}={value} must be at least {least}" + (" and finite" if value >= least else ""))
 
 
 def check_divides(part: str, parts: int, whole: str, size: int) -> None:
-    """Refuse `parts` that do not divide `size`; `part` and `whole` are their keys."""
+    """Reject `parts` that do not divide `size`; `part` and `whole` are their keys."""
     if size % parts:
         raise ValueError(f"{whole}={size} must be divisible by {part}={parts}")
 
 
-def check_whole_number(key: str, value: object, minimum: int) -> None:
-    """Refuse anything but an `int >= minimum`; a bool is not a number here."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"{key}={value!r} must be a whole number >= {minimum}")
+def check_order(smaller_key: str, smaller: int, larger_key: str, larger: int) -> None:
+    """Reject a larger option that is below the smaller one."""
+    if larger < smaller:
+        raise ValueError(f"{larger_key}={larger} must be at least {smaller_key}={smaller}")
+
+
+def check_needs(asking: str, key: str, value: int, least: int, because: str = "") -> None:
+    """Reject an option below what another one needs.
+
+    Args:
+        asking: the other option with its value, such as `task.pairs=20`.
+        key: the option that is checked.
+        value: its value.
+        least: the smallest value that suffices.
+        because: how `least` follows, if that is not obvious.
+    """
+    if value < least:
+        reason = f" ({because})" if because else ""
+        raise ValueError(f"{asking} needs {key} of at least {least}{reason}, got {key}={value}")
+
+
+def check_whole_number(key: str, value: object, least: int) -> None:
+    """Reject anything but an `int` of at least `least`; a bool is not a number here."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{key}={value!r} must be a whole number of at least {least}")
+
+
+def check_whole_numbers(key: str, value: object, least: int) -> None:
+    """Reject anything but a list or tuple of whole numbers of at least `least`."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key}={value!r} must be a list of whole numbers of at least {least}")
+    for i, number in enumerate(value):
+        check_whole_number(f"{key}[{i}]", number, least)
+
+
+def check_even(key: str, value: int) -> None:
+    """Reject odd numbers."""
+    if value % 2:
+        raise ValueError(f"{key}={value} must be even")
 
 
 def check_positive_number(key: str, value: object) -> None:
-    """Refuse anything but a finite number above zero."""
+    """Reject anything but a finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{key}={value!r} must be a number > 0")
+        raise ValueError(f"{key}={value!r} must be a finite number above 0")
 
 
 def check_share(key: str, value: object) -> None:
-    """Refuse anything but a number from 0 on and below 1."""
+    """Reject anything but a number that is at least 0 and below 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"{key}={value!r} must be a number >= 0 and < 1")
+        raise ValueError(f"{key}={value!r} must be at least 0 and below 1")
+
+
+def check_flag(key: str, value: object) -> None:
+    """Reject anything but a bool."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}={value!r} must be true or false")
 
 
 def check_choice(key: str, value: object, choices: type[enum.Enum]) -> None:
-    """Refuse anything but a member of the enum."""
+    """Reject anything but a member of the enum `choices`."""
     if not isinstance(value, choices):
         allowed = ", ".join(choices.__members__)
         raise ValueError(f"{key}={value!r} must be a {choices.__name__}, one of: {allowed}")
-
-
-def whole_numbers(key: str, value: object, minimum: int) -> tuple[int, ...]:
-    """The list of whole numbers that YAML or Hydra gives, as a hashable tuple; refuse anything else."""
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{key}={value!r} must be a list of whole numbers >= {minimum}")
-    for i, number in enumerate(value):
-        check_whole_number(f"{key}[{i}]", number, minimum)
-    return tuple(value)
-
-
-def check_order(group: str, config: object, smaller: str, larger: str) -> None:
-    """Refuse a config of `group` whose option `larger` is below its option `smaller`."""
-    low, high = getattr(config, smaller), getattr(config, larger)
-    if high < low:
-        raise ValueError(f"{group}.{larger}={high} must be >= {group}.{smaller}, got {group}.{smaller}={low}")

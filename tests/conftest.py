@@ -6,14 +6,22 @@ TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0
 
 
-def pytest_collection_modifyitems(items):
-    """Fast tests first; then, of the slow ones, the longest, so that no process waits for it in the end."""
+def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="no slow test, and of every other one its first case alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Fast tests first; then the slow ones, longest first, so that no process waits for a long one at the end."""
 
     def seconds(item):
         marker = item.get_closest_marker("slow")
         return 0 if marker is None else marker.kwargs.get("seconds", 1)
 
     items.sort(key=lambda item: (seconds(item) > 0, -seconds(item)))
+    if config.getoption("--fast"):
+        first = {(item.path, item.originalname): item for item in reversed(items) if not seconds(item)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
+        items[:] = first.values()
 
 
 def pytest_runtest_teardown(item):

@@ -9,9 +9,7 @@ from flax import nnx
 from hydra import compose, initialize_config_dir
 from saved_config import from_plain
 
-from sandbox.cli.compose import from_hydra, register_schema
-from sandbox.cli.main import conf_dir
-from sandbox.cli.sweeper import register_sweeper
+from sandbox.cli.compose import conf_dir, from_hydra, register_schema
 from sandbox.config import Config, mixer_name, plain
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
@@ -25,7 +23,6 @@ EXPERIMENTS = sorted(path.stem for path in pathlib.Path(conf_dir(), "experiment"
 @pytest.fixture(scope="module")
 def composed():
     register_schema()
-    register_sweeper()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         yield lambda *overrides: from_hydra(compose("config", overrides=list(overrides)))
 

@@ -1,1 +1,1 @@
-"""Benchmarks of scans and of training steps, side by side with the code of others."""
+"""Benchmarks of scans, side by side with softmax attention and with the code of others."""

@@ -1,4 +1,4 @@
-"""What `sandbox-bench scans` times: kinds of inputs, and everything that maps them to outputs."""
+"""The cases of `sandbox-bench scans`: kinds of inputs, and every implementation that maps them to outputs."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +12,7 @@ from jaxtyping import Array, Float
 from sandbox.bench import peer_fla, peer_jla
 from sandbox.cost.flops import count_flops
 from sandbox.cost.timing import Call
-from sandbox.scans import RULES, Rule, run_rule
-from sandbox.scans.examples import draw_batch
+from sandbox.scans import RULES, Rule, draw_batch, run_rule
 from sandbox.scans.layout import cast
 from sandbox.scans.rule import Inputs, Outputs
 from sandbox.shapes import PRNGKey
@@ -28,7 +27,7 @@ ATTENTION_FORMS: dict[str, tuple[Literal["xla", "cudnn"], ...]] = {
 """Values of `implementation` that `jax.nn.dot_product_attention` takes on each platform."""
 
 BATCH_LENGTH = 512
-"""Tokens of a sequence at which the batch is as large as asked for."""
+"""Tokens of a sequence at which the batch has the size that is asked for."""
 
 Function = Callable[[Inputs], Outputs]
 
@@ -39,27 +38,27 @@ class Setting:
 
     rules: Sequence[str]
     kinds: Sequence[str]
-    """Of the inputs that each rule gives as examples; a rule may have only some."""
+    """Names of examples of the rules; a rule may have only some of them."""
     implementations: Sequence[str]
     lengths: Sequence[int]
     batch: int
-    """Sequences of `BATCH_LENGTH` tokens; shorter ones are more and longer ones fewer (see `batch_at`)."""
+    """Number of sequences of `BATCH_LENGTH` tokens; `batch_at` has the number at other lengths."""
     heads: int
     rows: int
     columns: int
     chunk_size: int | None
-    """None leaves it to each rule."""
+    """Tokens of a chunk. None: each rule's default."""
     dtype: str
     with_peers: bool
-    """Whether other people's are timed too, those that this machine can run."""
+    """Whether the peers that this machine can run are timed too."""
 
     @property
     def tokens_per_call(self) -> int:
-        """The same at every length, so that the work of a linear scan is too, and so is the memory it takes."""
+        """Tokens of all sequences, the same at every length: so are the work and the memory of a linear scan."""
         return self.batch * BATCH_LENGTH
 
     def batch_at(self, tokens: int) -> int:
-        """Sequences of this length."""
+        """Number of sequences of this length."""
         return max(1, self.tokens_per_call // tokens)
 
 
@@ -71,21 +70,21 @@ class Case:
     kind: str
     inputs: Inputs
     functions: dict[str, Function]
-    """Ours, and other people's in JAX."""
+    """Our implementations, and those of peers in JAX, by name."""
     kernels: dict[str, Callable[[str, tuple[Any, ...]], Call]]
-    """Those of another framework: direction, and the arguments by `bind` -> a call."""
+    """Implementations in another framework by name: each takes a direction and the arguments of `bind`."""
     count_flops: Callable[[str], float]
-    """Direction -> arithmetic that the definition needs."""
+    """Direction -> operations that the definition needs."""
 
 
 DIRECTIONS = ("forward", "forward+backward")
 
 
 def bind(direction: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, ...]:
-    """What to call in this direction, and with what.
+    """A function for this direction, followed by its arguments.
 
-    Forward is `function(*arguments)`. Forward and backward also gives the gradient of every argument for given
-    gradients of the results, which are drawn at random.
+    Forward is `function(*arguments)`. Forward and backward also computes the gradient of every argument, for
+    gradients of the results that are drawn at random.
     """
     if direction == "forward":
         return function, *arguments
@@ -101,7 +100,7 @@ def bind(direction: str, function: Callable[..., Any], *arguments: Any) -> tuple
 
 
 def make_cases(setting: Setting, tokens: int) -> Iterator[Case]:
-    """Softmax attention, then every kind of inputs of every rule that is asked for."""
+    """Yields softmax attention, then every kind of inputs of every rule that is asked for."""
     yield _attention_case(setting, tokens)
     for name in setting.rules:
         for kind in RULES[name].examples:
@@ -155,7 +154,7 @@ def _attention_case(setting: Setting, tokens: int) -> Case:
         q, k, v = inputs
         try:
             return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=implementation)
-        except ValueError as error:  # its way of saying that it cannot run these shapes
+        except ValueError as error:  # raised for shapes that it cannot run
             raise NotImplementedError(str(error)) from error
 
     def count(direction: str) -> float:

@@ -1,4 +1,4 @@
-"""What this machine reaches at best, measured: arithmetic by a large matrix product, traffic by a large copy."""
+"""The measured limits of this machine: operations in a large matrix product, memory traffic in a large copy."""
 
 import functools
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from jaxtyping import Array
 from sandbox.cost.timing import measure, spread
 
 MATMUL_SIZES = (512, 1024, 2048, 4096, 8192, 16384)
+"""Rows of the square matrices that are tried."""
 COPIED_BYTES = 2**28
-"""Larger than any cache."""
+"""Size of the array that is copied, larger than any cache."""
 
 LONG_ENOUGH = 0.1
-"""Seconds of one product from which on a larger one is not tried."""
+"""Seconds of one product after which no larger one is tried."""
 
 
 class Ceilings(NamedTuple):
@@ -24,6 +25,11 @@ class Ceilings(NamedTuple):
 
     flops_per_second: float
     bytes_per_second: float
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """Both rates under the names of their columns in a table."""
+        return {f"ceiling_{name}": rate for name, rate in self._asdict().items()}
 
 
 def measure_ceilings(
@@ -33,11 +39,11 @@ def measure_ceilings(
     matmul_sizes: Sequence[int] = MATMUL_SIZES,
     copied_bytes: int = COPIED_BYTES,
 ) -> Ceilings:
-    """Both rates on the default device.
+    """Measures both rates on the default device.
 
     Args:
-        dtype: of the matrices. float32 is multiplied in full float32, not in TF32.
-        rounds: timed repetitions of each, of which the median counts.
+        dtype: type of the matrices. float32 is multiplied in full float32, not in TF32.
+        rounds: timed repetitions; the median counts.
         matmul_sizes: rows of the square matrices, smallest first; the fastest size counts.
         copied_bytes: size of the array that is copied.
     """
@@ -61,7 +67,7 @@ def _matmul_rates(dtype: Any, rounds: int, sizes: Sequence[int]) -> list[float]:
 
 
 def _copy_rate(rounds: int, copied_bytes: int) -> float:
-    """Reads an array and writes it back in place: a new one each time would measure the allocator."""
+    """Bytes per second of negating an array in place: a new array each time would measure the allocator."""
     negate = jax.jit(jnp.negative, donate_argnums=0)
     array = jnp.ones(copied_bytes // 4, jnp.float32)
 

@@ -1,11 +1,11 @@
 """Seconds of every implementation of every update rule beside softmax attention: `sandbox-bench scans`.
 
-What an implementation computes is compared with the first of its case before anything is timed.
+The outputs of an implementation are compared with those of the first one of its case before it is timed.
 
-The arithmetic of a case is what XLA counts for one step of the rule's definition, or for the `jax.vjp` of it,
-times tokens, heads and sequences. It is the same for all implementations: what one of them computes besides, or
-again, counts for nothing. For attention it is what XLA counts for its own form of it, the masked half included.
-The traffic of a case is its inputs, outputs and gradients, each read or written once.
+The operations of a case are those of one step of the rule's definition, or of its `jax.vjp`, times tokens, heads
+and sequences. They are the same for all implementations: what one of them computes in addition, or again, does not
+count. For attention they are those of jax's own form of it, the masked half included. The traffic of a case is its
+inputs, outputs and gradients, each read or written once.
 """
 
 import functools
@@ -21,21 +21,21 @@ import numpy as np
 from sandbox.bench.cases import ATTENTION, DIRECTIONS, Case, Setting, bind, make_cases
 from sandbox.bench.ceilings import Ceilings
 from sandbox.cost.timing import Call, Seconds, measure, speed_ratio, spread
-from sandbox.scans.check import relative_rms_errors
+from sandbox.scans.rms_error import relative_rms_errors
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest relative root-mean-square difference of any tensor between two that compute the same."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One implementation of one case; numbers are None where there is nothing to say."""
+class ScanRow:
+    """One implementation of one case; None for what was not or could not be measured."""
 
     rule: str
     kind: str
     implementation: str
     direction: str
-    """`forward`, or `forward+backward`: then gradients of all inputs are computed too."""
+    """`forward`, or `forward+backward` with the gradients of all inputs."""
     length: int
     batch: int
     heads: int
@@ -43,23 +43,23 @@ class Row:
     columns: int
     dtype: str
     chunk_size: int | None
-    """What was asked for; None leaves it to the rule."""
+    """Tokens of a chunk. None: the rule's default."""
     median_seconds: float | None = None
     low_seconds: float | None = None
     """The 10 % quantile over rounds."""
     high_seconds: float | None = None
     """The 90 % quantile over rounds."""
     speed_to_recurrent: float | None = None
-    """Median seconds of `recurrent` over those of this row."""
+    """Median seconds of `recurrent` over the median seconds here."""
     speed_to_recurrent_low: float | None = None
-    """Lower end of its 95 % bootstrap interval over rounds."""
+    """Lower end of the 95 % bootstrap interval over rounds."""
     speed_to_recurrent_high: float | None = None
     speed_to_attention: float | None = None
-    """Median seconds of the fastest form of attention over those of this row."""
+    """Median seconds of the fastest form of attention over the median seconds here."""
     flops: float | None = None
     bytes: int | None = None
     matmul_share: float | None = None
-    """Arithmetic of the case per second, over the measured rate of a large matrix product."""
+    """Operations of the case per second, over the measured rate of a large matrix product."""
     copy_share: float | None = None
     """Traffic of the case per second, over the measured rate of a large copy."""
     difference: float | None = None
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class _Programs:
-    """The implementations of one case: calls, or the errors of those that do not compile."""
+    """The compiled implementations of one case, or the errors of those that do not compile."""
 
     case: Case
     calls: dict[str, Future[Call]]
@@ -78,8 +78,8 @@ class _Programs:
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """One implementation of one case, compiled and compared; or why it is not."""
+class _ComparedScan:
+    """One implementation of one case, compiled and compared; or the reason why it is not."""
 
     case: Case
     implementation: str
@@ -97,8 +97,18 @@ def time_scans(
     rounds: int,
     report: Callable[[str], None],
     make_cases: Callable[[Setting, int], Iterable[Case]] = make_cases,
-) -> Iterator[Row]:
-    """Times all that have one length and direction in turns; `report` is told what comes next."""
+) -> Iterator[ScanRow]:
+    """Times all implementations of one length and direction in turns.
+
+    Clears jax's caches after each: compiled programs map memory, and a process may hold only so many maps.
+
+    Args:
+        setting: what is timed, and at which sizes.
+        ceilings: the rates that shares are taken of.
+        rounds: timed repetitions.
+        report: called with a line about what comes next.
+        make_cases: the cases of a setting at a number of tokens.
+    """
     for tokens in setting.lengths:
         cases = list(make_cases(setting, tokens))
         for direction in DIRECTIONS:
@@ -116,12 +126,12 @@ def time_scans(
                 recurrent = next((times for one, times in of_case if one.implementation == "recurrent"), None)
                 for one, times in of_case:
                     labels = _labels(one, direction, tokens, setting)
-                    yield Row(**labels, **_numbers(one, times, ceilings, recurrent, fastest))
-            jax.clear_caches()  # programs map memory, and a process may hold only so many maps
+                    yield ScanRow(**labels, **_measurements(one, times, ceilings, recurrent, fastest))
+            jax.clear_caches()
 
 
 def _compile_all(cases: Sequence[Case], direction: str) -> list[_Programs]:
-    """Every implementation of every case; all compile side by side."""
+    """Compiles every implementation of every case, in parallel."""
 
     def compile_one(lowered: jax.stages.Lowered, arguments: Sequence[Any]) -> Call:
         return functools.partial(lowered.compile(), *arguments)
@@ -143,13 +153,13 @@ def _compile_all(cases: Sequence[Case], direction: str) -> list[_Programs]:
                 calls[name] = workers.submit(prepare, direction, tuple(arguments))
             programs.append(_Programs(case, calls, sum(leaf.nbytes for leaf in jax.tree.leaves(arguments))))
         wait(call for of_case in programs for call in of_case.calls.values())
-    finally:  # an interruption does not wait for what has not begun
+    finally:  # an interruption does not wait for what has not started
         workers.shutdown(wait=False, cancel_futures=True)
     return programs
 
 
-def _compare(programs: _Programs, direction: str, tolerance: float) -> Iterator[_Candidate]:
-    """Runs every implementation once, and compares all with the first that runs."""
+def _compare(programs: _Programs, direction: str, tolerance: float) -> Iterator[_ComparedScan]:
+    """Runs every implementation of a case once, and compares it with the first that runs."""
     case = programs.case
     expected: tuple[str, list[np.ndarray]] | None = None
     flops, moved = 0.0, 0
@@ -157,8 +167,8 @@ def _compare(programs: _Programs, direction: str, tolerance: float) -> Iterator[
         try:
             call = future.result()
             found = [np.asarray(leaf) for leaf in jax.tree.leaves(call())]
-        except RuntimeError as error:  # so are NotImplementedError and what compilers and devices raise
-            yield _Candidate(case, name, not_timed=str(error).partition("\n")[0])
+        except RuntimeError as error:  # includes NotImplementedError and what compilers and devices raise
+            yield _ComparedScan(case, name, not_timed=str(error).partition("\n")[0])
             continue
         if expected is None:
             expected = name, found
@@ -168,12 +178,12 @@ def _compare(programs: _Programs, direction: str, tolerance: float) -> Iterator[
         difference = max(float(relative_rms_errors(*pair).max()) for pair in zip(tensors, found, strict=True))
         if not difference <= tolerance:
             reason = f"differs by {difference:.1e} from {first}"
-            yield _Candidate(case, name, difference=difference, not_timed=reason)
+            yield _ComparedScan(case, name, difference=difference, not_timed=reason)
             continue
-        yield _Candidate(case, name, call, flops, moved, difference)
+        yield _ComparedScan(case, name, call, flops, moved, difference)
 
 
-def _labels(one: _Candidate, direction: str, tokens: int, setting: Setting) -> dict[str, Any]:
+def _labels(one: _ComparedScan, direction: str, tokens: int, setting: Setting) -> dict[str, Any]:
     return {
         "rule": one.case.rule,
         "kind": one.case.kind,
@@ -191,8 +201,8 @@ def _labels(one: _Candidate, direction: str, tokens: int, setting: Setting) -> d
     }
 
 
-def _numbers(
-    one: _Candidate,
+def _measurements(
+    one: _ComparedScan,
     times: Seconds | None,
     ceilings: Ceilings,
     recurrent: Seconds | None,
@@ -201,7 +211,7 @@ def _numbers(
     if times is None:
         return {}
     seconds = spread(times)
-    numbers = {
+    measurements = {
         "median_seconds": seconds.middle,
         "low_seconds": seconds.low,
         "high_seconds": seconds.high,
@@ -212,11 +222,11 @@ def _numbers(
     }
     if recurrent is not None:
         low, middle, high = speed_ratio(times, recurrent)
-        numbers |= {
+        measurements |= {
             "speed_to_recurrent": middle,
             "speed_to_recurrent_low": low,
             "speed_to_recurrent_high": high,
         }
     if attention is not None:
-        numbers["speed_to_attention"] = speed_ratio(times, attention).middle
-    return numbers
+        measurements["speed_to_attention"] = speed_ratio(times, attention).middle
+    return measurements

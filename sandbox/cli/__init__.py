@@ -1,1 +1,1 @@
-"""The commands: the only place that knows the terminal and the layout of the output folders."""
+"""The commands: overrides, grids, progress, and tables in the terminal. Nothing else here knows Hydra."""

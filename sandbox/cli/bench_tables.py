@@ -1,30 +1,23 @@
-"""The tables of `sandbox-bench scans`: for the terminal, and all numbers as a data frame."""
+"""The tables of `sandbox-bench scans` in the terminal."""
 
 import collections
-import dataclasses
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 
-import jax
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from sandbox.bench.cases import ATTENTION, DIRECTIONS, Setting
 from sandbox.bench.ceilings import Ceilings
-from sandbox.bench.scans import Row
+from sandbox.bench.scans import ScanRow
 from sandbox.cli.display import console
+from sandbox.cli.machine import print_machine
 from sandbox.cost.timing import crossovers
 
 
 def print_header(setting: Setting, ceilings: Ceilings) -> None:
-    """The machine and the sizes."""
-    device = jax.devices()[0]
-    console.print(
-        f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {os.cpu_count()} cores, "
-        f"load average of the last minute {os.getloadavg()[0]:.1f}"
-    )
+    """Prints the machine and the sizes."""
+    print_machine()
     console.print(
         f"ceilings: {ceilings.flops_per_second / 1e9:.4g} GFLOP/s in a {setting.dtype} matrix product, "
         f"{ceilings.bytes_per_second / 1e9:.4g} GB/s in a copy"
@@ -35,8 +28,8 @@ def print_header(setting: Setting, ceilings: Ceilings) -> None:
     )
 
 
-def print_speeds(rows: Sequence[Row]) -> None:
-    """A line for each row that was timed, and the reasons why others were not."""
+def print_speeds(rows: Sequence[ScanRow]) -> None:
+    """Prints a line for each row that was timed, and the reasons why others were not."""
     title = "median, 10-90 % of rounds; speed in multiples of recurrent and attention; per cent of the ceilings"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("rule, kind of inputs")
@@ -56,8 +49,8 @@ def print_speeds(rows: Sequence[Row]) -> None:
         console.print(f"not timed: {implementation} ({count} rows): {reason}")
 
 
-def _cells(row: Row) -> list[str]:
-    """What is shown of a row that was timed."""
+def _cells(row: ScanRow) -> list[str]:
+    """The cells of a row that was timed."""
     direction = row.direction.replace("forward", "fwd").replace("backward", "bwd")
     labels = [direction, f"{row.length} x {row.batch}", row.implementation]
     spread = f"{_short(row.low_seconds, 1e3)}-{_short(row.high_seconds, 1e3)}"
@@ -67,14 +60,14 @@ def _cells(row: Row) -> list[str]:
 
 
 def _short(number: float | None, scale: float = 1.0) -> str:
-    """Three digits of `scale` times the number, and no exponent where it is large."""
+    """Three digits of `scale` times the number, without an exponent."""
     if number is None:
         return ""
     return f"{scale * number:.0f}" if scale * number >= 100 else f"{scale * number:.3g}"
 
 
-def print_crossovers(rows: Sequence[Row]) -> None:
-    """The length from which on each implementation is faster than softmax attention."""
+def print_overtaking(rows: Sequence[ScanRow]) -> None:
+    """Prints the length from which on each implementation is faster than softmax attention."""
     scans = [row for row in rows if row.rule != ATTENTION and row.speed_to_attention is not None]
     if not scans:
         return
@@ -87,15 +80,15 @@ def print_crossovers(rows: Sequence[Row]) -> None:
         for row in of_one:
             assert row.speed_to_attention is not None
             by_direction[row.direction][row.length] = row.speed_to_attention
-        table.add_row(*names, *map(crossovers_in_words, by_direction.values()))
+        table.add_row(*names, *map(overtaking_in_words, by_direction.values()))
     console.print(table)
 
 
-def crossovers_in_words(speeds: Mapping[int, float]) -> str:
-    """From which length on, or up to which, the speed is more than one; or that there is no such length.
+def overtaking_in_words(speeds: Mapping[int, float]) -> str:
+    """The lengths from which on, or up to which, the speed is above one; or that there are none.
 
     Args:
-        speeds: length -> how many times faster than the other.
+        speeds: length -> speed in multiples of the other.
     """
     found = [f"{'from' if overtakes else 'up to'} {length:.0f}" for length, overtakes in crossovers(speeds)]
     if found or not speeds:
@@ -104,22 +97,9 @@ def crossovers_in_words(speeds: Mapping[int, float]) -> str:
     return f"none, {word} at {', '.join(map(str, sorted(speeds)))}"
 
 
-def _grouped(rows: Sequence[Row], *fields: str) -> dict[tuple[str, ...], list[Row]]:
-    """The rows that share these fields, in order of first appearance."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+def _grouped(rows: Sequence[ScanRow], *fields: str) -> dict[tuple[str, ...], list[ScanRow]]:
+    """The rows grouped by their values of these fields, in order of first appearance."""
+    groups: dict[tuple[str, ...], list[ScanRow]] = {}
     for row in rows:
         groups.setdefault(tuple(getattr(row, field) for field in fields), []).append(row)
     return groups
-
-
-def frame(rows: Sequence[Row], ceilings: Ceilings) -> pd.DataFrame:
-    """All fields of all rows, with the machine that they were measured on."""
-    device = jax.devices()[0]
-    machine = {
-        "platform": device.platform,
-        "device": device.device_kind,
-        "cores": os.cpu_count(),
-        "versions.jax": jax.__version__,
-        **{f"ceiling_{name}": rate for name, rate in ceilings._asdict().items()},
-    }
-    return pd.DataFrame([dataclasses.asdict(row) | machine for row in rows])

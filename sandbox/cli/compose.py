@@ -1,7 +1,8 @@
-"""Composed configs: what Hydra knows of the schema, and what it composes as a checked `Config`."""
+"""The config as Hydra composes it: where its files are, its schema, and the checked `Config` that comes out."""
 
 import dataclasses
 import difflib
+import pathlib
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -14,8 +15,17 @@ from sandbox.tasks import TASKS
 from sandbox.train.config import TrainConfig
 
 
+def conf_dir() -> str:
+    """The folder of YAML files: inside the package if it is installed, beside it in a checkout."""
+    package = pathlib.Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return str(folder)
+    raise FileNotFoundError(f"conf/config.yaml: neither in {package} nor beside it")
+
+
 def register_schema() -> None:
-    """Makes the schema and every mixer and task known to Hydra, as groups of the same names."""
+    """Tells Hydra the schema, and every mixer and task as a choice of the group `mixer` or `task`."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, table in (("mixer", MIXERS), ("task", TASKS)):
@@ -26,9 +36,10 @@ def register_schema() -> None:
 
 
 def from_hydra(composed: DictConfig) -> Config:
-    """A composed config as a checked `Config`.
+    """Turns a composed config into a checked `Config`.
 
-    Raises InputError, one line, for a key that the schema does not have or a value that is not allowed.
+    Raises:
+        InputError: a key that the schema does not have, or a value that is not allowed.
     """
     _reject_unknown_keys(composed)
     try:
@@ -40,7 +51,7 @@ def from_hydra(composed: DictConfig) -> Config:
 
 
 def _reject_unknown_keys(node: DictConfig, path: str = "") -> None:
-    """Hydra lets `+mixer.d_stat=8` add a key that no dataclass has; raises InputError for the first."""
+    """Raises InputError for the first key that no dataclass has: Hydra lets `+mixer.d_stat=8` add one."""
     config_type = OmegaConf.get_type(node)
     for key in map(str, node):
         child = node._get_node(key)
@@ -51,7 +62,7 @@ def _reject_unknown_keys(node: DictConfig, path: str = "") -> None:
 
 
 def unknown_key(key: str, config_type: type) -> str:
-    """One line for a key that configs of this type do not have."""
+    """The message for a key that configs of this type do not have."""
     allowed = _field_names(config_type)
     place, _, name = key.rpartition(".")
     registered = registered_names()

@@ -1,4 +1,4 @@
-"""What a person sees while runs train: a live bar on a terminal, now and then a line anywhere else."""
+"""Progress of training: a live bar on a terminal, a line every few seconds anywhere else."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ from sandbox.config import Config
 from sandbox.train.loop import Listener
 
 LINE_SECONDS = 10.0
-"""Least time between two lines where there is no terminal."""
+"""Least time between two lines if there is no terminal."""
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 if not console.is_terminal:
@@ -21,12 +21,12 @@ if not console.is_terminal:
 
 
 @dataclasses.dataclass
-class Sweep:
-    """How far this process is with a sweep."""
+class SweepProgress:
+    """How far this process is with a sweep; a run that stands alone is a sweep of one."""
 
     total: int = 1
     keys: Collection[str] = ()
-    """The keys whose values tell its runs apart."""
+    """The keys whose values tell the runs apart."""
     started: int = 0
     """Runs that were finished before this process, or started by it."""
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -37,20 +37,25 @@ class Sweep:
         typical = sum(self.seconds) / len(self.seconds) if self.seconds else 0.0
         return seconds_of_this_run + typical * (self.total - self.started)
 
+    def begin(self, total: int, finished: int, keys: Collection[str]) -> None:
+        """Starts a sweep of `total` runs, of which `finished` are done."""
+        self.total, self.started, self.keys, self.seconds = total, finished, keys, []
 
-_sweep = Sweep()
+
+_sweep = SweepProgress()
+"""Of this process. Hydra calls a run with its config alone, so the runs of a sweep meet here; a launcher's worker
+process has one of its own."""
 
 
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
-    """Says how much there is to do; `keys` are those whose values tell the runs apart."""
-    global _sweep
-    _sweep = Sweep(total, keys, finished)
+    """Prints how much there is to do; `keys` are those whose values tell the runs apart."""
+    _sweep.begin(total, finished, keys)
     console.print(f"{total} runs: {finished} done already, {total - finished} to do")
 
 
 @contextlib.contextmanager
 def training(config: Config, overrides: Iterable[str]) -> Iterator[Listener]:
-    """Shows one run while it trains; yields what the training loop tells its evaluations to."""
+    """Shows one run while it trains; yields the listener of its training loop."""
     _sweep.started += 1
     apart = [text for text in overrides if text.partition("=")[0] in _sweep.keys]
     title = " · ".join([f"run {_sweep.started}/{_sweep.total}", " ".join([config.resolved_label, *apart])])
@@ -99,14 +104,14 @@ def _lines(config: Config, title: str) -> Listener:
 
 
 class Speed:
-    """Steps per second since the first evaluation, which alone waits for compilation."""
+    """Steps per second since the first evaluation, the only one that waits for compilation."""
 
     def __init__(self, config: Config):
         self.config = config
         self.first: tuple[int, float] | None = None
 
     def note(self, step: int, history: list[dict[str, Any]]) -> str:
-        """Speed, time left of the sweep, and the best validation accuracy so far."""
+        """Speed, time that is left of the sweep, and the best validation accuracy so far."""
         if not history:
             return "compiling"
         best = f"best accuracy {max(row['validation_accuracy'] for row in history):.3f}"

@@ -1,4 +1,4 @@
-"""Wrong input in one line: the key, the value, and what is allowed."""
+"""Errors of Hydra and of our own checks as one line: the key, the value, and what is allowed."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from sandbox.errors import InputError
 
 
 def as_one_line(error: BaseException | None) -> str | None:
-    """What to tell the user about this error, or None where it is not about their input."""
+    """The line to show for this error; None if it is not about the user's input."""
     match error:
         case None:
             return None
@@ -31,10 +31,10 @@ def as_one_line(error: BaseException | None) -> str | None:
 
 def _config_error(error: OmegaConfBaseException) -> str:
     """A key or value that does not fit the schema."""
-    key, kind = error.full_key or str(error.key), error.object_type
+    key, owner = error.full_key or str(error.key), error.object_type
     if isinstance(error, KeyError | AttributeError):
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            return unknown_key(key, kind)
+        if isinstance(owner, type) and dataclasses.is_dataclass(owner):
+            return unknown_key(key, owner)
         return f"{key}: no such key"
     return f"{key}={error.value}: {_first_line(str(error))}"
 

@@ -1,23 +1,20 @@
 """`sandbox`: trains what the config describes. Without arguments it runs the quickstart."""
 
-import logging
 import os
-import pathlib
 import sys
-import warnings
 from typing import NoReturn
 
 import hydra
-import jax
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sandbox.cli import display
-from sandbox.cli.compose import from_hydra, register_schema
+from sandbox.cli.compose import conf_dir, from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
-from sandbox.cli.summary import summarise
-from sandbox.cli.sweeper import SweepFailed, register_sweeper
+from sandbox.cli.startup import silence_third_parties, use_compile_cache
+from sandbox.cli.summary import summarise_runs
+from sandbox.cli.sweep import SweepFailed
 from sandbox.errors import InputError
 from sandbox.run import make_writable, run, run_directory
 
@@ -25,13 +22,12 @@ QUICKSTART = "experiment=quickstart"
 
 
 def main() -> None:
-    """Console script. Exits with 2 after one line on wrong input, with 1 where a run failed."""
+    """Console script. Exits with code 2 after one line for wrong input, with 1 if a run failed."""
     if len(sys.argv) == 1:
         sys.argv.append(QUICKSTART)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, and are printed once
     silence_third_parties()
     register_schema()
-    register_sweeper()
     try:
         _configure_and_run()
     except SweepFailed as failed:
@@ -45,37 +41,14 @@ def main() -> None:
 
 
 def refuse(line: str) -> NoReturn:
-    """Ends the process for wrong input."""
+    """Ends the process with one line and code 2."""
     print(f"sandbox: {line}", file=sys.stderr)
     sys.exit(2)
 
 
-def conf_dir() -> str:
-    """The folder of YAML files: inside the package when installed, beside it in a checkout."""
-    package = pathlib.Path(__file__).resolve().parents[1]
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "config.yaml").is_file():
-            return str(folder)
-    raise FileNotFoundError(f"conf/config.yaml: neither in {package} nor beside it")
-
-
-def silence_third_parties() -> None:
-    """Libraries that log to the root logger at INFO would bury the progress lines."""
-    for name in ("jax", "orbax", "absl", "etils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-
-
-def use_compile_cache() -> None:
-    """A program compiled once is read from disk afterwards; JAX's own variable names another folder."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sandbox" / "jax"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-
-
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _configure_and_run(composed: DictConfig) -> None:
-    """One run: alone, or one of a sweep."""
+    """Trains one run, which stands alone or belongs to a sweep."""
     use_compile_cache()
     try:
         config = from_hydra(composed)
@@ -85,4 +58,4 @@ def _configure_and_run(composed: DictConfig) -> None:
     with display.training(config, HydraConfig.get().overrides.task) as listen:
         run(config, listen)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        summarise(run_directory(config).parent, [config.run_id])
+        summarise_runs(run_directory(config).parent, [config.run_id])

@@ -1,33 +1,56 @@
-"""`sandbox-recommend outputs/quickstart --recall 0.9`: the cheapest model that was measured to recall so much.
+"""`sandbox-recommend outputs/quickstart --recall 0.9`: the cheapest measured model that reaches a recall.
 
-From the records of finished runs alone: nothing is interpolated, and where nothing measured answers, it says so.
+It reads the records of finished runs and interpolates nothing: if no measured model answers, it says so.
 """
 
 import argparse
-import pathlib
-import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sandbox.cli.options import Parser, add_formats, add_report_folder, add_source, report_folder
+
+if TYPE_CHECKING:
+    import pathlib
+
+    import pandas as pd
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the table, writes it and the map; the exit code is 2 for wrong input."""
-    parser = argparse.ArgumentParser(prog="sandbox-recommend", description=__doc__)
-    add = parser.add_argument
-    add("source", type=pathlib.Path, help="a folder of runs, or a collected records.csv")
-    text = "needed share of right answers (default: 0.5 0.9 0.99)"
-    add("--recall", nargs="+", type=_share, default=[0.5, 0.9, 0.99], metavar="R", help=text)
-    add(
-        "--along",
-        metavar="NAME",
-        help="what makes it harder: length, pairs, … (default: the length, or the slices)",
-    )
-    add("--at", nargs="+", type=float, metavar="N", help="values of it, such as a length (default: all)")
-    add("--cost", default="state_bytes", metavar="COLUMN", help="what to save on (default: %(default)s)")
-    add("-o", "--out", type=pathlib.Path, metavar="DIR", help="where to write (default: report/ in the folder)")
-    add("--formats", nargs="+", default=["pdf", "png"], metavar="NAME", help="pdf, png, svg")
+    """Prints the table, writes it and its map. Exits with 2 for wrong input."""
+    parser = Parser(prog="sandbox-recommend", description=__doc__)
+    _add_options(parser)
     args = parser.parse_args(argv)
 
     # Not at the top: pandas and matplotlib take a second, which --help should not.
+    from sandbox.errors import InputError
+
+    try:
+        along, table, files = _recommend(args)
+    except (InputError, OSError) as error:
+        parser.error(str(error))
+    for row in table.to_dict("records"):
+        print(f"{along} {row['at']:g}, recall {row['recall']:g}: {recommendation_in_words(row, args.cost)}")
+    for path in files:
+        print(f"wrote {path}")
+    return 0
+
+
+def _add_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add_source(parser)
+    text = "needed share of right answers (default: 0.5 0.9 0.99)"
+    add("--recall", nargs="+", type=_share, default=[0.5, 0.9, 0.99], metavar="R", help=text)
+    text = "what makes the task harder: length, pairs, … (default: the length, or the slices)"
+    add("--along", metavar="NAME", help=text)
+    text = "values of it to answer for, such as lengths (default: all)"
+    add("--at", nargs="+", type=float, metavar="N", help=text)
+    add("--cost", default="state_bytes", metavar="COLUMN", help="cost to keep low (default: %(default)s)")
+    add_report_folder(parser)
+    add_formats(parser)
+
+
+def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathlib.Path]]":
+    """The name of the difficulty, the table, and the files written."""
     import matplotlib as mpl
 
     from sandbox.errors import InputError
@@ -36,35 +59,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sandbox.report.style import RC
     from sandbox.results import collect, to_csv, write_atomically
 
-    folder = args.out or (args.source.parent if args.source.is_file() else args.source) / "report"
-    try:
-        check_formats(args.formats)
-        points, along = measured(collect(args.source), args.cost, args.along)
-        if args.at is not None:
-            if missing := [f"{at:g}" for at in args.at if at not in set(points["at"])]:
-                tested = ", ".join(f"{at:g}" for at in sorted(points["at"].unique()))
-                raise InputError(
-                    f"--at {' '.join(missing)}: nothing was tested at this {along}; there are {tested}"
-                )
-            points = points[points["at"].isin(args.at)].reset_index(drop=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        table = recommend(points, args.recall)
-        with mpl.rc_context(RC):
-            files = recommendation_map(points, along, args.cost).write(folder, args.formats)
-        files.append(folder / "recommendations.csv")
-        write_atomically(files[-1], to_csv(table))
-    except (InputError, OSError) as error:
-        print(f"sandbox-recommend: {error}", file=sys.stderr)
-        return 2
-    for row in table.to_dict("records"):
-        print(f"{along} {row['at']:g}, recall {row['recall']:g}: {in_words(row, args.cost)}")
-    for path in files:
-        print(f"wrote {path}")
-    return 0
+    check_formats(args.formats)
+    points, along = measured(collect(args.source), args.cost, args.along)
+    if args.at is not None:
+        if missing := [f"{at:g}" for at in args.at if at not in set(points["at"])]:
+            tested = ", ".join(f"{at:g}" for at in sorted(points["at"].unique()))
+            raise InputError(f"--at {' '.join(missing)}: nothing was tested at this {along}; there are {tested}")
+        points = points[points["at"].isin(args.at)].reset_index(drop=True)
+    folder = report_folder(args)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = recommend(points, args.recall)
+    with mpl.rc_context(RC):
+        files = recommendation_map(points, along, args.cost).write(folder, args.formats)
+    files.append(folder / "recommendations.csv")
+    write_atomically(files[-1], to_csv(table))
+    return along, table, files
 
 
-def in_words(row: dict, cost: str) -> str:
-    """One recommendation."""
+def recommendation_in_words(row: dict, cost: str) -> str:
+    """One row of the table of recommendations as a sentence."""
     from sandbox.report.style import format_size
 
     if row["model"] != row["model"]:

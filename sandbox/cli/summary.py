@@ -1,4 +1,4 @@
-"""What a finished sweep leaves and shows: its records in one table, the report, the scores."""
+"""What a finished sweep leaves behind and prints: a table of its records, the report, the scores."""
 
 import pathlib
 from collections.abc import Collection
@@ -15,8 +15,8 @@ from sandbox.report.write import Report
 from sandbox.results import CURVES, RECORDS, collect, collect_curves, to_csv, write_atomically
 
 
-def summarise(folder: pathlib.Path, run_ids: Collection[str]) -> None:
-    """Reports on these runs, and no others that the folder may hold, in `folder/report`; prints their scores."""
+def summarise_runs(folder: pathlib.Path, run_ids: Collection[str]) -> None:
+    """Writes a report on these runs of the folder to `folder/report`, and prints their scores."""
     out = folder / "report"
     out.mkdir(exist_ok=True)
     for name, table in ((RECORDS, collect(folder)), (CURVES, collect_curves(folder))):
@@ -29,9 +29,9 @@ def summarise(folder: pathlib.Path, run_ids: Collection[str]) -> None:
 
 
 def print_scores(report: Report) -> None:
-    """The table of the report: test accuracy in per cent at the selected learning rate, mean and interval.
+    """Prints test accuracy in per cent at the selected learning rate: mean and interval.
 
-    In a narrow terminal names break between words, then the intervals are left out; nothing is cut.
+    In a narrow terminal, names break between words and, if that is not enough, intervals are left out.
     """
     title = "test accuracy, per cent: mean ± half of the interval over seeds"
     table = _score_table(report, title, with_intervals=True)
@@ -61,5 +61,5 @@ def _score_table(report: Report, title: str, *, with_intervals: bool) -> Termina
 
 
 def _narrowest(table: TerminalTable) -> int:
-    """Columns of a terminal that it needs, however wide this one is."""
+    """The smallest width of a terminal that shows the table whole."""
     return Measurement.get(console, console.options.update(max_width=10_000), table).minimum

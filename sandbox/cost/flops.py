@@ -1,7 +1,4 @@
-"""Arithmetic of a program, counted twice: by XLA, and by walking what jax has traced.
-
-XLA counts the program that it is given, a loop as one turn of it. The walk multiplies by the turns, and is the
-count that records and figures show. `tests/cost` holds the two to each other, loops taken once in both.
+"""Operations of a program, counted in what jax traced, and what the compiler says of its own program.
 
 A multiplication and the addition that follows it are two operations. Exponentials and the like are not counted.
 """
@@ -16,49 +13,33 @@ from sandbox.arithmetic import operations
 
 
 def count_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Floating-point operations of `function(*arguments)` as XLA counts them; a loop counts as one turn of it.
-
-    The program is counted as written and not as compiled: a compiler may compute a number several times to save
-    memory, and what it does so differs between platforms. Exponentials and the like are not counted.
-
-    Raises:
-        RuntimeError: XLA's CPU backend, which does the counting, is switched off.
-    """
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        analysis = jax.jit(function).lower(*_shapes(arguments)).cost_analysis()
-    assert analysis is not None, "XLA gave no cost analysis"
-    return float(analysis.get("flops", 0.0))
-
-
-def walk_flops(function: Callable[..., Any], *arguments: Any, loops_once: bool = False) -> float:
-    """Floating-point operations of `function(*arguments)`, all turns of its loops counted; nothing is compiled.
+    """Floating-point operations of `function(*arguments)`, counting every loop iteration; nothing is compiled.
 
     Args:
-        function: of arrays.
+        function: a function of arrays.
         arguments: arrays, or their shapes.
-        loops_once: count as XLA does, to compare.
 
     Raises:
-        NotImplementedError: a loop runs until something happens, or a kernel does not say what it costs.
+        NotImplementedError: a loop has no fixed number of iterations, or a kernel does not say what it costs.
     """
-    return float(operations(traced(function, *arguments), loops_once=loops_once)[0])
+    return float(operations(traced(function, *arguments))[0])
 
 
 def traced(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The jaxpr of `function(*arguments)`, without what its results do not need."""
+    """The jaxpr of `function(*arguments)`, without equations that no result needs."""
     jaxpr = jax.make_jaxpr(function)(*_shapes(arguments)).jaxpr
     return dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
 
 
 class Compiled(NamedTuple):
-    """What the compiler says of its program; None where this backend does not say."""
+    """The compiler's analysis of its program; None for what a backend does not report."""
 
     flops: float | None
-    """As compiled: what is computed twice counts twice, and a loop as one turn."""
+    """Operations as compiled: what is computed twice counts twice, and a loop counts one iteration."""
     bytes_moved: float | None
-    """Read and written by its parts, a loop again as one turn."""
+    """Bytes read and written by the parts of the program, a loop again counting one iteration."""
     peak_bytes: int | None
-    """Arguments, results and what is kept between them, at once."""
+    """Arguments, results and temporary arrays together."""
 
     @property
     def intensity(self) -> float | None:
@@ -67,7 +48,7 @@ class Compiled(NamedTuple):
 
 
 def analyse(compiled: jax.stages.Compiled) -> Compiled:
-    """Reads both analyses of a compiled program."""
+    """Reads the cost and memory analyses of a compiled program."""
     costs, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     peak = None
     if memory is not None:

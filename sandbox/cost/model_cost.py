@@ -19,22 +19,24 @@ from sandbox.models.lm import LanguageModel
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model in one phase at one length; numbers are None where there is nothing to say."""
+class CostRow:
+    """One model in one phase at one length; None for what was not or could not be measured."""
 
     series: str
+    """Name of the model: its label, and the keys that tell it from others of that label."""
     phase: str
     """`training` (loss and gradients, without the optimiser's update), `prefill`, or `decoding` of one token."""
     length: int
-    """Tokens of a sequence; in decoding, of the context that the state has room for."""
+    """Tokens of a sequence; in decoding, tokens of the context that the state has space for."""
     batch: int
+    """Sequences in one call."""
     implementation: str
-    """Which form of its scan each layer runs."""
+    """Implementations of the scans and attention that run."""
     parameters: int
     flops_per_token: float | None = None
-    """Operations, all turns of all loops counted."""
+    """Operations, counting every loop iteration."""
     median_seconds: float | None = None
-    """Per token, as are the next two; tokens of all sequences count."""
+    """Seconds per token, as are the next two; tokens of all sequences count."""
     low_seconds: float | None = None
     """The 10 % quantile over rounds."""
     high_seconds: float | None = None
@@ -43,28 +45,28 @@ class Row:
     peak_bytes: int | None = None
     """Arguments, results and temporary arrays of one call, as compiled."""
     compiled_flops: float | None = None
-    """Of one call as the compiler counts them, a loop as one turn."""
+    """Operations of one call as the compiler counts them, with one iteration of each loop."""
     bytes_moved: float | None = None
-    """Of one call, counted the same way."""
+    """Bytes that one call reads and writes, counted the same way."""
     intensity: float | None = None
     """Compiled operations per byte moved."""
     missing: str = ""
-    """Why there are no numbers, or no seconds."""
+    """Why nothing was measured, or no seconds."""
 
 
 @dataclass(frozen=True)
 class StateRow:
-    """What one sequence of a model carries after so many tokens."""
+    """What one sequence of a model carries after `length` tokens."""
 
     series: str
     length: int
-    kind: str
-    """See `sandbox.cost.state.Kind`; `all`: everything, and `zoology`: what that convention counts."""
+    state_kind: str
+    """A value of `StateKind`; or `all`, everything; or `zoology`, what that convention counts."""
     bytes: int
 
 
 def count_states(models: Mapping[str, LanguageModel], lengths: Iterable[int]) -> Iterator[StateRow]:
-    """Bytes by kind; nothing where a model cannot have sequences of this length."""
+    """Bytes of every model at every length, by kind; nothing for a length that a model cannot have."""
     for length in lengths:
         for series, model in models.items():
             try:
@@ -85,16 +87,18 @@ def measure_models(
     tokens_per_call: int,
     rounds: int,
     report: Callable[[str], None],
-) -> Iterator[tuple[Row, Seconds | None]]:
-    """A row for every length and model, and its seconds per token in each round.
+) -> Iterator[tuple[CostRow, Seconds | None]]:
+    """Yields the costs of every model at every length, and its seconds per token in each round.
+
+    Clears jax's caches at the end: compiled programs map memory, and a process may hold only so many maps.
 
     Args:
         models: by the name of their series.
-        phase: see `PHASES`.
+        phase: a name in `PHASES`.
         lengths: tokens of a sequence.
-        tokens_per_call: in training and prefill; as many sequences as make them. Decoding has one sequence.
-        rounds: timed repetitions, in which all models and lengths take turns. 0: nothing is compiled and timed.
-        report: told what comes next.
+        tokens_per_call: tokens of all sequences of a call in training and prefill. Decoding has one sequence.
+        rounds: timed repetitions. 0: programs are counted, and nothing is compiled.
+        report: called with a line about what comes next.
     """
     candidates = []
     for length in lengths:
@@ -109,11 +113,13 @@ def measure_models(
     for number, one in enumerate(candidates):
         per_token = seconds[number] / one.tokens if number in seconds else None
         yield _row(one, phase, per_token), per_token
-    jax.clear_caches()  # programs map memory, and a process may hold only so many maps
+    jax.clear_caches()
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class _PreparedModel:
+    """A model with its program for one phase and length, counted and perhaps compiled."""
+
     series: str
     model: LanguageModel
     length: int
@@ -125,9 +131,11 @@ class _Candidate:
     missing: str = ""
 
 
-def _prepare(series: str, model: LanguageModel, phase: str, batch: int, length: int, rounds: int) -> _Candidate:
-    """Counts the program, and compiles it where it is to be timed."""
-    make = functools.partial(_Candidate, series, model, length, batch)
+def _prepare(
+    series: str, model: LanguageModel, phase: str, batch: int, length: int, rounds: int
+) -> _PreparedModel:
+    """Counts the program, and compiles it if it is to be timed."""
+    make = functools.partial(_PreparedModel, series, model, length, batch)
     try:
         program = PHASES[phase](model, batch, length)
         make = functools.partial(make, tokens=program.tokens, tracing=program.trace())
@@ -142,14 +150,14 @@ def _prepare(series: str, model: LanguageModel, phase: str, batch: int, length: 
 def compile_call(
     program: Program, model: LanguageModel, phase: str, batch: int, length: int
 ) -> tuple[Call, jax.stages.Compiled]:
-    """What runs the program on arrays once, and its compiled form.
+    """A call that runs the program on arrays once, and the compiled program.
 
-    Tokens are drawn at random. Decoding writes its state over the one before, as in use, and begins with counters
-    that say all but one token have been read, so that a cache is as full as it can be.
+    Tokens are drawn at random. Decoding writes its state over the one before, as in use, and starts with counters
+    that say that all tokens but one have been read, so that a cache is as full as it can be.
     """
     vocabulary = model.embedding.shape[0]
     variables, *others = program.arguments
-    leaves, structure = jax.tree.flatten(variables)  # a plain list, which takes the least time to pass
+    leaves, structure = jax.tree.flatten(variables)  # a flat list is the fastest to pass
 
     def run(leaves: Any, *others: Any) -> Any:
         return program.function(jax.tree.unflatten(structure, leaves), *others)
@@ -178,10 +186,10 @@ def compile_call(
     return step, compiled
 
 
-def _row(one: _Candidate, phase: str, per_token: Seconds | None) -> Row:
+def _row(one: _PreparedModel, phase: str, per_token: Seconds | None) -> CostRow:
     low, median, high = (None, None, None) if per_token is None else spread(per_token)
     compiled = one.compiled or Compiled(None, None, None)
-    return Row(
+    return CostRow(
         series=one.series,
         phase=phase,
         length=one.length,

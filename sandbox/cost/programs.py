@@ -1,4 +1,4 @@
-"""What a model is asked to do, as functions of arrays that can be counted, compiled and timed."""
+"""The programs of a model, as functions of arrays that can be counted, compiled and timed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from sandbox.ran import noted_implementations
 
 
 class Tracing(NamedTuple):
-    """What tracing a program tells, before anything is compiled."""
+    """What is known of a program once it is traced, before anything is compiled."""
 
     implementations: list[str]
     """Each implementation of a scan or of attention that runs in it; `xla` where none was chosen."""
     flops_per_token: float | None
-    """Operations per token, counting every loop iteration; None where a part cannot be counted."""
+    """Operations per token, counting every loop iteration; None if a part cannot be counted."""
 
 
 class Program(NamedTuple):
@@ -29,12 +29,13 @@ class Program(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     tokens: int
-    """That one call works on."""
+    """Tokens that one call processes."""
 
     def trace(self) -> Tracing:
         """Traces the program once, and counts its operations.
 
-        Raises NotImplementedError where an implementation that was asked for by name cannot run here.
+        Raises:
+            NotImplementedError: an implementation that was asked for by name cannot run here.
         """
         with noted_implementations() as noted:
             jaxpr = traced(self.function, *self.arguments)
@@ -49,13 +50,12 @@ def training(model: LanguageModel, batch: int, length: int, scored: int | None =
     """Loss and gradients of one training step, forward and backward; the optimiser's update is left out.
 
     Args:
-        model: whose arrays may be shapes.
-        batch: sequences.
-        length: tokens of each.
-        scored: positions of each that reach the readout. None: every one.
+        model: its arrays may be shapes.
+        batch: number of sequences.
+        length: tokens of each sequence.
+        scored: positions of each sequence that reach the readout. None: every one.
     """
     graph, params, *others = nnx.split(model, nnx.Param, ...)
-    places = length if scored is None else scored
 
     def differentiate(params: Any, others: Any, tokens: Any, positions: Any, targets: Any) -> Any:
         def loss(params: Any) -> Any:
@@ -65,7 +65,8 @@ def training(model: LanguageModel, batch: int, length: int, scored: int | None =
 
         return jax.value_and_grad(loss)(params)
 
-    arguments = (params, others, _integers(batch, length), _integers(batch, places), _integers(batch, places))
+    scored_positions = _integers(batch, length if scored is None else scored)
+    arguments = (params, others, _integers(batch, length), scored_positions, scored_positions)
     return Program(differentiate, arguments, batch * length)
 
 
@@ -81,7 +82,7 @@ def prefill(model: LanguageModel, batch: int, length: int) -> Program:
 
 
 def decoding(model: LanguageModel, batch: int, context: int) -> Program:
-    """The next token, from a state with room for `context` tokens, this one included."""
+    """The next token, from a state with space for `context` tokens, this one included."""
     graph, variables = nnx.split(model)
 
     def step(variables: Any, state: Any, tokens: Any) -> Any:
@@ -96,7 +97,7 @@ PHASES: Mapping[str, Callable[[LanguageModel, int, int], Program]] = {
     "prefill": prefill,
     "decoding": decoding,
 }
-"""Name -> model, sequences, tokens of each -> program."""
+"""Name of a phase -> function from a model, the number of sequences and their tokens to a program."""
 
 
 def _integers(*shape: int) -> jax.ShapeDtypeStruct:

@@ -1,4 +1,4 @@
-"""Seconds of several programs, measured in turns so that a drift of the machine hits all alike."""
+"""Seconds of several programs that take turns, so that a drift of the machine hits all alike; and what follows."""
 
 import itertools
 import math
@@ -13,16 +13,17 @@ from jaxtyping import Float
 Name = TypeVar("Name", bound=Hashable)
 
 Call = Callable[[], Any]
-"""Runs a program once; returns the arrays that it computes."""
+"""Runs a program once and returns the arrays that it computes."""
 
 Seconds = Float[np.ndarray, "rounds"]
-"""Seconds per call, one number for each round."""
+"""Seconds per call in each round."""
 
 RESAMPLES = 4000
+"""Bootstrap resamples of an interval."""
 
 
 class Interval(NamedTuple):
-    """A number and how far it may be off."""
+    """A value and the ends of its interval."""
 
     low: float
     middle: float
@@ -32,10 +33,10 @@ class Interval(NamedTuple):
 def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0.02) -> dict[Name, Seconds]:
     """Seconds per call of each candidate in each of `rounds` rounds.
 
-    A round runs one block of every candidate, and each round begins with another one. A block is as many calls
-    as fill `block_seconds`, at least one. One more comes first and is not timed, because a program that is called
-    again and again, as in training, finds its caches filled and its memory mapped. Two calls of each come before
-    the first round: one to compile, one to learn how many fill a block.
+    A round runs one block of every candidate, and each round starts from a different candidate. A block is as many
+    calls as fill `block_seconds`, at least one, after an untimed call: a program that is called repeatedly, as in
+    training, finds its caches filled and its memory mapped. Before the first round each candidate is called twice,
+    to compile it and to learn how many calls fill a block.
     """
     counts = {}
     for name, call in calls.items():
@@ -52,7 +53,7 @@ def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0
 
 
 def _seconds_per_call(call: Call, count: int) -> float:
-    """Waits for each call on a CPU, which is synchronous anyway; elsewhere calls queue up and run in order."""
+    """Waits for each call on a CPU, where calls are synchronous anyway; elsewhere calls queue up."""
     wait_for_each = jax.default_backend() == "cpu"
     began = time.perf_counter()
     for _ in range(count):
@@ -64,14 +65,14 @@ def _seconds_per_call(call: Call, count: int) -> float:
 
 
 def spread(seconds: Seconds) -> Interval:
-    """The median of the rounds between their 10 % and 90 % quantiles."""
+    """The 10 % quantile, the median and the 90 % quantile of the rounds."""
     return Interval(*(float(quantile) for quantile in np.quantile(seconds, [0.1, 0.5, 0.9])))
 
 
 def speed_ratio(seconds: Seconds, baseline: Seconds) -> Interval:
-    """How many times faster than `baseline`: the ratio of medians, and its 95 % bootstrap interval over rounds.
+    """Speed in multiples of `baseline`: the ratio of medians, and its 95 % bootstrap interval over rounds.
 
-    Both have to come from the same rounds, which are drawn together.
+    Both must come from the same rounds, which are resampled together.
     """
     drawn = np.random.default_rng(0).integers(len(seconds), size=(RESAMPLES, len(seconds)))
     ratios = np.median(baseline[drawn], axis=1) / np.median(seconds[drawn], axis=1)
@@ -87,12 +88,10 @@ class Crossover(NamedTuple):
 
 
 def crossovers(speeds: Mapping[int, float]) -> list[Crossover]:
-    """Where a ratio of speeds passes one, between the lengths at which it was measured.
-
-    The logarithm of the ratio is interpolated linearly in the logarithm of the length.
+    """The lengths at which a ratio of speeds passes one, interpolated linearly in log ratio and log length.
 
     Args:
-        speeds: length -> how many times faster than the other, greater than zero.
+        speeds: length -> speed in multiples of the other program's, greater than zero.
     """
     found = []
     for (short, before), (long, after) in itertools.pairwise(sorted(speeds.items())):
@@ -102,22 +101,24 @@ def crossovers(speeds: Mapping[int, float]) -> list[Crossover]:
     return found
 
 
-class Crossing(NamedTuple):
-    """A crossover, and between which lengths it lies."""
+class BoundedCrossover(NamedTuple):
+    """A crossover, and the lengths between which it lies."""
 
     length: float
     low: float
     high: float
     overtakes: bool
     share: float
-    """Of resamples in which there is such a crossover; the interval is that of these."""
+    """Share of the resamples that have such a crossover; the interval is of these resamples."""
 
 
-def crossings_of_counts(counts: Mapping[int, int | float], others: Mapping[int, int | float]) -> list[Crossing]:
-    """Where one count falls below the other, or rises above it, and the lengths next to it that were counted."""
+def crossovers_of_counts(
+    counts: Mapping[int, int | float], others: Mapping[int, int | float]
+) -> list[BoundedCrossover]:
+    """The lengths at which one count passes the other, and the counted lengths on either side."""
     lengths = sorted(counts.keys() & others.keys())
     return [
-        Crossing(
+        BoundedCrossover(
             found.length,
             max(length for length in lengths if length <= found.length),
             min(length for length in lengths if length >= found.length),
@@ -128,15 +129,15 @@ def crossings_of_counts(counts: Mapping[int, int | float], others: Mapping[int, 
     ]
 
 
-def crossings_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Seconds]) -> list[Crossing]:
-    """Where one program overtakes the other, or falls behind it, each with its 95 % bootstrap interval.
+def crossovers_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Seconds]) -> list[BoundedCrossover]:
+    """The lengths at which one program overtakes the other or falls behind it, with 95 % bootstrap intervals.
 
-    All have to come from the same rounds, which are drawn together. A resample counts with its crossover in the
-    same direction that is nearest to the one of the medians.
+    All seconds must come from the same rounds, which are resampled together. Of the crossovers of a resample, the
+    interval takes the nearest one in the same direction.
 
     Args:
-        seconds: length -> of one program.
-        others: the same of the other.
+        seconds: length -> seconds of one program.
+        others: length -> seconds of the other.
     """
     lengths = sorted(seconds.keys() & others.keys())
     if not lengths:
@@ -148,7 +149,7 @@ def crossings_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Seco
         crossovers(dict(zip(lengths, map(float, speeds), strict=True))) for speeds in zip(*ratios, strict=True)
     ]
     speeds = {length: float(np.median(others[length]) / np.median(seconds[length])) for length in lengths}
-    crossings = []
+    bounded = []
     for found in crossovers(speeds):
         nearest = [
             min(alike, key=lambda length: abs(math.log(length / found.length)))
@@ -157,5 +158,5 @@ def crossings_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Seco
         ]
         low, high = np.quantile(nearest, [0.025, 0.975]) if nearest else (found.length, found.length)
         share = len(nearest) / RESAMPLES
-        crossings.append(Crossing(found.length, float(low), float(high), found.overtakes, share))
-    return crossings
+        bounded.append(BoundedCrossover(found.length, float(low), float(high), found.overtakes, share))
+    return bounded

@@ -29,7 +29,7 @@ def cumulative_flops(costs: pd.DataFrame) -> Drawing:
 
 def decode_memory(states: pd.DataFrame) -> Drawing:
     """Everything that a sequence carries from token to token: caches that grow, states that do not."""
-    numbers = states.loc[states["kind"] == "all", ["series", "length", "bytes"]]
+    numbers = states.loc[states["state_kind"] == "all", ["series", "length", "bytes"]]
     text = FuncFormatter(lambda size, _: format_bytes(size))
     return _drawing("decode_memory", numbers, "bytes", "State carried per sequence", text, base=2)
 

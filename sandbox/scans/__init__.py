@@ -1,12 +1,48 @@
-"""Recurrences over time, as pure functions on arrays: update rules, and drivers that run any of them."""
+"""Recurrences over time, as pure functions on arrays: update rules, and drivers that run any of them.
 
-from sandbox.scans.channelwise import diagonal_scan, selective_scan, wkv4
+Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and all of them keep one contract:
+
+- Arrays are `[B, T, H, …]`, or `[B, T, …]` in rules without heads, with any T >= 1. Inputs may be float32 or
+  bfloat16, in `diagonal_scan` also complex. Nothing is scaled: `q` is used as given.
+- The result is `(outputs, final_state)`: outputs in the dtype of the values (`v` or `x`), the state after the last
+  token in float32 (complex64). A call with T = 1 is one step without a loop: this is how a model decodes.
+- A log decay is finite and <= 0. -200 forgets everything, because exp(-200) underflows to 0 in float32.
+- Every array argument has a gradient, the initial state included. The functions work under `jit`, `vmap`, `grad`,
+  `lax.scan` and `jax.checkpoint`.
+- `initial_state` is the state before the first token, in the form of the final state; None means the empty one.
+- `implementation` is a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
+- `chunk_size` is the number of tokens in a chunk, a power of two; None means the default of the rule. For the
+  backward pass the state at the start of each chunk is kept, also by rules that go through a chunk step by step.
+- `ValueError` is raised for a wrong shape or dtype, an unknown `implementation` and a `chunk_size` that is not a
+  power of two; `NotImplementedError` if the named implementation cannot run the rule.
+
+Where the kernels run, arithmetic is that of float32; `recurrent` and `chunked` keep float64 inputs in float64.
+"""
+
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule
-from sandbox.scans.matrix_state import gated_delta_rule, gated_linear_attention, generalized_delta_rule, mlstm
-from sandbox.scans.registry import RULES
 from sandbox.scans.rule import Rule
-from sandbox.scans.rules.mlstm import MLSTMState
-from sandbox.scans.rules.wkv4 import NOTHING_YET, WKV4State
+from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, diagonal_scan
+from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_rule
+from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, gated_linear_attention
+from sandbox.scans.rules.generalized_delta_rule import GENERALIZED_DELTA_RULE, generalized_delta_rule
+from sandbox.scans.rules.mlstm import MLSTM, MLSTMState, mlstm
+from sandbox.scans.rules.parts.draws import draw_batch
+from sandbox.scans.rules.selective_scan import SELECTIVE_SCAN, selective_scan
+from sandbox.scans.rules.wkv4 import NOTHING_YET, WKV4, WKV4State, wkv4
+
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        GATED_LINEAR_ATTENTION,
+        GATED_DELTA_RULE,
+        GENERALIZED_DELTA_RULE,
+        MLSTM,
+        DIAGONAL_SCAN,
+        SELECTIVE_SCAN,
+        WKV4,
+    )
+}
+"""Every update rule, by the name of its public function."""
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -16,6 +52,7 @@ __all__ = [
     "Rule",
     "WKV4State",
     "diagonal_scan",
+    "draw_batch",
     "gated_delta_rule",
     "gated_linear_attention",
     "generalized_delta_rule",

@@ -16,11 +16,12 @@ from jax.typing import DTypeLike
 from sandbox.scans.argument_checks import check_chunk_size
 from sandbox.scans.dispatch import IMPLEMENTATIONS
 from sandbox.scans.drivers.recurrent import run_recurrent
-from sandbox.scans.examples import draw_batch
 from sandbox.scans.kernels.gpu import run_pallas_gpu
 from sandbox.scans.kernels.tpu import run_pallas_tpu
 from sandbox.scans.layout import cast, initial_states, next_power_of_two, padding_of, states_with_columns
+from sandbox.scans.rms_error import relative_rms_errors
 from sandbox.scans.rule import Example, Inputs, Rule, State
+from sandbox.scans.rules.parts.draws import draw_batch
 
 DRIVERS: Mapping[str, Callable[..., Any]] = IMPLEMENTATIONS | {
     "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),
@@ -39,9 +40,6 @@ if jax.__version_info__ < (0, 11):
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest relative root-mean-square error of any tensor of any sequence, by the precision of the inputs."""
-
-SMALLEST_SCALE = 1e-20
-"""A tensor below this counts as zero: exp(-200) has no float32, and what is multiplied by it is no larger."""
 
 BATCH = 2
 PREFIX = 5
@@ -205,15 +203,6 @@ def differences(
                     name = f"sequence {sequence}" if names is None else names[sequence]
                     lines.append(f"{tensor}: relative RMS error {error:.1e} > {tolerance:.0e} ({name})")
     return lines
-
-
-def relative_rms_errors(expected: Any, found: Any) -> np.ndarray:
-    """RMS(expected - found) / RMS(expected) of every sequence of a batch, the first axis."""
-    expected, found = np.asarray(expected, np.float64), np.asarray(found, np.float64)
-    rest = tuple(range(1, expected.ndim))
-    error = np.sqrt(np.mean((expected - found) ** 2, axis=rest))
-    scale = np.sqrt(np.mean(expected**2, axis=rest))
-    return error / np.maximum(scale, SMALLEST_SCALE)
 
 
 def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:

@@ -1,4 +1,4 @@
-"""Synthetic recall tasks, one per file; examples are drawn on the device from (task, key, split, index)."""
+"""Synthetic tasks, one per file; examples are drawn on the device from (task, key, split, index)."""
 
 from sandbox.tasks.ar import ARConfig
 from sandbox.tasks.compositional import CompositionalConfig

@@ -18,46 +18,33 @@ retrieval", whose letters and digits are keys and values here. Differences:
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.parts.key_value import KeyValueConfig
+from sandbox.tasks.parts.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.parts.without_replacement import draw_uniform
 from sandbox.tasks.task import Example
-from sandbox.tasks.without_replacement import draw_uniform
 
 
 @dataclass(unsafe_hash=True)
-class ARConfig(KeyValueConfig, MixtureConfig):
+class ARConfig(MixtureConfig, KeyValueConfig):
     """Associative recall with one query, over a mixture of numbers of pairs."""
 
-    columns: ClassVar[tuple[str, ...]] = ("pairs",)
-    test_columns: ClassVar[tuple[str, ...]] = ("test_pairs",)
-
     vocab_size: int = 64
-    """Number of tokens: 0 is padding, keys are the rest of the lower half, values the upper."""
     pairs: Any = (4, 8, 16)
     """Key-value pairs of a sequence (int or list of int), which has 2 x pairs + 1 tokens."""
-    weights: Any = 1
-    """Relative frequency of each number of pairs (positive number or list of them), in any unit."""
-    test_pairs: Any = ()
-    """Numbers of pairs that are tested (int or list of int), each by itself. None given: tested as trained."""
 
-    def __post_init__(self) -> None:
-        KeyValueConfig.__post_init__(self)
-        MixtureConfig.__post_init__(self)
+    def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
+        """Reject more pairs than there are keys."""
+        self.check_keys_suffice(difficulty.pairs, pairs_key)
 
-    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
-        """Refuse more pairs than there are keys."""
-        self.refuse_more_pairs_than_keys(difficulty.pairs, pairs_name)
-
-    def difficulty(self, row: tuple[Any, ...], weight: int | float) -> Difficulty:
+    def length_of(self, pairs: int) -> int:
         """The pairs, and one query after them."""
-        (pairs,) = row
-        return Difficulty(2 * pairs + 1, pairs, weight)
+        return 2 * pairs + 1
 
     @property
     def num_scored(self) -> int:

@@ -17,24 +17,25 @@ Differences: those of `mqar`, and the length may be odd.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_choice, check_positive_number, check_whole_number
+from sandbox.option_checks import check_needs, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.filler import Filler, draw_filler
-from sandbox.tasks.mixture import Difficulty, MixtureConfig
-from sandbox.tasks.queries import Context, Queries, draw_slots, write_sequence
+from sandbox.tasks.parts.mixture import Difficulty
+from sandbox.tasks.parts.queries import Content, Count, QueriesConfig
+from sandbox.tasks.parts.without_replacement import draw_among, draw_uniform
 from sandbox.tasks.task import Example, TokenMeaning
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
 
 @dataclass(unsafe_hash=True)
-class CompositionalConfig(MixtureConfig):
+class CompositionalConfig(QueriesConfig):
     """Recall by two-part keys, over a mixture of difficulties; see `mqar` for lists and numbers."""
+
+    query_size: ClassVar[int] = 2
 
     vocab_size: int = 96
     """Number of tokens: 0 is padding and filler; the rest of the first third are first parts of keys, the second
@@ -43,43 +44,24 @@ class CompositionalConfig(MixtureConfig):
     """Tokens of a sequence (int or list of int): at least 6 per pair. Shorter ones are padded."""
     pairs: Any = (4, 9)
     """Key-value pairs of a sequence (int or list of int), square numbers; each key is queried once."""
-    weights: Any = 1
-    """Relative frequency of each difficulty (positive number or list of them), in any unit."""
-    power_a: float = 0.01
-    """Concentration of queries after the context: slot i (from 0) is drawn in proportion to
-    (i+1)^(power_a-1). Small values ask soon, 1 asks uniformly."""
-    filler: Filler = Filler.zeros
-    """What stands between the queries: `zeros`, `random` tokens, or `random_no_live_keys`, without either part."""
-    test_lengths: Any = ()
-    """Lengths that are tested (int or list of int), each by itself. Neither these nor `test_pairs` given: tested
-    as trained."""
-    test_pairs: Any = ()
-    """Numbers of pairs that are tested (int or list of int), an entry for each of `test_lengths`."""
 
     def __post_init__(self) -> None:
-        check_whole_number("task.vocab_size", self.vocab_size, minimum=6)
-        check_positive_number("task.power_a", self.power_a)
-        self.power_a = float(self.power_a)
-        check_choice("task.filler", self.filler, Filler)
+        check_whole_number("task.vocab_size", self.vocab_size, least=6)
         super().__post_init__()
 
-    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
-        """Refuse numbers of pairs that are no squares, or for which there is no room or are too few tokens."""
-        length, pairs, _ = difficulty
-        grid = math.isqrt(pairs)
-        if grid**2 != pairs:
-            raise ValueError(f"task.{pairs_name}={pairs} must be a square number: 1, 4, 9, 16, ...")
-        if 6 * pairs > length:
-            raise ValueError(
-                f"task.{pairs_name}={pairs} needs task.{length_name} >= {6 * pairs} (6 x pairs), "
-                f"got task.{length_name}={length}"
-            )
-        least = 3 * max(grid + 1, pairs)
-        if least > self.vocab_size:
-            raise ValueError(
-                f"task.{pairs_name}={pairs} needs task.vocab_size >= {least} (a third for the values, one for "
-                f"{grid} parts and token 0), got task.vocab_size={self.vocab_size}"
-            )
+    def context_length(self, pairs: Count) -> Count:
+        """The two parts of a key and a value for each pair."""
+        return 3 * pairs
+
+    def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
+        """Reject numbers of pairs that are no squares, or for which there is no room or are too few tokens."""
+        grid = math.isqrt(difficulty.pairs)
+        asking = f"{pairs_key}={difficulty.pairs}"
+        if grid**2 != difficulty.pairs:
+            raise ValueError(f"{asking} must be a square number: 1, 4, 9, 16, ...")
+        self.check_room(asking, difficulty, length_key, "6 x pairs")
+        because = f"a third for the values, one for {grid} parts and token 0"
+        check_needs(asking, "task.vocab_size", self.vocab_size, 3 * max(grid + 1, difficulty.pairs), because)
 
     @property
     def _third(self) -> int:
@@ -102,23 +84,16 @@ class CompositionalConfig(MixtureConfig):
         first = 1 + draw_uniform(first_key, self._third - 1, most_parts)
         second = self._third + draw_uniform(second_key, self._third, most_parts)
         values = 2 * self._third + draw_uniform(values_key, self.vocab_size - 2 * self._third, self.most_pairs)
-        used = jnp.arange(self.most_pairs) < pairs
         grid = self._grid_of(pairs)
 
-        order = draw_weighted(order_key, jnp.where(used, 0.0, -jnp.inf), self.most_pairs)
+        order = draw_among(order_key, jnp.arange(self.most_pairs) < pairs, self.most_pairs)
         keys = jnp.stack([first[(order // grid) % most_parts], second[order % grid]], axis=1)
-        tokens = jnp.append(keys, values[:, None], axis=1).reshape(-1)
-        context = Context(tokens, 3 * pairs)
-
-        num_slots = (length - context.length) // 3
-        most_slots = max((d.length - 3 * d.pairs) // 3 for d in self.mixture)
-        slots = draw_slots(slots_key, num_slots, most_slots, self.power_a, self.most_pairs)
+        context = jnp.append(keys, values[:, None], axis=1).reshape(-1)
         live = jnp.tile(jnp.arange(most_parts) < grid, 2)
-        parts = jnp.append(first, second)
-        filler = draw_filler(filler_key, self.filler, self.max_len, self.vocab_size, parts, live)
-        return write_sequence(context, Queries(keys, values, used), slots, filler, length, pairs)
+        content = Content(context, keys, values, jnp.append(first, second), live)
+        return self.write_sequence(slots_key, filler_key, length, pairs, content)
 
     def _grid_of(self, pairs: Int[Array, ""]) -> Int[Array, ""]:
-        """Side of the square of so many pairs."""
+        """Square root of a number of pairs, a square number."""
         sides = jnp.arange(1, math.isqrt(self.most_pairs) + 1, dtype=jnp.int32)
         return jnp.sum(sides**2 <= pairs, dtype=jnp.int32)

@@ -23,22 +23,26 @@ place as a sum of sines. Here one model reads and answers. So:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import letter
-from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
+from sandbox.tasks.parts.alphabet import AlphabetConfig
+from sandbox.tasks.parts.lengths import FixedLengthConfig
+from sandbox.tasks.task import Example, TokenMeaning
 
 END = 0
 FIRST_LETTER = 1
 
 
 @dataclass(unsafe_hash=True)
-class CompressionConfig(TaskConfig):
+class CompressionConfig(AlphabetConfig, FixedLengthConfig):
     """Recall of letters by their places."""
+
+    marks: ClassVar[tuple[str, ...]] = ("|",)
 
     length: int = 31
     """Letters of the string; a sequence has 2 x length + 1 tokens."""
@@ -46,13 +50,13 @@ class CompressionConfig(TaskConfig):
     """Number of different letters; the vocabulary adds the end of the string and a token for each place."""
 
     def __post_init__(self) -> None:
-        check_whole_number("task.length", self.length, minimum=1)
-        check_whole_number("task.alphabet_size", self.alphabet_size, minimum=1)
+        check_whole_number("task.length", self.length, least=1)
+        super().__post_init__()
 
     @property
     def vocab_size(self) -> int:
         """N: the end, the letters, the places."""
-        return FIRST_LETTER + self.alphabet_size + self.length
+        return super().vocab_size + self.length
 
     @property
     def max_len(self) -> int:
@@ -65,21 +69,14 @@ class CompressionConfig(TaskConfig):
         return self.length
 
     @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
-        return {"length": (self.length,)}
-
-    @property
     def _first_place(self) -> int:
-        return FIRST_LETTER + self.alphabet_size
+        return super().vocab_size
 
     def describe_token(self, token: int) -> TokenMeaning:
         """The end, the letters and the places."""
-        if token == END:
-            return TokenMeaning("mark", "|")
         if token >= self._first_place:
             return TokenMeaning("place", f"#{token - self._first_place + 1}")
-        return TokenMeaning("letter", letter(token - FIRST_LETTER))
+        return super().describe_token(token)
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw the letters, and ask for all places in order."""
@@ -90,5 +87,5 @@ class CompressionConfig(TaskConfig):
             positions=self.length + 1 + places,
             targets=letters,
             weights=jnp.ones(self.length),
-            slices={"length": jnp.int32(self.length)},
+            slices=self.slices,
         )

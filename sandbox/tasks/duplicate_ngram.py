@@ -25,9 +25,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_whole_number, whole_numbers
+from sandbox.option_checks import check_whole_number, check_whole_numbers
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
+from sandbox.tasks.parts.strings import BOS, SEP, Piece, StringConfig, mark
 from sandbox.tasks.task import Example, TaskConfig
 
 
@@ -37,23 +37,17 @@ class DuplicateNgramConfig(StringConfig):
 
     min_length: int = 10
     """Letters of the shortest string: at least twice every n-gram of training and tests."""
-    max_length: int = 20
-    """Letters of the longest string; a sequence has 2 x max_length + 2 tokens."""
-    test_lengths: Any = ()
-    """Lengths of the strings that are tested, each by itself (list of int). None given: tested as trained."""
-    alphabet_size: int = 26
-    """Number of different letters, all equally likely; the vocabulary adds PAD, BOS, SEP and EOS."""
     ngram: int = 3
-    """Letters that are repeated; 0: none, which is plain copying."""
+    """Letters of the n-gram that is repeated; 0 means none, which is plain copying."""
     test_ngrams: Any = ()
     """Values of `ngram` that are tested, each by itself (list of int). None given: tested as trained."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.ngram", self.ngram, minimum=0)
-        self.test_ngrams = whole_numbers("task.test_ngrams", self.test_ngrams, minimum=0)
+        check_whole_number("task.ngram", self.ngram, least=0)
+        check_whole_numbers("task.test_ngrams", self.test_ngrams, least=0)
         longest = max(self.ngram, *self.test_ngrams, 0)
-        self.refuse_shorter(2 * longest, f"twice the longest n-gram, {longest}")
+        self.check_lengths_suffice(2 * longest, f"twice the longest n-gram, {longest}")
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:

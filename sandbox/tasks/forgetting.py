@@ -28,65 +28,39 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_choice, check_positive_number, check_whole_number
+from sandbox.option_checks import check_even, check_order, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.filler import Filler, draw_filler
-from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.mixture import Difficulty, MixtureConfig
-from sandbox.tasks.queries import Context, Queries, draw_slots, write_sequence
+from sandbox.tasks.parts.key_value import KeyValueConfig
+from sandbox.tasks.parts.mixture import Difficulty
+from sandbox.tasks.parts.queries import Content, Count, QueriesConfig
+from sandbox.tasks.parts.without_replacement import draw_among, draw_uniform
 from sandbox.tasks.task import Example
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
 
 @dataclass(unsafe_hash=True)
-class ForgettingConfig(KeyValueConfig, MixtureConfig):
+class ForgettingConfig(QueriesConfig, KeyValueConfig):
     """Recall of the last value, over a mixture of difficulties; see `mqar` for lists and numbers."""
 
-    vocab_size: int = 256
-    """Number of tokens: 0 is padding and filler, keys are the rest of the lower half, values the upper."""
     length: Any = 64
     """Tokens of a sequence (int or list of int): even, at least 4 per pair and 2 per update."""
-    pairs: Any = (4, 8)
-    """Keys of a sequence (int or list of int), each of which is queried once."""
-    weights: Any = 1
-    """Relative frequency of each difficulty (positive number or list of them), in any unit."""
     num_updates: int = 4
-    """How many of the keys are given another value."""
-    power_a: float = 0.01
-    """Concentration of queries after the context: slot i (from 0) is drawn in proportion to
-    (i+1)^(power_a-1). Small values ask soon, 1 asks uniformly."""
-    filler: Filler = Filler.zeros
-    """What stands between the queries: `zeros`, `random` tokens, or `random_no_live_keys`."""
-    test_lengths: Any = ()
-    """Lengths that are tested (int or list of int), each by itself. Neither these nor `test_pairs` given: tested
-    as trained."""
-    test_pairs: Any = ()
-    """Numbers of pairs that are tested (int or list of int), an entry for each of `test_lengths`."""
+    """Number of keys that are given another value."""
 
     def __post_init__(self) -> None:
-        KeyValueConfig.__post_init__(self)
-        check_whole_number("task.num_updates", self.num_updates, minimum=1)
-        check_positive_number("task.power_a", self.power_a)
-        self.power_a = float(self.power_a)
-        check_choice("task.filler", self.filler, Filler)
-        MixtureConfig.__post_init__(self)
+        check_whole_number("task.num_updates", self.num_updates, least=1)
+        super().__post_init__()
 
-    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
-        """Refuse odd lengths, more pairs than there is room or are keys for, and more updates than pairs."""
-        length, pairs, _ = difficulty
-        if length % 2:
-            raise ValueError(f"task.{length_name}={length} must be even")
-        if self.num_updates > pairs:
-            raise ValueError(
-                f"task.num_updates={self.num_updates} must be <= task.{pairs_name}, got task.{pairs_name}={pairs}"
-            )
-        needed = 4 * pairs + 2 * self.num_updates
-        if needed > length:
-            raise ValueError(
-                f"task.{pairs_name}={pairs} and task.num_updates={self.num_updates} need task.{length_name} >= "
-                f"{needed} (4 x pairs + 2 x updates), got task.{length_name}={length}"
-            )
-        self.refuse_more_pairs_than_keys(pairs, pairs_name)
+    def context_length(self, pairs: Count) -> Count:
+        """A key and a value for each pair and each update."""
+        return 2 * (pairs + self.num_updates)
+
+    def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
+        """Reject odd lengths, more updates than pairs, and more pairs than there is room or are keys for."""
+        check_even(length_key, difficulty.length)
+        check_order("task.num_updates", self.num_updates, pairs_key, difficulty.pairs)
+        asking = f"{pairs_key}={difficulty.pairs}, task.num_updates={self.num_updates}"
+        self.check_room(asking, difficulty, length_key, "4 x pairs + 2 x updates")
+        self.check_keys_suffice(difficulty.pairs, pairs_key)
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a difficulty, then keys, values and slots for the most pairs, of which the first are used."""
@@ -97,24 +71,17 @@ class ForgettingConfig(KeyValueConfig, MixtureConfig):
         values = draw_uniform(values_key, self.num_values, self.most_pairs)
         used = jnp.arange(self.most_pairs) < pairs
 
-        updated = draw_weighted(updates_key, jnp.where(used, 0.0, -jnp.inf), self.num_updates)
+        updated = draw_among(updates_key, used, self.num_updates)
         new_values = self._draw_others(new_values_key, values[updated])
         last_values = values.at[updated].set(new_values)
 
         old = jnp.stack([keys, self.first_value + values], axis=1).reshape(-1)
         new = jnp.stack([keys[updated], self.first_value + new_values], axis=1).reshape(-1)
-        tokens = jnp.append(old, jnp.zeros_like(new))
-        tokens = jax.lax.dynamic_update_slice(tokens, new, (2 * pairs,))
-        context = Context(tokens, 2 * (pairs + self.num_updates))
-
-        num_slots = (length - context.length) // 2
-        most_slots = max(d.length // 2 - d.pairs - self.num_updates for d in self.mixture)
-        slots = draw_slots(slots_key, num_slots, most_slots, self.power_a, self.most_pairs)
-        filler = draw_filler(filler_key, self.filler, self.max_len, self.vocab_size, keys, used)
-        queries = Queries(keys[:, None], self.first_value + last_values, used)
-        return write_sequence(context, queries, slots, filler, length, pairs)
+        context = jax.lax.dynamic_update_slice(jnp.append(old, jnp.zeros_like(new)), new, (2 * pairs,))
+        content = Content(context, keys[:, None], self.first_value + last_values, keys, live=used)
+        return self.write_sequence(slots_key, filler_key, length, pairs, content)
 
     def _draw_others(self, key: PRNGKey, values: Int[Array, "U"]) -> Int[Array, "U"]:
-        """For each of these values, counted from 0, one of the others, all equally likely."""
+        """Draw for each of these values, counted from 0, one of the others, all equally likely."""
         drawn = jax.random.randint(key, values.shape, 0, self.num_values - 1, dtype=jnp.int32)
         return jnp.where(drawn >= values, drawn + 1, drawn)

@@ -31,21 +31,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_whole_number
+from sandbox.option_checks import check_needs, check_order, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.repeats import draw_present_key, first_occurrence
-from sandbox.tasks.scoring import score_where
+from sandbox.tasks.parts.key_value import KeyValueConfig
+from sandbox.tasks.parts.lengths import FixedLengthConfig
+from sandbox.tasks.parts.repeats import draw_present_key, first_occurrence
+from sandbox.tasks.parts.scoring import ask_where
+from sandbox.tasks.parts.without_replacement import draw_uniform
 from sandbox.tasks.task import Example, TaskConfig
-from sandbox.tasks.without_replacement import draw_uniform
 
 
 @dataclass(unsafe_hash=True)
-class FuzzyConfig(KeyValueConfig):
+class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
     """In-context recall with motifs of several tokens."""
 
     vocab_size: int = 16
-    """Number of tokens: 0 is padding, keys have the rest of the lower half, values the upper."""
     length: int = 128
     """Tokens of a sequence, padding included: at least twice the longest pair, less one."""
     min_key_size: int = 1
@@ -58,43 +58,23 @@ class FuzzyConfig(KeyValueConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("length", "min_key_size", "key_size", "value_size"):
-            check_whole_number(f"task.{name}", getattr(self, name), minimum=1)
-        if self.min_key_size > self.key_size:
-            raise ValueError(
-                f"task.min_key_size={self.min_key_size} must be <= task.key_size, "
-                f"got task.key_size={self.key_size}"
-            )
-        if self.length < 2 * self._longest_pair - 1:
-            raise ValueError(
-                f"task.length={self.length} must be >= {2 * self._longest_pair - 1} "
-                f"(two pairs of task.key_size={self.key_size} and task.value_size={self.value_size}, less one)"
-            )
-        # Both halves must hold a longest motif; the lower one has token 0 too.
+            check_whole_number(f"task.{name}", getattr(self, name), least=1)
+        check_order("task.min_key_size", self.min_key_size, "task.key_size", self.key_size)
+        asking = f"task.key_size={self.key_size}, task.value_size={self.value_size}"
+        least = 2 * self._longest_pair - 1
+        check_needs(asking, "task.length", self.length, least, "two pairs, less one")
+        # Each half must hold the longest motif; the lower one has token 0 too.
         least = 2 * max(self.key_size + 1, self.value_size)
-        if self.vocab_size < least:
-            raise ValueError(
-                f"task.vocab_size={self.vocab_size} must be >= {least} "
-                f"(for task.key_size={self.key_size} and task.value_size={self.value_size})"
-            )
+        check_needs(asking, "task.vocab_size", self.vocab_size, least, "two halves, either with a longest motif")
 
     @property
     def _longest_pair(self) -> int:
         return self.key_size + self.value_size
 
     @property
-    def max_len(self) -> int:
-        """T: `length`."""
-        return self.length
-
-    @property
     def num_scored(self) -> int:
         """M: the largest share of the tokens that values can have, the one that is not shown included."""
         return (self.length + 1) * self.value_size // (self.min_key_size + self.value_size)
-
-    @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
-        return {"length": (self.length,)}
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:
         """The task with all keys of the largest size."""
@@ -119,37 +99,34 @@ class FuzzyConfig(KeyValueConfig):
         end = jnp.max(jnp.where(presented, starts + key_sizes + value_sizes[first], 0))
         probe = draw_present_key(probe_key, first, presented)
 
-        # The last pair is one more row, at the end of those that are used.
+        # The last pair is one more, after those that are used.
         number = jnp.append(jnp.arange(most_pairs), most_pairs)
         pair, first = jnp.append(jnp.arange(most_pairs), probe), jnp.append(first, probe)
         starts, written = jnp.append(starts, end), jnp.append(presented, True)
         value_starts = starts + key_sizes[pair]
         beyond = self.length + 1
 
-        def places(starts: Int[Array, "n"], sizes: Int[Array, "n"], most: int) -> Int[Array, "n most"]:
-            place = jnp.arange(most)[None, :]
-            return jnp.where(written[:, None] & (place < sizes[:, None]), starts[:, None] + place, beyond)
+        def positions(starts: Int[Array, "n"], sizes: Int[Array, "n"], most: int) -> Int[Array, "n most"]:
+            index = jnp.arange(most)[None, :]
+            return jnp.where(written[:, None] & (index < sizes[:, None]), starts[:, None] + index, beyond)
 
-        key_places = places(starts, key_sizes[pair], self.key_size)
-        value_places = places(value_starts, value_sizes[first], self.value_size)
+        key_positions = positions(starts, key_sizes[pair], self.key_size)
+        value_positions = positions(value_starts, value_sizes[first], self.value_size)
         tokens = jnp.zeros(beyond, dtype=jnp.int32)
-        tokens = tokens.at[key_places].set(keys[pair], mode="drop")
-        tokens = tokens.at[value_places].set(values[first], mode="drop")
+        tokens = tokens.at[key_positions].set(keys[pair], mode="drop")
+        tokens = tokens.at[value_positions].set(values[first], mode="drop")
         repeated = (first < number)[:, None]
         value_due = jnp.zeros(beyond, dtype=bool)
-        value_due = value_due.at[value_places].set(jnp.broadcast_to(repeated, value_places.shape), mode="drop")
+        value_due = value_due.at[value_positions].set(repeated, mode="drop")
 
         # A token is due one position before it is shown; the last one is not shown.
         last = value_starts[-1] + value_sizes[first[-1]] - 1
         shown = jnp.arange(self.length) < last
-        return Example(
-            jnp.where(shown, tokens[:-1], 0),
-            *score_where(value_due[1:], tokens[1:], self.num_scored),
-            slices={"length": jnp.int32(self.length)},
-        )
+        shown_tokens = jnp.where(shown, tokens[:-1], 0)
+        return ask_where(value_due[1:], tokens[1:], self.num_scored, shown_tokens, self.slices)
 
 
 def _draw_motifs(key: PRNGKey, population: int, most: int, sizes: Int[Array, "n"]) -> Int[Array, "n most"]:
-    """For each of `sizes`, a motif of different tokens, counted from 0, of which the first so many are used."""
+    """Draw a motif of different tokens, counted from 0, for each size; a motif is the first `size` of them."""
     keys = jax.random.split(key, sizes.size)
     return jax.vmap(lambda key: draw_uniform(key, population, most))(keys)

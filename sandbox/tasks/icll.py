@@ -31,11 +31,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from sandbox.option_checks import check_order, check_whole_number
+from sandbox.option_checks import check_needs, check_order, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import letter
+from sandbox.tasks.parts.alphabet import mark_or_letter
+from sandbox.tasks.parts.scoring import ask_where
+from sandbox.tasks.parts.without_replacement import draw_among
 from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
-from sandbox.tasks.without_replacement import draw_weighted
 
 PAD, END = range(2)
 FIRST_SYMBOL = 2
@@ -73,18 +74,15 @@ class ICLLConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            check_whole_number(f"task.{field.name}", getattr(self, field.name), minimum=1)
+            check_whole_number(f"task.{field.name}", getattr(self, field.name), least=1)
         for smaller, larger in (
             ("min_states", "max_states"),
             ("min_strings", "max_strings"),
             ("min_symbols", "num_symbols"),
             ("max_edges", "min_symbols"),
         ):
-            check_order("task", self, smaller, larger)
-        if self.min_states <= self.max_edges:
-            raise ValueError(
-                f"task.min_states={self.min_states} must be > task.max_edges, got task.max_edges={self.max_edges}"
-            )
+            check_order(f"task.{smaller}", getattr(self, smaller), f"task.{larger}", getattr(self, larger))
+        check_needs(f"task.max_edges={self.max_edges}", "task.min_states", self.min_states, self.max_edges + 1)
         if self.max_strings * self.max_length < 2:
             raise ValueError("task.max_strings=1, task.max_length=1 leave nothing to ask")
 
@@ -113,9 +111,7 @@ class ICLLConfig(TaskConfig):
 
     def describe_token(self, token: int) -> TokenMeaning:
         """Padding, the end of a string, and the symbols: letters, as far as they reach."""
-        if token < FIRST_SYMBOL:
-            return TokenMeaning("mark", ("PAD", "|")[token])
-        return TokenMeaning("symbol", letter(token - FIRST_SYMBOL))
+        return mark_or_letter(token, marks=("PAD", "|"), kind="symbol")
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw an automaton, and strings of it side by side; then write these one after the other."""
@@ -125,34 +121,24 @@ class ICLLConfig(TaskConfig):
         lengths = jax.random.randint(lengths_key, (self.max_strings,), 1, self.max_length + 1, dtype=jnp.int32)
         states, symbols = self._walk(walks_key, automaton)
 
-        # A row for each string, and in it a column for each symbol and one for the end.
-        row = jnp.arange(self.max_strings)[:, None]
-        column = jnp.arange(self.max_length + 1)[None, :]
-        lengths = jnp.where(row < num_strings, lengths[:, None], -1)
-        written = column <= lengths
+        # One line for each string, with an entry for each of its symbols and one for its end.
+        string = jnp.arange(self.max_strings)[:, None]
+        index = jnp.arange(self.max_length + 1)[None, :]
+        lengths = jnp.where(string < num_strings, lengths[:, None], -1)
         starts = jnp.cumsum(lengths + 1, axis=0) - (lengths + 1)
-        place = jnp.where(written, starts + column, self.max_len)
+        position = jnp.where(index <= lengths, starts + index, self.max_len)
 
-        def write(grid: Int[Array, "S C"]) -> Int[Array, "T"]:
-            return jnp.zeros(self.max_len, dtype=jnp.int32).at[place].set(grid, mode="drop")
+        def write(lines: Int[Array, "S C"]) -> Int[Array, "T"]:
+            return jnp.zeros(self.max_len, dtype=jnp.int32).at[position].set(lines, mode="drop")
 
-        is_end = column == lengths
-        tokens = write(jnp.where(is_end, END, jnp.pad(symbols, ((0, 0), (0, 1)))))
+        tokens = write(jnp.where(index == lengths, END, jnp.pad(symbols, ((0, 0), (0, 1)))))
         state_before = write(jnp.pad(states, ((0, 0), (0, 1))))
 
-        is_symbol = tokens[1:] >= FIRST_SYMBOL
-        (positions,) = jnp.nonzero(is_symbol, size=self.num_scored, fill_value=0)
-        used = jnp.arange(self.num_scored) < jnp.sum(is_symbol)
-        asked = positions + 1
-        legal = self._legal(automaton)[state_before[asked]]
-        return Example(
-            tokens=tokens,
-            positions=positions.astype(jnp.int32),
-            targets=jnp.where(used, tokens[asked], 0),
-            weights=used.astype(jnp.float32),
-            slices={"states": automaton.num_states, "strings": num_strings},
-            legal=legal & used[:, None],
-        )
+        next_tokens = jnp.append(tokens[1:], PAD)
+        slices = {"states": automaton.num_states, "strings": num_strings}
+        example = ask_where(next_tokens >= FIRST_SYMBOL, next_tokens, self.num_scored, tokens, slices)
+        legal = self._legal(automaton)[state_before[example.positions + 1]]
+        return example._replace(legal=legal & (example.weights[:, None] == 1))
 
     def _draw_automaton(self, key: PRNGKey) -> Automaton:
         states_key, alphabet_key, edges_key, symbols_key, next_key = jax.random.split(key, 5)
@@ -175,9 +161,8 @@ class ICLLConfig(TaskConfig):
 
     def _choose(self, key: PRNGKey, allowed: Bool[Array, "Q n"]) -> Int[Array, "Q E"]:
         """For each state, as many different ones of those that are allowed as it can have edges."""
-        weights = jnp.where(allowed, 0.0, -jnp.inf)
         keys = jax.random.split(key, self.max_states)
-        return jax.vmap(lambda key, row: draw_weighted(key, row, self.max_edges))(keys, weights)
+        return jax.vmap(lambda key, allowed: draw_among(key, allowed, self.max_edges))(keys, allowed)
 
     def _walk(self, key: PRNGKey, automaton: Automaton) -> tuple[Int[Array, "S L"], Int[Array, "S L"]]:
         """The states and symbols of as many of the longest walks as there can be strings."""

@@ -21,43 +21,36 @@ section 4.1.2 and appendix E.1: 16 tokens, trained on length 256 and tested on 6
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.strings import letter
-from sandbox.tasks.task import Example, TokenMeaning
+from sandbox.tasks.parts.alphabet import AlphabetConfig
+from sandbox.tasks.parts.lengths import VariableLengthConfig
+from sandbox.tasks.task import Example
 
 PAD, SPECIAL = range(2)
 FIRST_LETTER = 2
 
 
 @dataclass(unsafe_hash=True)
-class InductionConfig(VariableLengthConfig):
+class InductionConfig(AlphabetConfig, VariableLengthConfig):
     """Induction heads on sequences whose length is uniform over `min_length..max_length`."""
+
+    marks: ClassVar[tuple[str, ...]] = ("PAD", "!")
 
     min_length: int = 256
     """Tokens of the shortest sequence, at least 3."""
     max_length: int = 256
     """Tokens of the longest sequence."""
-    test_lengths: Any = ()
-    """Lengths that are tested, each by itself (list of int). None given: tested as trained."""
     alphabet_size: int = 15
     """Number of ordinary tokens; the vocabulary adds padding and the special token."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.alphabet_size", self.alphabet_size, minimum=1)
-        self.refuse_shorter(3, "the special token, what follows it, the special token")
-
-    @property
-    def vocab_size(self) -> int:
-        """N: padding, the special token, the ordinary ones."""
-        return FIRST_LETTER + self.alphabet_size
+        self.check_lengths_suffice(3, "the special token, what follows it, the special token")
 
     @property
     def max_len(self) -> int:
@@ -68,12 +61,6 @@ class InductionConfig(VariableLengthConfig):
     def num_scored(self) -> int:
         """M: one."""
         return 1
-
-    def describe_token(self, token: int) -> TokenMeaning:
-        """The two marks, then the alphabet."""
-        if token < FIRST_LETTER:
-            return TokenMeaning("mark", ("PAD", "!")[token])
-        return TokenMeaning("letter", letter(token - FIRST_LETTER))
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a length and ordinary tokens, then where the special one stands."""

@@ -16,19 +16,21 @@ numbers come from another generator, so it is another map.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_whole_number
+from sandbox.option_checks import check_even, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.key_value import KeyValueConfig
+from sandbox.tasks.parts.key_value import KeyValueConfig
+from sandbox.tasks.parts.lengths import FixedLengthConfig
 from sandbox.tasks.task import Example
 
 
 @dataclass(unsafe_hash=True)
-class MemorizationConfig(KeyValueConfig):
+class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
     """Recall of a fixed map."""
 
     vocab_size: int = 256
@@ -36,31 +38,20 @@ class MemorizationConfig(KeyValueConfig):
     length: int = 32
     """Tokens of a sequence, even: half of them are keys."""
     map_seed: int = 12345
-    """What the map is drawn from."""
+    """Seed that the map is drawn from."""
 
-    zero_name = "_"
+    zero_name: ClassVar[str] = "_"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.length", self.length, minimum=2)
-        check_whole_number("task.map_seed", self.map_seed, minimum=0)
-        if self.length % 2:
-            raise ValueError(f"task.length={self.length} must be even")
-
-    @property
-    def max_len(self) -> int:
-        """T: keys and blanks."""
-        return self.length
+        check_whole_number("task.length", self.length, least=2)
+        check_even("task.length", self.length)
+        check_whole_number("task.map_seed", self.map_seed, least=0)
 
     @property
     def num_scored(self) -> int:
         """M: the blanks."""
         return self.length // 2
-
-    @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
-        return {"length": (self.length,)}
 
     @property
     def value_of_key(self) -> Int[Array, "keys"]:
@@ -76,5 +67,5 @@ class MemorizationConfig(KeyValueConfig):
             positions=jnp.arange(1, self.length, 2, dtype=jnp.int32),
             targets=self.value_of_key[keys - 1],
             weights=jnp.ones(self.num_scored),
-            slices={"length": jnp.int32(self.length)},
+            slices=self.slices,
         )

@@ -29,16 +29,23 @@ to 253, for example `task.test_lengths=[37,63,127,253]`. Differences:
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_choice, check_whole_number
+from sandbox.option_checks import check_flag, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.expressions import EQUALS, FIRST_NUMBER, PAD, PLUS, draw_bracketed, draw_flat, opening, values
-from sandbox.tasks.lengths import VariableLengthConfig
-from sandbox.tasks.state_tracking import TargetAt, ask
+from sandbox.tasks.parts.expressions import (
+    EQUALS,
+    FIRST_NUMBER,
+    PAD,
+    PLUS,
+    draw_bracketed,
+    draw_flat,
+    opening,
+    values,
+)
+from sandbox.tasks.parts.state_tracking import StateTrackingConfig, TargetAt
 from sandbox.tasks.task import Example, TokenMeaning
 
 LARGEST_MODULUS = 46340
@@ -46,7 +53,7 @@ LARGEST_MODULUS = 46340
 
 
 @dataclass(unsafe_hash=True)
-class ModularArithmeticConfig(VariableLengthConfig):
+class ModularArithmeticConfig(StateTrackingConfig):
     """Values of expressions whose length is uniform over the possible ones in `min_length..max_length`."""
 
     modulus: int = 5
@@ -59,20 +66,16 @@ class ModularArithmeticConfig(VariableLengthConfig):
     """Tokens of the shortest expression."""
     max_length: int = 37
     """Tokens of the longest expression; a sequence also has "="."""
-    test_lengths: Any = ()
-    """Lengths of expressions that are tested, each by itself (list of int). None given: tested as trained."""
     target_at: TargetAt = TargetAt.last
-    """Where a value is asked: at the `last` token alone, which is "=", or at `every` number too."""
+    """Where a value is due: at the `last` token alone, which is "=", or at `every` number too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.modulus", self.modulus, minimum=2)
+        check_whole_number("task.modulus", self.modulus, least=2)
         if self.modulus > LARGEST_MODULUS:
-            raise ValueError(f"task.modulus={self.modulus} must be <= {LARGEST_MODULUS}")
+            raise ValueError(f"task.modulus={self.modulus} must be at most {LARGEST_MODULUS}")
         for name in ("brackets", "multiplication"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"task.{name}={getattr(self, name)!r} must be true or false")
-        check_choice("task.target_at", self.target_at, TargetAt)
+            check_flag(f"task.{name}", getattr(self, name))
         if self.brackets and self.target_at is TargetAt.every:
             raise ValueError(
                 "task.target_at=every needs task.brackets=false: part of an expression in brackets has no value"
@@ -132,4 +135,4 @@ class ModularArithmeticConfig(VariableLengthConfig):
         positions = jnp.where(step < numbers, 2 * step, length)
         max_depth = longest // 2 if self.brackets else 0
         states = FIRST_NUMBER + values(tokens, self.modulus, max_depth)[positions]
-        return ask(tokens, positions, states, steps=numbers + 1, target_at=self.target_at, length=length)
+        return self.ask(tokens, positions, states, steps=numbers + 1, length=length)

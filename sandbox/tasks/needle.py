@@ -24,15 +24,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_choice, check_whole_number
+from sandbox.option_checks import check_choice, check_needs, check_whole_number, check_whole_numbers
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.filler import Filler, draw_filler
-from sandbox.tasks.key_value import KeyValueConfig
-from sandbox.tasks.mixture import entries, tuple_if_list
+from sandbox.tasks.parts.filler import Filler, draw_filler
+from sandbox.tasks.parts.key_value import KeyValueConfig
+from sandbox.tasks.parts.number_or_list import entries
+from sandbox.tasks.parts.without_replacement import draw_among, draw_uniform
 from sandbox.tasks.task import Example, TaskConfig
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
 
 @dataclass(unsafe_hash=True)
@@ -40,7 +39,6 @@ class NeedleConfig(KeyValueConfig):
     """Recall of one pair after a gap, which is one of several."""
 
     vocab_size: int = 64
-    """Number of tokens: 0 is padding and filler, keys are the rest of the lower half, values the upper."""
     gap: Any = (16, 32, 64, 128)
     """Tokens between the pair and its query (int or list of int), all equally likely."""
     distractors: int = 0
@@ -52,25 +50,17 @@ class NeedleConfig(KeyValueConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.distractors", self.distractors, minimum=0)
+        check_whole_number("task.distractors", self.distractors, least=0)
         check_choice("task.filler", self.filler, Filler)
-        self.gap, self.test_gaps = tuple_if_list(self.gap), tuple_if_list(self.test_gaps)
         if self.gap == ():
             raise ValueError("task.gap=[] must have at least one entry")
-        if not isinstance(self.test_gaps, tuple):
-            raise ValueError(f"task.test_gaps={self.test_gaps!r} must be a list of whole numbers >= 0")
+        check_whole_numbers("task.test_gaps", self.test_gaps, least=0)
+        asking = f"task.distractors={self.distractors}"
         for key, gap in (*entries("task.gap", self.gap), *entries("task.test_gaps", self.test_gaps)):
-            check_whole_number(key, gap, minimum=0)
-            if gap < 2 * self.distractors:
-                raise ValueError(
-                    f"task.distractors={self.distractors} needs {key} >= {2 * self.distractors} "
-                    f"(2 x distractors), got {key}={gap}"
-                )
-        if self.distractors + 1 > self.num_keys:
-            raise ValueError(
-                f"task.distractors={self.distractors} needs task.vocab_size >= {2 * self.distractors + 4} "
-                f"(2 x distractors + 4), got task.vocab_size={self.vocab_size}"
-            )
+            check_whole_number(key, gap, least=0)
+            check_needs(asking, key, gap, 2 * self.distractors, "2 x distractors")
+        because = "2 x distractors + 4"
+        check_needs(asking, "task.vocab_size", self.vocab_size, 2 * self.distractors + 4, because)
 
     @property
     def gaps(self) -> tuple[int, ...]:
@@ -93,7 +83,7 @@ class NeedleConfig(KeyValueConfig):
         return {"gap": self.gaps}
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:
-        """One task for each tested gap; without any, the test is as the training."""
+        """One task for each tested gap; without any, tested as trained."""
         return tuple(dataclasses.replace(self, gap=gap, test_gaps=()) for gap in self.test_gaps) or (self,)
 
     def sample(self, key: PRNGKey) -> Example:
@@ -106,9 +96,10 @@ class NeedleConfig(KeyValueConfig):
 
         all_live = jnp.ones(num_pairs, dtype=bool)
         filler = draw_filler(filler_key, self.filler, self.max_len, self.vocab_size, keys, all_live)
-        places = jnp.append(0, 2 + 2 * self._draw_slots(slots_key, gap))
+        slots = draw_among(slots_key, jnp.arange(self.gaps[-1] // 2) < gap // 2, self.distractors)
+        positions = jnp.append(0, 2 + 2 * slots)  # of the keys: the needle first
         query = gap + 2
-        tokens = filler.at[places].set(keys).at[places + 1].set(values).at[query].set(keys[0])
+        tokens = filler.at[positions].set(keys).at[positions + 1].set(values).at[query].set(keys[0])
         return Example(
             tokens=jnp.where(jnp.arange(self.max_len) <= query, tokens, 0),
             positions=query[None],
@@ -116,8 +107,3 @@ class NeedleConfig(KeyValueConfig):
             weights=jnp.ones(1),
             slices={"gap": gap},
         )
-
-    def _draw_slots(self, key: PRNGKey, gap: Int[Array, ""]) -> Int[Array, "distractors"]:
-        """Draw different slots of two tokens in the gap, all equally likely."""
-        slots = jnp.arange(self.gaps[-1] // 2)
-        return draw_weighted(key, jnp.where(slots < gap // 2, 0.0, -jnp.inf), self.distractors)

@@ -30,7 +30,6 @@ Its figure trains on up to 30 letters and tests on longer strings, for example
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +37,8 @@ from jaxtyping import Array, Int
 
 from sandbox.option_checks import check_choice, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
+from sandbox.tasks.parts.strings import BOS, SEP, Piece, StringConfig, mark
+from sandbox.tasks.parts.without_replacement import draw_one_among
 from sandbox.tasks.task import Example
 
 
@@ -57,26 +57,20 @@ class NgramLookupConfig(StringConfig):
 
     min_length: int = 5
     """Letters of the shortest string: at least `ngram` and one that follows, or `answer_length` of them."""
-    max_length: int = 20
-    """Letters of the longest string."""
-    test_lengths: Any = ()
-    """Lengths of the strings that are tested, each by itself (list of int). None given: tested as trained."""
-    alphabet_size: int = 26
-    """Number of different letters, all equally likely; the vocabulary adds PAD, BOS, SEP and EOS."""
     ngram: int = 3
     """Letters of the n-gram that is looked up."""
     answer_length: int = 0
-    """Letters of every answer; 0: as many as follow the n-gram."""
+    """Letters of every answer; 0 means all that follow the n-gram."""
     key: Key = Key.suffix
     """Where the n-gram stands: as a `prefix` of the string, or as its `suffix`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_number("task.ngram", self.ngram, minimum=1)
-        check_whole_number("task.answer_length", self.answer_length, minimum=0)
+        check_whole_number("task.ngram", self.ngram, least=1)
+        check_whole_number("task.answer_length", self.answer_length, least=0)
         check_choice("task.key", self.key, Key)
-        sizes = f"task.ngram={self.ngram} and task.answer_length={self.answer_length}"
-        self.refuse_shorter(self.ngram + self._shortest_answer, f"for {sizes}")
+        sizes = f"task.ngram={self.ngram}, task.answer_length={self.answer_length}"
+        self.check_lengths_suffice(self.ngram + self._shortest_answer, f"for {sizes}")
 
     @property
     def _shortest_answer(self) -> int:
@@ -121,5 +115,4 @@ class NgramLookupConfig(StringConfig):
         same = jnp.all(ngrams[:, None] == ngrams[None, :], axis=-1) & occurs[None, :]
         once = leaves_an_answer & (jnp.sum(same, axis=1) == 1)
         candidates = jnp.where(jnp.any(once), once, leaves_an_answer)
-        drawn = jax.random.categorical(key, jnp.where(candidates, 0.0, -jnp.inf))
-        return jnp.argmax(same[drawn]).astype(jnp.int32)
+        return jnp.argmax(same[draw_one_among(key, candidates)]).astype(jnp.int32)

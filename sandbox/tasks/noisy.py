@@ -25,43 +25,40 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_share, check_whole_number
+from sandbox.option_checks import check_even, check_needs, check_share, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.repeats import draw_present_key, first_occurrence
-from sandbox.tasks.scoring import score_where
-from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
+from sandbox.tasks.parts.lengths import FixedLengthConfig
+from sandbox.tasks.parts.repeats import draw_present_key, first_occurrence
+from sandbox.tasks.parts.scoring import ask_where
+from sandbox.tasks.task import Example, TokenMeaning
 
 
 @dataclass(unsafe_hash=True)
-class NoisyConfig(TaskConfig):
+class NoisyConfig(FixedLengthConfig):
     """In-context recall among noise."""
 
+    length: int = 128
+    """Tokens of all pairs, even; the last value is not shown, so that a sequence has one less."""
     vocab_size: int = 32
     """Number of tokens: keys, then values (of an odd number of both, one more), then noise."""
     noise_vocab_size: int = 16
-    """How many of them are noise."""
+    """Number of tokens that are noise."""
     noise: float = 0.2
     """Share of the pairs that are noise, below 1."""
-    length: int = 128
-    """Tokens of all pairs, even; the last value is not shown, so that a sequence has one less."""
 
     def __post_init__(self) -> None:
-        check_whole_number("task.vocab_size", self.vocab_size, minimum=2)
-        check_whole_number("task.noise_vocab_size", self.noise_vocab_size, minimum=0)
+        super().__post_init__()
+        check_whole_number("task.vocab_size", self.vocab_size, least=2)
+        check_whole_number("task.noise_vocab_size", self.noise_vocab_size, least=0)
         check_share("task.noise", self.noise)
         self.noise = float(self.noise)
-        check_whole_number("task.length", self.length, minimum=4)
-        if self.length % 2:
-            raise ValueError(f"task.length={self.length} must be even")
-        if self.noise_vocab_size > self.vocab_size - 2:
-            raise ValueError(
-                f"task.noise_vocab_size={self.noise_vocab_size} needs task.vocab_size >= "
-                f"{self.noise_vocab_size + 2} (a key and a value besides), got task.vocab_size={self.vocab_size}"
-            )
-        if self.noise and not self.noise_vocab_size:
-            raise ValueError(
-                f"task.noise={self.noise} needs task.noise_vocab_size >= 1, got task.noise_vocab_size=0"
-            )
+        check_whole_number("task.length", self.length, least=4)
+        check_even("task.length", self.length)
+        asking = f"task.noise_vocab_size={self.noise_vocab_size}"
+        because = "a key and a value besides"
+        check_needs(asking, "task.vocab_size", self.vocab_size, self.noise_vocab_size + 2, because)
+        if self.noise:
+            check_needs(f"task.noise={self.noise}", "task.noise_vocab_size", self.noise_vocab_size, 1)
 
     @property
     def max_len(self) -> int:
@@ -74,18 +71,13 @@ class NoisyConfig(TaskConfig):
         return self.length // 2 - 1
 
     @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
-        return {"length": (self.length,)}
-
-    @property
     def first_value(self) -> int:
-        """Keys are the tokens below, values those from here to `first_noise`."""
+        """Keys are the tokens below this one, values those from it to `first_noise`."""
         return self.first_noise // 2
 
     @property
     def first_noise(self) -> int:
-        """Noise is the tokens from here on."""
+        """Noise is the tokens from this one on."""
         return self.vocab_size - self.noise_vocab_size
 
     def describe_token(self, token: int) -> TokenMeaning:
@@ -116,8 +108,5 @@ class NoisyConfig(TaskConfig):
             pairs = jnp.where(noisy[:, None], noise, pairs)
         repeated = ~noisy & (first < number)
         due = jnp.stack([repeated, jnp.zeros_like(repeated)], axis=1).reshape(-1)[:-1]
-        return Example(
-            pairs.reshape(-1)[:-1],
-            *score_where(due, jnp.repeat(values, 2)[:-1], self.num_scored),
-            slices={"length": jnp.int32(self.length)},
-        )
+        tokens = pairs.reshape(-1)[:-1]
+        return ask_where(due, jnp.repeat(values, 2)[:-1], self.num_scored, tokens, self.slices)

@@ -20,13 +20,12 @@ Delétang et al. 2023 (arXiv 2207.02098). Differences:
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.state_tracking import StateTrackingConfig, TargetAt, ask
+from sandbox.tasks.parts.state_tracking import StateTrackingConfig
 from sandbox.tasks.task import Example, TokenMeaning
 
 PAD = 0
@@ -41,10 +40,6 @@ class ParityConfig(StateTrackingConfig):
     """Bits of the shortest sequence."""
     max_length: int = 39
     """Bits of the longest sequence."""
-    test_lengths: Any = ()
-    """Numbers of bits that are tested, each by itself (list of int). None given: tested as trained."""
-    target_at: TargetAt = TargetAt.last
-    """Which bits are asked for the parity so far: `every` one or the `last`."""
 
     @property
     def vocab_size(self) -> int:
@@ -63,4 +58,4 @@ class ParityConfig(StateTrackingConfig):
         time = jnp.arange(self.max_length, dtype=jnp.int32)
         tokens = jnp.where(time < length, ZERO + bits, PAD)
         parities = ZERO + jnp.cumsum(bits) % 2
-        return ask(tokens, time, parities, steps=length, target_at=self.target_at, length=length)
+        return self.ask(tokens, time, parities, steps=length, length=length)

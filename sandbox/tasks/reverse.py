@@ -18,27 +18,17 @@ the two can be compared. Differences:
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import BOS, SEP, Piece, StringConfig, mark
+from sandbox.tasks.parts.strings import BOS, SEP, Piece, StringConfig, mark
 from sandbox.tasks.task import Example
 
 
 @dataclass(unsafe_hash=True)
 class ReverseConfig(StringConfig):
     """Reversal of strings whose length is uniform over `min_length..max_length`."""
-
-    min_length: int = 5
-    """Letters of the shortest string."""
-    max_length: int = 20
-    """Letters of the longest string; a sequence has 2 x max_length + 2 tokens."""
-    test_lengths: Any = ()
-    """Lengths of the strings that are tested, each by itself (list of int). None given: tested as trained."""
-    alphabet_size: int = 26
-    """Number of different letters, all equally likely; the vocabulary adds PAD, BOS, SEP and EOS."""
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a string, and ask for it from its end."""

@@ -23,57 +23,43 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from sandbox.option_checks import check_whole_number
+from sandbox.option_checks import check_needs, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.strings import letter
-from sandbox.tasks.task import Example, TaskConfig, TokenMeaning
+from sandbox.tasks.parts.alphabet import mark_or_letter
+from sandbox.tasks.parts.lengths import FixedLengthConfig
+from sandbox.tasks.task import Example, TokenMeaning
 
 BLANK, COPY = range(2)
 FIRST_LETTER = 2
 
 
 @dataclass(unsafe_hash=True)
-class SelectiveCopyConfig(TaskConfig):
+class SelectiveCopyConfig(FixedLengthConfig):
     """Copying of letters among blanks."""
 
-    vocab_size: int = 16
-    """Number of tokens: the blank, the one that says to copy, and the letters."""
     length: int = 256
     """Tokens of a sequence, those of the answer included."""
+    vocab_size: int = 16
+    """Number of tokens: the blank, the one that says to copy, and the letters."""
     num_letters: int = 16
     """Letters that are copied."""
 
     def __post_init__(self) -> None:
-        check_whole_number("task.vocab_size", self.vocab_size, minimum=FIRST_LETTER + 1)
-        check_whole_number("task.length", self.length, minimum=3)
-        check_whole_number("task.num_letters", self.num_letters, minimum=1)
-        needed = 2 * self.num_letters + 1
-        if self.length < needed:
-            raise ValueError(
-                f"task.num_letters={self.num_letters} needs task.length >= {needed} (2 x letters + 1), "
-                f"got task.length={self.length}"
-            )
-
-    @property
-    def max_len(self) -> int:
-        """T: `length`."""
-        return self.length
+        super().__post_init__()
+        check_whole_number("task.vocab_size", self.vocab_size, least=FIRST_LETTER + 1)
+        check_whole_number("task.length", self.length, least=3)
+        check_whole_number("task.num_letters", self.num_letters, least=1)
+        asking = f"task.num_letters={self.num_letters}"
+        check_needs(asking, "task.length", self.length, 2 * self.num_letters + 1, "2 x letters + 1")
 
     @property
     def num_scored(self) -> int:
         """M: the letters."""
         return self.num_letters
 
-    @property
-    def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
-        return {"length": (self.length,)}
-
     def describe_token(self, token: int) -> TokenMeaning:
         """The two marks, then the alphabet."""
-        if token < FIRST_LETTER:
-            return TokenMeaning("mark", "_|"[token])
-        return TokenMeaning("letter", letter(token - FIRST_LETTER))
+        return mark_or_letter(token, marks="_|")
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw the letters, and the letter that each blank goes before."""
@@ -92,5 +78,5 @@ class SelectiveCopyConfig(TaskConfig):
             positions=copy + 1 + number,
             targets=letters,
             weights=jnp.ones(self.num_letters),
-            slices={"length": jnp.int32(self.length)},
+            slices=self.slices,
         )

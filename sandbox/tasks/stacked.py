@@ -25,57 +25,44 @@ numbers, with a query's second half zero, and the loss is over the values alone.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from sandbox.option_checks import check_whole_number
+from sandbox.option_checks import check_needs, check_whole_number
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.parts.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.parts.scoring import make_example
+from sandbox.tasks.parts.without_replacement import draw_among, draw_uniform
 from sandbox.tasks.task import Example, TokenMeaning
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
 
 
 @dataclass(unsafe_hash=True)
 class StackedConfig(MixtureConfig):
     """Recall with key and value in one position, over a mixture of numbers of pairs."""
 
-    columns: ClassVar[tuple[str, ...]] = ("pairs",)
-    test_columns: ClassVar[tuple[str, ...]] = ("test_pairs",)
-
     num_keys: int = 16
     """Number of different keys; the vocabulary has (num_keys + 1) x (num_values + 1) tokens."""
     num_values: int = 16
     """Number of different values."""
-    pairs: Any = (4, 8)
-    """Key-value pairs of a sequence (int or list of int), each of which is queried once."""
-    weights: Any = 1
-    """Relative frequency of each number of pairs (positive number or list of them), in any unit."""
     num_passes: int = 1
-    """How often the context lists the pairs, in another order each time."""
-    test_pairs: Any = ()
-    """Numbers of pairs that are tested (int or list of int), each by itself. None given: tested as trained."""
+    """Number of times the context lists the pairs, in another order each time."""
 
     def __post_init__(self) -> None:
         for name in ("num_keys", "num_values", "num_passes"):
-            check_whole_number(f"task.{name}", getattr(self, name), minimum=1)
+            check_whole_number(f"task.{name}", getattr(self, name), least=1)
         super().__post_init__()
 
-    def refuse_impossible(self, difficulty: Difficulty, length_name: str, pairs_name: str) -> None:
-        """Refuse more pairs than there are keys or values."""
+    def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
+        """Reject more pairs than there are keys or values."""
         for name in ("num_keys", "num_values"):
-            if difficulty.pairs > getattr(self, name):
-                raise ValueError(
-                    f"task.{pairs_name}={difficulty.pairs} needs task.{name} >= {difficulty.pairs}, "
-                    f"got task.{name}={getattr(self, name)}"
-                )
+            asking = f"{pairs_key}={difficulty.pairs}"
+            check_needs(asking, f"task.{name}", getattr(self, name), difficulty.pairs)
 
-    def difficulty(self, row: tuple[Any, ...], weight: int | float) -> Difficulty:
+    def length_of(self, pairs: int) -> int:
         """A position for each pair in each pass, and one for each query."""
-        (pairs,) = row
-        return Difficulty((self.num_passes + 1) * pairs, pairs, weight)
+        return (self.num_passes + 1) * pairs
 
     @property
     def vocab_size(self) -> int:
@@ -97,19 +84,17 @@ class StackedConfig(MixtureConfig):
         used = jnp.arange(self.most_pairs) < pairs
 
         def draw_order(key: PRNGKey) -> Int[Array, "M"]:
-            return draw_weighted(key, jnp.where(used, 0.0, -jnp.inf), self.most_pairs)
+            return draw_among(key, used, self.most_pairs)
 
         orders = jax.vmap(draw_order)(jax.random.split(order_key, self.num_passes + 1))
         time = jnp.arange(self.max_len)
-        row, column = time // pairs, time % pairs
-        pair = orders[jnp.minimum(row, self.num_passes), column]
-        tokens = bare_keys[pair] + jnp.where(row < self.num_passes, values[pair], 0)
-
-        asked = orders[self.num_passes]
-        return Example(
+        this_pass = time // pairs
+        pair = orders[jnp.minimum(this_pass, self.num_passes), time % pairs]
+        tokens = bare_keys[pair] + jnp.where(this_pass < self.num_passes, values[pair], 0)
+        return make_example(
             tokens=jnp.where(time < length, tokens, 0),
-            positions=jnp.where(used, self.num_passes * pairs + jnp.arange(self.most_pairs), 0),
-            targets=jnp.where(used, values[asked], 0),
-            weights=used.astype(jnp.float32),
+            positions=self.num_passes * pairs + jnp.arange(self.most_pairs),
+            targets=values[orders[self.num_passes]],
+            used=used,
             slices={"length": length, "pairs": pairs},
         )

@@ -1,11 +1,11 @@
 """What a task is: a config that draws one example from one random key.
 
 A task is its own config. `TASKS["mqar"]().sample(key)` is an example; its sizes are static properties of the
-config, so that everything around it can be compiled. Batches and data sets are made of this one function in
-`streams.py`.
+config, so that everything around it can be compiled. `streams.py` makes batches and data sets of this function.
 """
 
 import abc
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,39 +15,45 @@ from sandbox.shapes import PRNGKey
 
 
 class Example(NamedTuple):
-    """A sequence and the questions asked about it; a batch of them has a leading axis on every leaf.
+    """A sequence and the questions asked about it; in a batch every leaf has a leading axis.
 
-    Only the M scored positions reach the readout. When a sequence asks fewer than M questions, the unused
-    places come last and have position 0, target 0 and weight 0.
+    Only the M scored positions reach the readout. When a sequence asks fewer than M questions, the unused entries
+    come last and have position 0, target 0 and weight 0.
     """
 
     tokens: Int[Array, "*B T"]
     """What the model reads; sequences shorter than T are padded at the end."""
     positions: Int[Array, "*B M"]
-    """Where an answer is due, `0 <= position < T`."""
+    """Where an answer is due, `0 <= position < T`: the answer may use the token at the position and all before."""
     targets: Int[Array, "*B M"]
-    """The token that is right at each of these positions."""
+    """The right answer at each of these positions, a token."""
     weights: Float[Array, "*B M"]
-    """1 where the position is scored, 0 where the place is unused."""
+    """1 for a question, 0 for an unused entry."""
     slices: dict[str, Int[Array, "*B"]]
     """Difficulty of this sequence by name, such as `{"pairs": 16}`: accuracy is reported for each value."""
     legal: Bool[Array, "*B M N"] | None = None
-    """Which tokens count as right at each scored position, where several do; None: the target alone."""
+    """Which tokens count as right at each scored position, if several do; None means the target alone."""
 
 
 class TokenMeaning(NamedTuple):
     """What a token stands for, for people who look at examples."""
 
     kind: str
-    """What it has in common with its neighbours in the vocabulary, such as `key`; `mark` where it only structures
+    """The part of the vocabulary that the token belongs to, such as `key`; `mark` for tokens that only structure
     the sequence, as padding does."""
     name: str
-    """How it is written in an example."""
+    """How the token is written in an example."""
 
 
 @dataclass(unsafe_hash=True)
 class TaskConfig(abc.ABC):
-    """Base of all tasks: a subclass adds its options as fields and refuses impossible ones when made."""
+    """Base of all tasks: a subclass adds its options as fields and rejects impossible ones in `__post_init__`."""
+
+    def __post_init__(self) -> None:
+        """Turn lists, as YAML and Hydra give them, into tuples, so that the config is hashable."""
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), list):
+                setattr(self, field.name, tuple(value))
 
     @property
     @abc.abstractmethod
@@ -57,12 +63,12 @@ class TaskConfig(abc.ABC):
     @property
     @abc.abstractmethod
     def max_len(self) -> int:
-        """T: tokens of every sequence, padding included."""
+        """T: number of tokens of every sequence, padding included."""
 
     @property
     @abc.abstractmethod
     def num_scored(self) -> int:
-        """M: places for scored positions in every sequence, unused ones included."""
+        """M: largest number of questions in a sequence."""
 
     @property
     @abc.abstractmethod
@@ -70,15 +76,14 @@ class TaskConfig(abc.ABC):
         """For each name in `Example.slices`, the values that occur, ascending."""
 
     def test_tasks(self) -> tuple["TaskConfig", ...]:
-        """What is tested after training on this task: itself, or versions of it such as longer ones.
+        """The tasks that a model is tested on after training: this one, or versions of it such as longer ones.
 
-        Each is compiled for by itself, so that their lengths may differ. They share `vocab_size` and the names
-        of the slices.
+        Each is compiled separately, so their lengths may differ. They share `vocab_size` and the names of slices.
         """
         return (self,)
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """What `token`, `0 <= token < vocab_size`, stands for; a task whose vocabulary has parts names them."""
+        """The meaning of `token`, `0 <= token < vocab_size`; a task whose vocabulary has parts names them."""
         return TokenMeaning("token", str(token))
 
     @abc.abstractmethod

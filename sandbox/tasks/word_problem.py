@@ -21,15 +21,14 @@ Source: Merrill et al. 2024, "The Illusion of State in State-Space Models" (arXi
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from sandbox.option_checks import check_choice
 from sandbox.shapes import PRNGKey
-from sandbox.tasks.groups import Group, elements, multiplication_table
-from sandbox.tasks.state_tracking import StateTrackingConfig, TargetAt, ask
+from sandbox.tasks.parts.groups import Group, elements, multiplication_table
+from sandbox.tasks.parts.state_tracking import StateTrackingConfig, TargetAt
 from sandbox.tasks.task import Example, TokenMeaning
 
 PAD = 0
@@ -46,10 +45,7 @@ class WordProblemConfig(StateTrackingConfig):
     """Elements of the shortest sequence."""
     max_length: int = 16
     """Elements of the longest sequence."""
-    test_lengths: Any = ()
-    """Numbers of elements that are tested, each by itself (list of int). None given: tested as trained."""
     target_at: TargetAt = TargetAt.every
-    """Which elements are asked for the product so far: `every` one or the `last`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,4 +75,4 @@ class WordProblemConfig(StateTrackingConfig):
         time = jnp.arange(self.max_length, dtype=jnp.int32)
         tokens = jnp.where(time < length, FIRST_ELEMENT + drawn, PAD)
         states = FIRST_ELEMENT + products
-        return ask(tokens, time, states, steps=length, target_at=self.target_at, length=length)
+        return self.ask(tokens, time, states, steps=length, length=length)

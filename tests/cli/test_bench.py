@@ -13,9 +13,9 @@ from sandbox.bench.cases import Case, Setting, make_cases
 from sandbox.bench.ceilings import Ceilings, measure_ceilings
 from sandbox.bench.scans import time_scans
 from sandbox.cli.bench import main
-from sandbox.cli.bench_tables import crossovers_in_words
+from sandbox.cli.bench_tables import overtaking_in_words
 from sandbox.scans import IMPLEMENTATIONS, RULES
-from sandbox.scans.check import relative_rms_errors
+from sandbox.scans.rms_error import relative_rms_errors
 
 WRONG = {
     "an unknown rule": (["--rules", "gla"], r"--rules: 'gla' is not one of 'gated_linear_attention', "),
@@ -141,16 +141,15 @@ def test_calls_have_equally_many_tokens_and_at_least_one_sequence():
     assert [setting(batch=16).batch_at(tokens) for tokens in (128, 512, 2048, 2**20)] == [64, 16, 4, 1]
 
 
-def test_crossovers_in_words():
-    assert crossovers_in_words({128: 0.5, 512: 2.0, 2048: 8.0}) == "from 256"
-    assert crossovers_in_words({128: 2.0, 512: 0.5, 2048: 2.0}) == "up to 256, from 1024"
-    assert crossovers_in_words({128: 0.5, 512: 0.9}) == "none, slower at 128, 512"
-    assert crossovers_in_words({128: 1.5}) == "none, faster at 128"
-    assert crossovers_in_words({}) == "not timed"
+def test_overtaking_in_words():
+    assert overtaking_in_words({128: 0.5, 512: 2.0, 2048: 8.0}) == "from 256"
+    assert overtaking_in_words({128: 2.0, 512: 0.5, 2048: 2.0}) == "up to 256, from 1024"
+    assert overtaking_in_words({128: 0.5, 512: 0.9}) == "none, slower at 128, 512"
+    assert overtaking_in_words({128: 1.5}) == "none, faster at 128"
+    assert overtaking_in_words({}) == "not timed"
 
 
 @pytest.mark.slow
-@jax.numpy_rank_promotion("allow")
 def test_peers_compute_the_same(monkeypatch):
     """Only where the package is installed, which wants one version of jax."""
     pytest.importorskip(f"{peer_jla.PACKAGE}.ops")

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from sandbox.cli import cost
 from sandbox.cli.cost import main
-from sandbox.cli.cost_tables import in_words
+from sandbox.cli.cost_tables import crossover_in_words
 from sandbox.cost import model_cost
 
 SMALL = ["model.d_model=8", "model.layout=[mixer]", "task.vocab_size=16", "task.pairs=2", "task.length=16"]
@@ -29,7 +29,10 @@ WRONG = {
         "mixer.implementation=fast must be",
     ),
     "no tokens": (["--lengths", "0"], "argument --lengths: 0 is not a whole number of at least 1"),
-    "an unknown phase": (["--time", "testing"], "argument --time: invalid choice: 'testing'"),
+    "an unknown phase": (
+        ["--time", "testing"],
+        "--time: 'testing' is not one of 'training', ",
+    ),
     "an unknown format": (["--formats", "gif"], "format 'gif': not one of pdf, png, svg"),
     "two of one name": (["mixer=outer", "task=mqar,copy"], "task=copy mixer=outer: a second model that is called"),
     "nothing to stand against": (
@@ -107,18 +110,18 @@ def test_counting(tmp_path, monkeypatch, capsys):
     assert decoding["outer", 8] == decoding["outer", 32]
     assert decoding["softmax", 8] + 24 * 4 * 8 <= decoding["softmax", 32]
 
-    states = pd.read_csv(tmp_path / "states.csv").set_index(["series", "kind", "length"])["bytes"]
+    states = pd.read_csv(tmp_path / "states.csv").set_index(["series", "state_kind", "length"])["bytes"]
     assert states["softmax", "all", 2**20] == 2 * 8 * 4 * 2**20 + 4
     assert states["outer", "all", 2**20] == states["outer", "all", 1] == 16 * 8 * 4
 
-    crossings = pd.read_csv(tmp_path / "crossovers.csv").set_index("measure")
-    assert set(crossings["series"]) == {"outer"}
-    assert (crossings["against"] == "softmax").all()
+    crossovers = pd.read_csv(tmp_path / "crossovers.csv").set_index("measure")
+    assert set(crossovers["series"]) == {"outer"}
+    assert (crossovers["against"] == "softmax").all()
     # 16 rows of 8 columns are as much as 8 tokens' keys and values.
-    carried = crossings.loc["bytes carried"]
+    carried = crossovers.loc["bytes carried"]
     assert (carried["cheaper"], carried["low"], carried["high"]) == ("beyond", 4, 8)
     assert carried["length"] == pytest.approx(8, rel=0.05)
-    assert crossings.loc["FLOPs of reading a sequence", "cheaper"] == "beyond"
+    assert crossovers.loc["FLOPs of reading a sequence", "cheaper"] == "beyond"
     assert (tmp_path / "cumulative_flops.svg").is_file()
     assert not (tmp_path / "decoding_time.svg").exists()
 
@@ -134,14 +137,14 @@ def test_timing(tmp_path, capsys):
     assert set(timed["phase"]) == {"decoding"}
     assert len(timed) == 4
     assert (timed["tokens_per_second"] * timed["median_seconds"]).to_numpy() == pytest.approx(1)
-    crossings = pd.read_csv(tmp_path / "crossovers.csv")
-    assert "time per token, decoding" in set(crossings["measure"])
+    crossovers = pd.read_csv(tmp_path / "crossovers.csv")
+    assert "time per token, decoding" in set(crossovers["measure"])
     assert (tmp_path / "decoding_time.svg").is_file()
 
 
-def test_crossings_in_words():
+def test_crossovers_in_words():
     row = {"cheaper": "beyond", "length": 200.0, "low": 150.4, "high": 300.0, "share": 1.0}
-    assert in_words(row) == "beyond 200 (150 to 300)"
-    assert in_words(row | {"share": 0.6}) == "beyond 200 (150 to 300); in 60 % of resamples"
+    assert crossover_in_words(row) == "beyond 200 (150 to 300)"
+    assert crossover_in_words(row | {"share": 0.6}) == "beyond 200 (150 to 300); in 60 % of resamples"
     nowhere = {"cheaper": "nowhere", "length": float("nan"), "low": 8.0, "high": 64.0, "share": float("nan")}
-    assert in_words(nowhere) == "nowhere from 8 to 64"
+    assert crossover_in_words(nowhere) == "nowhere from 8 to 64"

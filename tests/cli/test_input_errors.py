@@ -59,7 +59,10 @@ WRONG = {
         ["experiment=quick"],
         r"experiment=quick: no such choice; there are .*quickstart",
     ),
-    "too many pairs": (["task.pairs=20"], r"task\.pairs=20 needs task\.length >= 80 .* got task\.length=64"),
+    "too many pairs": (
+        ["task.pairs=20"],
+        r"task\.pairs=20 needs task\.length of at least 80 .* got",
+    ),
     "a width that heads do not divide": (
         ["model.d_model=65", "mixer.num_heads=2"],
         r"model\.d_model=65 must be divisible by mixer\.num_heads=2",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sandbox.cli import example_tables
+from sandbox.cli import show_tables
 from sandbox.cli.show import main
 from sandbox.tasks import TASKS
 from sandbox.tasks.copy import CopyConfig
@@ -21,7 +21,7 @@ from sandbox.tasks.task import Example
 def show(monkeypatch, capsys):
     """Calls the command; returns its exit code, what it printed without colours, and its error lines."""
     console = Console(record=True, width=80, highlight=False, markup=False, soft_wrap=True)
-    monkeypatch.setattr(example_tables, "console", console)
+    monkeypatch.setattr(show_tables, "console", console)
     monkeypatch.setattr("sandbox.cli.main.use_compile_cache", lambda: None)
 
     def call(*arguments):
@@ -76,8 +76,8 @@ def example(request):
 def test_every_task_has_words_and_meanings(example, monkeypatch):
     task, _ = example
     console = Console(record=True, width=300)
-    monkeypatch.setattr(example_tables, "console", console)
-    example_tables.print_task(task)
+    monkeypatch.setattr(show_tables, "console", console)
+    show_tables.print_task(task)
     text = console.export_text()
     name = next(name for name, kind in TASKS.items() if kind is type(task))
     assert re.match(rf"{name}  [A-Z][^\n]*[.?]\n", text), "the docstring of the module begins with one sentence"
@@ -88,10 +88,10 @@ def test_every_task_has_words_and_meanings(example, monkeypatch):
 
 def test_every_position_of_every_task_is_shown(example, monkeypatch):
     task, example = example
-    monkeypatch.setattr(example_tables, "MOST_BLOCKS", 10_000)
-    monkeypatch.setattr(example_tables, "SHORTEST_RUN", 10_000)
+    monkeypatch.setattr(show_tables, "MOST_BLOCKS", 10_000)
+    monkeypatch.setattr(show_tables, "SHORTEST_RUN", 10_000)
     name = lambda token: task.describe_token(int(token)).name
-    lines = [line.plain for line in example_tables.example_lines(task, example, width=80)]
+    lines = [line.plain for line in show_tables.example_lines(task, example, width=80)]
     assert max(map(len, lines)) <= 80 or example.legal is not None
     rows = {}
     for line in lines:
@@ -107,7 +107,7 @@ def test_every_position_of_every_task_is_shown(example, monkeypatch):
 
 def lines_of(task, tokens, positions, targets, width=80):
     example = Example(np.array(tokens), np.array(positions), np.array(targets), np.ones(len(positions)), {})
-    return [line.plain for line in example_tables.example_lines(task, example, width)]
+    return [line.plain for line in show_tables.example_lines(task, example, width)]
 
 
 def test_runs_of_padding_are_one_column():
@@ -129,14 +129,14 @@ def test_runs_of_what_is_asked_or_means_something_are_shown():
 def test_a_long_example_is_cut():
     lines = lines_of(ParityConfig(max_length=1000), [1, 2] * 500, [999], [1])
     assert lines[-1].startswith("... and so on, from position ")
-    assert sum(line.startswith("position") for line in lines) == example_tables.MOST_BLOCKS
+    assert sum(line.startswith("position") for line in lines) == show_tables.MOST_BLOCKS
 
 
 def test_what_is_asked_stands_out():
     task = CopyConfig(min_length=1, max_length=1)
     example = Example(np.array([1, 4, 2, 4]), np.array([2, 3]), np.array([4, 3]), np.ones(2), {})
     console = Console(record=True, force_terminal=True, color_system="standard", width=80)
-    for line in example_tables.example_lines(task, example, 80):
+    for line in show_tables.example_lines(task, example, 80):
         console.print(line)
     _, tokens, targets = console.export_text(styles=True).splitlines()
     assert re.findall(r"\x1b\[([\d;]+)m(\w+)\x1b", tokens) == [
@@ -155,14 +155,17 @@ WRONG = {
     ),
     "a misspelt key, added with +": (["+task.foo=3"], r"task\.foo: no such key; task=mqar has "),
     "an unknown task": (["task=recal"], r"task=recal: no such choice; there are .*copy, "),
-    "an impossible value": (["task.pairs=20"], r"task\.pairs=20 needs task\.length >= 80"),
+    "an impossible value": (["task.pairs=20"], r"task\.pairs=20 needs task\.length of at least 80"),
     "a word for a number": (["task=copy", "task.max_length=many"], r"task\.max_length=many: .*Integer"),
     "a key of another group": (
         ["mixer.d_state=8"],
         r"mixer\.d_state=8: only task=NAME and task\.KEY=VALUE can be",
     ),
-    "a word for the number of examples": (["--examples", "few"], r"argument --examples: invalid int value: 'few'"),
-    "no examples": (["--examples", "0"], r"--examples: 0 is not at least 1"),
+    "a word for the number of examples": (
+        ["--examples", "few"],
+        r"argument --examples: few is not a whole number of at least 1",
+    ),
+    "no examples": (["--examples", "0"], r"argument --examples: 0 is not a whole number of at least 1"),
 }
 
 

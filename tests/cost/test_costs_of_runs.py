@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from sandbox.config import Config
-from sandbox.cost.flops import walk_flops
+from sandbox.cost.flops import count_flops
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
@@ -33,7 +33,7 @@ def test_training_flops_are_those_of_the_training_step_without_the_optimiser(los
     record, problem = costs(task, OuterConfig(), batch_size=8, loss=loss)
     member = jax.eval_shape(functools.partial(init_member, problem), jnp.float32(0.1), jnp.int32(0))
     batch = jax.eval_shape(lambda key: sample_batch(task, key, Split.TRAIN, 0, 8), jax.random.key(0))
-    step = walk_flops(functools.partial(train_step, problem), member, jnp.int32(0), batch)
+    step = count_flops(functools.partial(train_step, problem), member, jnp.int32(0), batch)
     in_record = record["training_flops_per_token"] * 8 * 48
     assert 10 * record["parameters"] < step - in_record < 50 * record["parameters"]
     readout = 3 * 2 * 16 * 64 * (48 if loss is Loss.all else 4) / 48

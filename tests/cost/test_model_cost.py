@@ -9,7 +9,7 @@ from sandbox.cost import model_cost
 from sandbox.cost.model_cost import compile_call, count_states, measure_models
 from sandbox.cost.programs import decoding
 from sandbox.cost.state import num_parameters, state_bytes
-from sandbox.cost.timing import crossings_of_counts, crossings_of_times
+from sandbox.cost.timing import crossovers_of_counts, crossovers_of_times
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import OuterConfig
@@ -90,7 +90,7 @@ def test_decoding_writes_over_its_state_and_begins_at_the_end_of_the_context():
 
 def test_states_are_counted_by_kind_and_in_all():
     model = make(MIXERS["rwkv6"]())
-    rows = {row.kind: row.bytes for row in count_states({"a": model}, [100])}
+    rows = {row.state_kind: row.bytes for row in count_states({"a": model}, [100])}
     assert (
         rows["all"]
         == state_bytes(model, 100)
@@ -101,33 +101,33 @@ def test_states_are_counted_by_kind_and_in_all():
 
 def test_counts_cross_between_the_lengths_next_to_it():
     square, line = {n: n * n for n in (10, 100, 1000)}, {n: 200 * n for n in (10, 100, 1000, 10_000)}
-    (one,) = crossings_of_counts(line, square)
+    (one,) = crossovers_of_counts(line, square)
     assert one == (pytest.approx(200), 100, 1000, True, 1.0)
-    (other,) = crossings_of_counts(square, line)
+    (other,) = crossovers_of_counts(square, line)
     assert (other.overtakes, other.low, other.high) == (False, 100, 1000)
-    assert crossings_of_counts({10: 1.0}, {100: 1.0}) == []
+    assert crossovers_of_counts({10: 1.0}, {100: 1.0}) == []
 
 
 def test_times_cross_within_an_interval_that_holds_the_truth():
     noise = np.random.default_rng(1)
     square = {n: 1e-6 * n * noise.uniform(0.8, 1.25, 15) for n in (64, 256, 1024)}
     line = {n: 3e-4 * noise.uniform(0.8, 1.25, 15) for n in (64, 256, 1024)}
-    (one,) = crossings_of_times(line, square)
+    (one,) = crossovers_of_times(line, square)
     assert one.overtakes
     assert one.low < 300 < one.high
     assert one.low < one.length < one.high
     assert one.share == 1
-    assert crossings_of_times({}, {}) == []
+    assert crossovers_of_times({}, {}) == []
 
 
 def test_what_drifts_with_the_rounds_widens_no_interval():
     drift = np.linspace(1, 4, 15)
-    (one,) = crossings_of_times({64: drift, 256: drift}, {64: drift / 2, 256: 2 * drift})
+    (one,) = crossovers_of_times({64: drift, 256: drift}, {64: drift / 2, 256: 2 * drift})
     assert one.low == pytest.approx(one.high) == pytest.approx(128)
 
 
 def test_a_crossover_that_hardly_is_one_says_so():
     noise = np.random.default_rng(2)
     mine = {64: np.full(9, 2.0), 256: noise.uniform(0.5, 1.45, 9)}
-    (one,) = crossings_of_times(mine, {64: np.ones(9), 256: np.ones(9)})
+    (one,) = crossovers_of_times(mine, {64: np.ones(9), 256: np.ones(9)})
     assert 0.5 < one.share < 1

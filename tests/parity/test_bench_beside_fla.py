@@ -16,7 +16,8 @@ from scan_peers import FLA, torch
 
 from sandbox.bench import cases, peer_fla
 from sandbox.bench.cases import Setting, bind, make_cases
-from sandbox.scans.check import QUICKLY_COMPILED, relative_rms_errors
+from sandbox.scans.check import QUICKLY_COMPILED
+from sandbox.scans.rms_error import relative_rms_errors
 
 REFERENCES = {
     ("simple_gla", "chunk_simple_gla"): lambda q, k, v, g=None: (
@@ -66,7 +67,6 @@ def plain_fla(monkeypatch):
 
 
 @pytest.mark.usefixtures("plain_fla")
-@jax.numpy_rank_promotion("allow")
 def test_kernels_are_given_our_inputs(monkeypatch):
     monkeypatch.setattr(cases, "BATCH_LENGTH", 6)
     setting = Setting(

@@ -104,7 +104,9 @@ def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arg
     (tmp_path / "broken" / "summary.json").write_text('{"records": [{"label": "x"}]}')
     places = {"sweep": sweep, "file": tmp_path / "file.csv"}
     places |= {name: tmp_path / name for name in ("empty", "broken")}
-    assert report_main([argument.format(**places) for argument in arguments]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        report_main([argument.format(**places) for argument in arguments])
+    assert stopped.value.code == 2
     captured = capsys.readouterr()
     assert re.search(message, captured.err)
     assert captured.err.startswith("sandbox-report: ")
@@ -123,7 +125,9 @@ def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arg
 def test_collect_refuses_what_is_no_folder_of_runs(tmp_path, capsys, name, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.csv").write_text("a\n")
-    assert collect_main([str(tmp_path / name)]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        collect_main([str(tmp_path / name)])
+    assert stopped.value.code == 2
     assert re.fullmatch(rf"sandbox-collect: .*{name}: {message}\n", capsys.readouterr().err)
 
 

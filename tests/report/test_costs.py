@@ -15,7 +15,7 @@ def tables():
                 low_and_high = {} if seconds is None else {"low_seconds": seconds / 2, "high_seconds": 2 * seconds}
                 costs.append(row | {"median_seconds": seconds} | low_and_high)
             states += [
-                {"series": series, "length": length, "kind": kind, "bytes": size}
+                {"series": series, "length": length, "state_kind": kind, "bytes": size}
                 for kind, size in (("all", carried), ("counter", 4))
             ]
     return pd.DataFrame(costs), pd.DataFrame(states)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from invented_runs import write_run
 
-from sandbox.cli.recommend import in_words, main
+from sandbox.cli.recommend import main, recommendation_in_words
 from sandbox.errors import InputError
 from sandbox.report.recommend import measured, recommend, recommendation_map
 from sandbox.results import collect
@@ -58,7 +58,7 @@ def test_the_cheapest_that_reached_it_then_the_cheapest_of_another_series(two_le
 def test_where_nothing_answers_there_is_no_recommendation(two_lengths):
     row = answers(two_lengths, [0.98])[256, 0.98]
     assert math.isnan(row["cost"])
-    assert in_words(row, "state_bytes") == "nothing measured reaches it"
+    assert recommendation_in_words(row, "state_bytes") == "nothing measured reaches it"
 
 
 def test_it_may_save_on_something_else(two_lengths):
@@ -121,6 +121,8 @@ def test_the_command(two_lengths, tmp_path, capsys):
     ],
 )
 def test_wrong_input_is_one_line(two_lengths, options, message, capsys):
-    assert main([str(two_lengths), *options]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        main([str(two_lengths), *options])
+    assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"sandbox-recommend: {message}")

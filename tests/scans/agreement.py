@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sandbox.scans.check import QUICKLY_COMPILED, TOLERANCES, relative_rms_errors
+from sandbox.scans.check import QUICKLY_COMPILED, TOLERANCES
+from sandbox.scans.rms_error import relative_rms_errors
 
 quickly_compiled = functools.partial(jax.jit, compiler_options=QUICKLY_COMPILED)
 """`jax.jit` for programs that run once."""

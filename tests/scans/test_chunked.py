@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from sandbox.scans import RULES
+from sandbox.scans import RULES, draw_batch
 from sandbox.scans.drivers.chunked import LARGEST_CHUNK_KEPT, run_chunked
-from sandbox.scans.examples import draw_batch
 from sandbox.scans.layout import initial_states
 
 

@@ -11,10 +11,8 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import AbstractDevice, AbstractMesh
 
-from sandbox.scans import RULES, run_rule
+from sandbox.scans import RULES, draw_batch, run_rule
 from sandbox.scans.check import DRIVERS, differences, draw_fixture, reference, values_and_gradients
-from sandbox.scans.examples import draw_batch
-from sandbox.scans.kernels import gpu, tpu
 from sandbox.scans.kernels.cost import estimate_cost
 from sandbox.scans.kernels.gpu import GPU, run_pallas_gpu
 from sandbox.scans.kernels.plan import plan_kernel, why_not
@@ -26,6 +24,9 @@ DEVICES = {
     "cuda": AbstractDevice(device_kind="NVIDIA H100", num_cores=None, platform="gpu"),
 }
 KERNEL_CALLS = {"tpu": "tpu_custom_call", "cuda": "__gpu$xla.gpu.triton"}
+
+# jax 0.11 and later say so whenever a kernel is lowered for a GPU.
+pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 
 GLA = RULES["gated_linear_attention"]
 SELECTIVE_SCAN = RULES["selective_scan"]
@@ -59,13 +60,15 @@ def assert_agrees(rule, kind, driver, *, tokens=21, columns=6, heads=1):
     assert not problems, "\n".join(problems)
 
 
-def on_both(test):
-    """Runs a test with each driver interpreted."""
-    drivers = {
-        "tpu": functools.partial(run_pallas_tpu, interpret=True),
-        "gpu": functools.partial(run_pallas_gpu, interpret=True),
-    }
-    return pytest.mark.parametrize("driver", drivers.values(), ids=drivers)(test)
+def on_both(**sizes):
+    """Runs a test with each driver interpreted, as for a chip with other `sizes`: of a TPU and of a GPU, by name."""
+
+    def driver(run, chip, position):
+        chip = dataclasses.replace(chip, **{name: values[position] for name, values in sizes.items()})
+        return functools.partial(run, interpret=True, chip=chip)
+
+    drivers = {"tpu": driver(run_pallas_tpu, TPU, 0), "gpu": driver(run_pallas_gpu, GPU, 1)}
+    return pytest.mark.parametrize("driver", drivers.values(), ids=drivers)
 
 
 def program(rule, *, backward):
@@ -118,23 +121,19 @@ def test_reads_nothing_that_was_not_written_and_writes_nothing_that_another_core
     assert "RACE DETECTED" not in "".join(capfd.readouterr())
 
 
-@on_both
+@on_both(widest_tile=(128, 64))
 @pytest.mark.parametrize("rule", [MLSTM, step_by_step(MLSTM)], ids=["chunks", "single steps"])
-def test_tiles_of_columns(rule, driver, monkeypatch):
-    """Every tile has the normalizer and q whole: one gives the former, all give the gradient of the latter."""
-    monkeypatch.setattr(tpu, "TPU", dataclasses.replace(TPU, widest_tile=128))
-    monkeypatch.setattr(gpu, "GPU", dataclasses.replace(GPU, widest_tile=64))
+def test_tiles_of_columns(rule, driver):
+    """Every tile has all of the normalizer and of q: one gives the former, all give the gradient of the latter."""
     assert_agrees(rule, "exponential input gate", driver, columns=130)
 
 
-@on_both
-def test_columns_that_mix_are_not_cut(driver, monkeypatch):
-    monkeypatch.setattr(tpu, "TPU", dataclasses.replace(TPU, widest_tile=8))
-    monkeypatch.setattr(gpu, "GPU", dataclasses.replace(GPU, widest_tile=16))
+@on_both(widest_tile=(8, 16))
+def test_columns_that_mix_are_not_cut(driver):
     assert_agrees(mixing(GLA), "channel decay", driver, columns=17)
 
 
-@on_both
+@on_both()
 def test_a_step_may_multiply_vectors_as_matrices(driver):
     def step(state, inputs):
         state = state + jnp.outer(inputs.k, inputs.v) * (inputs.k @ inputs.q)
@@ -143,21 +142,22 @@ def test_a_step_may_multiply_vectors_as_matrices(driver):
     assert_agrees(dataclasses.replace(GLA, step=step, chunk=None), "no decay", driver)
 
 
-@on_both
+@on_both()
 def test_one_token_with_an_input_of_two_axes(driver):
     assert_agrees(SELECTIVE_SCAN, "fixed A", driver, tokens=1)
 
 
 @pytest.mark.parametrize("chip", [TPU, GPU], ids=lambda chip: chip.name)
 def test_why_there_is_no_kernel(chip):
-    assert why_not(chip, GLA, rows=256, columns=100_000) is None
-    message = why_not(chip, GLA, rows=4096, columns=4096)
+    reason = functools.partial(why_not, chip, dtype=jnp.float32)
+    assert reason(GLA, rows=256, columns=100_000) is None
+    message = reason(GLA, rows=4096, columns=4096)
     assert "columns of a state with 4096 rows is" in message
     assert f"a program on a {chip.name} holds at most {chip.largest_state}" in message
-    assert "all 4096 columns" in why_not(chip, mixing(GLA), rows=64, columns=4096)
+    assert "all 4096 columns" in reason(mixing(GLA), rows=64, columns=4096)
 
 
-@on_both
+@on_both()
 def test_refuses_what_it_cannot_run(driver):
     def run(rule, **sizes):
         state, inputs = shapes(rule, "no decay", **sizes)
@@ -165,7 +165,10 @@ def test_refuses_what_it_cannot_run(driver):
 
     with pytest.raises(NotImplementedError, match="gated_linear_attention: all 4000 columns of a state with 20"):
         run(mixing(GLA), columns=4000)
-    with jax.enable_x64(True), pytest.raises(NotImplementedError, match="compute in float32, and an input of"):
+    with (
+        jax.enable_x64(True),
+        pytest.raises(NotImplementedError, match="linear_attention: kernels compute in float32"),
+    ):
         run(GLA, dtype="float64")
 
 

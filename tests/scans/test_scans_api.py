@@ -46,7 +46,7 @@ def test_every_function_has_an_example_and_a_definition(function):
 
 @by_every_function
 def test_auto_on_cpu_is_the_definition_unless_gradients_are_taken(function):
-    resolve = functools.partial(resolve_implementation, "auto", rule=function)
+    resolve = functools.partial(resolve_implementation, "auto", rule=RULES[function])
     assert resolve(num_tokens=1) == resolve(num_tokens=1, differentiated=False) == "recurrent"
     assert resolve(num_tokens=2, differentiated=False) == "recurrent"
     assert resolve(num_tokens=2) == "chunked"
@@ -54,7 +54,7 @@ def test_auto_on_cpu_is_the_definition_unless_gradients_are_taken(function):
 
 @by_every_platform
 def test_auto_takes_kernels_where_there_are_some(platform):
-    rule = "gated_delta_rule"
+    rule = RULES["gated_delta_rule"]
     with interpreted_kernels(platform):
         assert resolve_implementation("auto", rule=rule, num_tokens=2, rows=64, columns=64) == "pallas"
         assert resolve_implementation("auto", rule=rule, num_tokens=1, rows=64, columns=64) == "recurrent"

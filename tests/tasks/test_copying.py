@@ -10,8 +10,8 @@ from solving import assert_lengths_are_uniform, assert_refused, assert_solved, s
 
 from sandbox.tasks.copy import CopyConfig
 from sandbox.tasks.duplicate_ngram import DuplicateNgramConfig
+from sandbox.tasks.parts.strings import BOS, EOS, FIRST_LETTER, PAD, SEP
 from sandbox.tasks.reverse import ReverseConfig
-from sandbox.tasks.strings import BOS, EOS, FIRST_LETTER, PAD, SEP
 
 
 @st.composite
@@ -148,14 +148,14 @@ def test_plain_copying_is_tested_on_duplicates():
     [
         (
             {"min_length": 9, "max_length": 8},
-            "task.max_length=8 must be >= task.min_length, got task.min_length=9",
+            "task.max_length=8 must be at least task.min_length=9",
         ),
-        ({"min_length": 0}, "task.min_length=0 must be a whole number >= 1"),
-        ({"max_length": -1}, "task.max_length=-1 must be a whole number >= 1"),
-        ({"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number >= 1"),
-        ({"test_lengths": [30, 0]}, "task.test_lengths[1]=0 must be a whole number >= 1"),
-        ({"test_lengths": ["30"]}, "task.test_lengths[0]='30' must be a whole number >= 1"),
-        ({"test_lengths": 30}, "task.test_lengths=30 must be a list of whole numbers >= 1"),
+        ({"min_length": 0}, "task.min_length=0 must be a whole number of at least 1"),
+        ({"max_length": -1}, "task.max_length=-1 must be a whole number of at least 1"),
+        ({"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number of at least 1"),
+        ({"test_lengths": [30, 0]}, "task.test_lengths[1]=0 must be a whole number of at least 1"),
+        ({"test_lengths": ["30"]}, "task.test_lengths[0]='30' must be a whole number of at least 1"),
+        ({"test_lengths": 30}, "task.test_lengths=30 must be a list of whole numbers of at least 1"),
     ],
 )
 @pytest.mark.parametrize("config", [CopyConfig, ReverseConfig, DuplicateNgramConfig])
@@ -166,12 +166,12 @@ def test_impossible_options_are_refused(config, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ngram": 6}, "task.min_length=10 must be >= 12 (twice the longest n-gram, 6)"),
-        ({"test_ngrams": [6, 2]}, "task.min_length=10 must be >= 12 (twice the longest n-gram, 6)"),
-        ({"test_lengths": [20, 5]}, "task.test_lengths[1]=5 must be >= 6 (twice the longest n-gram, 3)"),
-        ({"ngram": -1}, "task.ngram=-1 must be a whole number >= 0"),
-        ({"test_ngrams": [1, -1]}, "task.test_ngrams[1]=-1 must be a whole number >= 0"),
-        ({"test_ngrams": 3}, "task.test_ngrams=3 must be a list of whole numbers >= 0"),
+        ({"ngram": 6}, "task.min_length=10 must be at least 12 (twice the longest n-gram, 6)"),
+        ({"test_ngrams": [6, 2]}, "task.min_length=10 must be at least 12 (twice the longest n-gram, 6)"),
+        ({"test_lengths": [20, 5]}, "task.test_lengths[1]=5 must be at least 6 (twice the longest n-gram, 3)"),
+        ({"ngram": -1}, "task.ngram=-1 must be a whole number of at least 0"),
+        ({"test_ngrams": [1, -1]}, "task.test_ngrams[1]=-1 must be a whole number of at least 0"),
+        ({"test_ngrams": 3}, "task.test_ngrams=3 must be a list of whole numbers of at least 0"),
     ],
 )
 def test_ngrams_that_do_not_fit_are_refused(options, message):

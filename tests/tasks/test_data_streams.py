@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sandbox.tasks.mqar import Filler, MQARConfig
+from sandbox.tasks.mqar import MQARConfig
+from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.streams import Split, sample_batch
 
 

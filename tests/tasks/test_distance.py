@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solving import assert_lengths_are_uniform, assert_refused, assert_solved, scored, search
 
-from sandbox.tasks.filler import Filler
 from sandbox.tasks.induction import PAD, SPECIAL, InductionConfig
 from sandbox.tasks.needle import NeedleConfig
+from sandbox.tasks.parts.filler import Filler
 
 
 @st.composite
@@ -98,24 +98,24 @@ def test_lengths_of_tests_may_be_longer():
     ("config", "options", "message"),
     [
         (NeedleConfig, {"gap": []}, "task.gap=[] must have at least one entry"),
-        (NeedleConfig, {"gap": [4, -1]}, "task.gap[1]=-1 must be a whole number >= 0"),
-        (NeedleConfig, {"test_gaps": 8}, "task.test_gaps=8 must be a list of whole numbers >= 0"),
+        (NeedleConfig, {"gap": [4, -1]}, "task.gap[1]=-1 must be a whole number of at least 0"),
+        (NeedleConfig, {"test_gaps": 8}, "task.test_gaps=8 must be a list of whole numbers of at least 0"),
         (
             NeedleConfig,
             {"distractors": 3, "gap": [8, 5]},
-            "task.distractors=3 needs task.gap[1] >= 6 (2 x distractors), got task.gap[1]=5",
+            "task.distractors=3 needs task.gap[1] of at least 6 (2 x distractors), got task.gap[1]=5",
         ),
         (
             NeedleConfig,
             {"distractors": 3, "vocab_size": 9},
-            "task.distractors=3 needs task.vocab_size >= 10 (2 x distractors + 4), got task.vocab_size=9",
+            "task.distractors=3 needs task.vocab_size of at least 10 (2 x distractors + 4), got task.vocab_size=9",
         ),
         (
             InductionConfig,
             {"min_length": 2},
-            "task.min_length=2 must be >= 3 (the special token, what follows it, the special token)",
+            "task.min_length=2 must be at least 3 (the special token, what follows it, the special token)",
         ),
-        (InductionConfig, {"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number >= 1"),
+        (InductionConfig, {"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number of at least 1"),
     ],
 )
 def test_impossible_options_are_refused(config, options, message):

@@ -125,13 +125,13 @@ def test_edges_lead_to_other_states(draw_batch):
 
 
 REFUSALS = {
-    "task.min_states=3 must be > task.max_edges, got task.max_edges=3": {"min_states": 3},
-    "task.max_states=3 must be >= task.min_states, got task.min_states=4": {"max_states": 3},
-    "task.max_strings=9 must be >= task.min_strings, got task.min_strings=10": {"max_strings": 9},
-    "task.num_symbols=3 must be >= task.min_symbols, got task.min_symbols=4": {"num_symbols": 3},
-    "task.min_symbols=2 must be >= task.max_edges, got task.max_edges=3": {"min_symbols": 2},
-    "task.max_length=0 must be a whole number >= 1": {"max_length": 0},
-    "task.max_edges=0 must be a whole number >= 1": {"max_edges": 0},
+    "task.max_edges=3 needs task.min_states of at least 4, got task.min_states=3": {"min_states": 3},
+    "task.max_states=3 must be at least task.min_states=4": {"max_states": 3},
+    "task.max_strings=9 must be at least task.min_strings=10": {"max_strings": 9},
+    "task.num_symbols=3 must be at least task.min_symbols=4": {"num_symbols": 3},
+    "task.min_symbols=2 must be at least task.max_edges=3": {"min_symbols": 2},
+    "task.max_length=0 must be a whole number of at least 1": {"max_length": 0},
+    "task.max_edges=0 must be a whole number of at least 1": {"max_edges": 0},
     "task.max_strings=1, task.max_length=1 leave nothing to ask": {
         "min_strings": 1,
         "max_strings": 1,

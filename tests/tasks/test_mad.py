@@ -165,7 +165,7 @@ def test_letters_are_asked_for_by_their_places(length, alphabet_size, draw_batch
 @search(max_examples=3)
 @given(num_letters=st.integers(1, 6), blanks=st.integers(0, 12), vocab_size=st.integers(3, 9))
 def test_letters_are_copied_without_the_blanks(num_letters, blanks, vocab_size, draw_batch):
-    task = SelectiveCopyConfig(vocab_size, 2 * num_letters + 1 + blanks, num_letters)
+    task = SelectiveCopyConfig(vocab_size=vocab_size, length=2 * num_letters + 1 + blanks, num_letters=num_letters)
 
     def solve(visible):
         end = visible.index(selective_copy.COPY)
@@ -192,37 +192,39 @@ def test_blanks_are_equally_likely_before_every_letter(draw_batch):
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (NoisyConfig, {"noise": 1.0}, "task.noise=1.0 must be a number >= 0 and < 1"),
+        (NoisyConfig, {"noise": 1.0}, "task.noise=1.0 must be at least 0 and below 1"),
         (NoisyConfig, {"length": 5}, "task.length=5 must be even"),
         (
             NoisyConfig,
             {"noise_vocab_size": 31},
-            "task.noise_vocab_size=31 needs task.vocab_size >= 33 (a key and a value besides), "
+            "task.noise_vocab_size=31 needs task.vocab_size of at least 33 (a key and a value besides), "
             "got task.vocab_size=32",
         ),
         (
             NoisyConfig,
             {"noise_vocab_size": 0},
-            "task.noise=0.2 needs task.noise_vocab_size >= 1, got task.noise_vocab_size=0",
+            "task.noise=0.2 needs task.noise_vocab_size of at least 1, got task.noise_vocab_size=0",
         ),
-        (FuzzyConfig, {"min_key_size": 4}, "task.min_key_size=4 must be <= task.key_size, got task.key_size=3"),
+        (FuzzyConfig, {"min_key_size": 4}, "task.key_size=3 must be at least task.min_key_size=4"),
         (
             FuzzyConfig,
             {"length": 10},
-            "task.length=10 must be >= 11 (two pairs of task.key_size=3 and task.value_size=3, less one)",
+            "task.key_size=3, task.value_size=3 needs task.length of at least 11 (two pairs, less one), "
+            "got task.length=10",
         ),
         (
             FuzzyConfig,
             {"vocab_size": 7},
-            "task.vocab_size=7 must be >= 8 (for task.key_size=3 and task.value_size=3)",
+            "task.key_size=3, task.value_size=3 needs task.vocab_size of at least 8 "
+            "(two halves, either with a longest motif), got task.vocab_size=7",
         ),
         (MemorizationConfig, {"length": 7}, "task.length=7 must be even"),
-        (MemorizationConfig, {"map_seed": -1}, "task.map_seed=-1 must be a whole number >= 0"),
-        (CompressionConfig, {"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number >= 1"),
+        (MemorizationConfig, {"map_seed": -1}, "task.map_seed=-1 must be a whole number of at least 0"),
+        (CompressionConfig, {"alphabet_size": 0}, "task.alphabet_size=0 must be a whole number of at least 1"),
         (
             SelectiveCopyConfig,
             {"length": 32},
-            "task.num_letters=16 needs task.length >= 33 (2 x letters + 1), got task.length=32",
+            "task.num_letters=16 needs task.length of at least 33 (2 x letters + 1), got task.length=32",
         ),
     ],
 )

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solving import assert_lengths_are_uniform, assert_refused, assert_solved, scored, search
 
-from sandbox.tasks.expressions import EQUALS, FIRST_NUMBER, PAD, TIMES
 from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
-from sandbox.tasks.state_tracking import TargetAt
+from sandbox.tasks.parts.expressions import EQUALS, FIRST_NUMBER, PAD, TIMES
+from sandbox.tasks.parts.state_tracking import TargetAt
 
 
 def write(tokens, task):
@@ -131,9 +131,9 @@ def test_longer_expressions_are_tested():
 
 
 REFUSALS = {
-    "task.modulus=1 must be a whole number >= 2": {"modulus": 1},
-    "task.modulus=46341 must be <= 46340": {"modulus": 46341},
-    "task.min_length=0 must be a whole number >= 1": {"min_length": 0},
+    "task.modulus=1 must be a whole number of at least 2": {"modulus": 1},
+    "task.modulus=46341 must be at most 46340": {"modulus": 46341},
+    "task.min_length=0 must be a whole number of at least 1": {"min_length": 0},
     "task.target_at=every needs task.brackets=false: part of an expression in brackets has no value": {
         "brackets": True,
         "target_at": TargetAt.every,

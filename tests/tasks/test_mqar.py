@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from solving import search
 
-from sandbox.tasks.filler import Filler
 from sandbox.tasks.mqar import MQARConfig
+from sandbox.tasks.parts.filler import Filler
 
 
 @st.composite
@@ -199,37 +199,37 @@ def test_a_number_may_replace_a_list_on_the_command_line():
 
 
 REFUSALS = {
-    "task.pairs=20 needs task.length >= 80 (4 x pairs), got task.length=64": {"pairs": 20, "weights": 1},
-    "task.pairs=5 needs task.length >= 20 (4 x pairs), got task.length=18": {
+    "task.pairs=20 needs task.length of at least 80 (4 x pairs), got task.length=64": {"pairs": 20, "weights": 1},
+    "task.pairs=5 needs task.length of at least 20 (4 x pairs), got task.length=18": {
         "length": [64, 18],
         "pairs": 5,
         "weights": 1,
     },
-    "task.pairs=4 needs task.vocab_size >= 10 (2 x pairs + 2), got task.vocab_size=9": {"vocab_size": 9},
+    "task.pairs=4 needs task.vocab_size of at least 10 (2 x pairs + 2), got task.vocab_size=9": {"vocab_size": 9},
     "task.length=63 must be even": {"length": 63},
-    "task.length='64' must be a whole number >= 4": {"length": "64"},
-    "task.pairs='abc' must be a whole number >= 1": {"pairs": "abc"},
-    "task.pairs=True must be a whole number >= 1": {"pairs": True},
-    "task.pairs=None must be a whole number >= 1": {"pairs": None},
-    "task.pairs=4.0 must be a whole number >= 1": {"pairs": 4.0},
-    "task.pairs[1]='8' must be a whole number >= 1": {"pairs": [4, "8", 16]},
-    "task.pairs[2]=0 must be a whole number >= 1": {"pairs": [4, 8, 0]},
-    "task.weights[1]=0 must be a number > 0": {"weights": [1, 0, 1]},
-    "task.weights=-1 must be a number > 0": {"weights": -1},
-    "task.weights=nan must be a number > 0": {"weights": float("nan")},
-    "task.weights=inf must be a number > 0": {"weights": float("inf")},
+    "task.length='64' must be a whole number of at least 4": {"length": "64"},
+    "task.pairs='abc' must be a whole number of at least 1": {"pairs": "abc"},
+    "task.pairs=True must be a whole number of at least 1": {"pairs": True},
+    "task.pairs=None must be a whole number of at least 1": {"pairs": None},
+    "task.pairs=4.0 must be a whole number of at least 1": {"pairs": 4.0},
+    "task.pairs[1]='8' must be a whole number of at least 1": {"pairs": [4, "8", 16]},
+    "task.pairs[2]=0 must be a whole number of at least 1": {"pairs": [4, 8, 0]},
+    "task.weights[1]=0 must be a finite number above 0": {"weights": [1, 0, 1]},
+    "task.weights=-1 must be a finite number above 0": {"weights": -1},
+    "task.weights=nan must be a finite number above 0": {"weights": float("nan")},
+    "task.weights=inf must be a finite number above 0": {"weights": float("inf")},
     "task.pairs=[4, 8], task.weights=[2, 1, 1] must have equally many entries, at least one; "
     "a number holds for all": {"pairs": [4, 8], "weights": [2, 1, 1]},
     "task.pairs=[], task.weights=[] must have equally many entries, at least one; a number holds for all": {
         "pairs": [],
         "weights": [],
     },
-    "task.power_a=0.0 must be a number > 0": {"power_a": 0.0},
-    "task.num_passes=0 must be a whole number >= 1": {"num_passes": 0},
-    "task.pairs=16 needs task.length >= 96 (6 x pairs at task.num_passes=2), got task.length=64": {
+    "task.power_a=0.0 must be a finite number above 0": {"power_a": 0.0},
+    "task.num_passes=0 must be a whole number of at least 1": {"num_passes": 0},
+    "task.pairs=16 needs task.length of at least 96 (6 x pairs at task.num_passes=2), got task.length=64": {
         "num_passes": 2
     },
-    "task.test_pairs=32 needs task.test_lengths >= 128 (4 x pairs), got task.test_lengths=64": {
+    "task.test_pairs=32 needs task.test_lengths of at least 128 (4 x pairs), got task.test_lengths=64": {
         "test_lengths": [64, 64],
         "test_pairs": [4, 32],
     },
@@ -249,8 +249,8 @@ def test_impossible_options_are_refused(message):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("vocab_size", "256", "task.vocab_size='256' must be a whole number >= 4"),
-        ("power_a", "small", "task.power_a='small' must be a number > 0"),
+        ("vocab_size", "256", "task.vocab_size='256' must be a whole number of at least 4"),
+        ("power_a", "small", "task.power_a='small' must be a finite number above 0"),
         ("filler", "zeros", "task.filler='zeros' must be a Filler, one of: zeros, random, random_no_live_keys"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from solving import assert_lengths_are_uniform, assert_refused, assert_solved, scored, search
 
 from sandbox.tasks.ngram_lookup import Key, NgramLookupConfig
-from sandbox.tasks.strings import BOS, EOS, FIRST_LETTER, PAD, SEP
+from sandbox.tasks.parts.strings import BOS, EOS, FIRST_LETTER, PAD, SEP
 
 
 @st.composite
@@ -98,15 +98,15 @@ def test_longer_strings_are_tested():
     assert [test.slice_values for test in tests] == [{"length": (20,)}, {"length": (40,)}]
 
 
-SIZES = "for task.ngram=3 and task.answer_length=0"
+SIZES = "for task.ngram=3, task.answer_length=0"
 REFUSALS = {
-    f"task.min_length=3 must be >= 4 ({SIZES})": {"min_length": 3},
-    f"task.test_lengths[1]=2 must be >= 4 ({SIZES})": {"test_lengths": [9, 2]},
-    "task.min_length=5 must be >= 7 (for task.ngram=3 and task.answer_length=4)": {"answer_length": 4},
-    "task.ngram=0 must be a whole number >= 1": {"ngram": 0},
-    "task.answer_length=-1 must be a whole number >= 0": {"answer_length": -1},
-    "task.alphabet_size=0 must be a whole number >= 1": {"alphabet_size": 0},
-    "task.max_length=4 must be >= task.min_length, got task.min_length=5": {"max_length": 4},
+    f"task.min_length=3 must be at least 4 ({SIZES})": {"min_length": 3},
+    f"task.test_lengths[1]=2 must be at least 4 ({SIZES})": {"test_lengths": [9, 2]},
+    "task.min_length=5 must be at least 7 (for task.ngram=3, task.answer_length=4)": {"answer_length": 4},
+    "task.ngram=0 must be a whole number of at least 1": {"ngram": 0},
+    "task.answer_length=-1 must be a whole number of at least 0": {"answer_length": -1},
+    "task.alphabet_size=0 must be a whole number of at least 1": {"alphabet_size": 0},
+    "task.max_length=4 must be at least task.min_length=5": {"max_length": 4},
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from solving import assert_lengths_are_uniform, assert_refused, assert_solved, scored, search
 
 from sandbox.tasks.parity import PAD, ZERO, ParityConfig
-from sandbox.tasks.state_tracking import TargetAt
+from sandbox.tasks.parts.state_tracking import TargetAt
 
 
 def solve(visible):
@@ -46,9 +46,9 @@ def test_longer_sequences_are_tested():
 
 
 REFUSALS = {
-    "task.min_length=0 must be a whole number >= 1": {"min_length": 0},
-    "task.test_lengths[0]=0 must be a whole number >= 1": {"test_lengths": [0]},
-    "task.max_length=1 must be >= task.min_length, got task.min_length=2": {"max_length": 1},
+    "task.min_length=0 must be a whole number of at least 1": {"min_length": 0},
+    "task.test_lengths[0]=0 must be a whole number of at least 1": {"test_lengths": [0]},
+    "task.max_length=1 must be at least task.min_length=2": {"max_length": 1},
 }
 
 

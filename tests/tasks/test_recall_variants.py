@@ -10,8 +10,8 @@ from solving import assert_refused, assert_solved, scored, search
 
 from sandbox.tasks.ar import ARConfig
 from sandbox.tasks.compositional import CompositionalConfig
-from sandbox.tasks.filler import Filler
 from sandbox.tasks.forgetting import ForgettingConfig
+from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.stacked import StackedConfig
 
 pair_counts = st.lists(st.integers(1, 7), min_size=1, max_size=3)
@@ -199,46 +199,50 @@ def test_each_tested_difficulty_is_a_task_of_its_own(config, tested):
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (ARConfig, {"vocab_size": 3}, "task.vocab_size=3 must be a whole number >= 4"),
+        (ARConfig, {"vocab_size": 3}, "task.vocab_size=3 must be a whole number of at least 4"),
         (
             ARConfig,
             {"vocab_size": 17, "pairs": [2, 8]},
-            "task.pairs=8 needs task.vocab_size >= 18 (2 x pairs + 2), got task.vocab_size=17",
+            "task.pairs=8 needs task.vocab_size of at least 18 (2 x pairs + 2), got task.vocab_size=17",
         ),
         (
             ARConfig,
             {"test_pairs": [2, 40]},
-            "task.test_pairs=40 needs task.vocab_size >= 82 (2 x pairs + 2), got task.vocab_size=64",
+            "task.test_pairs=40 needs task.vocab_size of at least 82 (2 x pairs + 2), got task.vocab_size=64",
         ),
-        (ARConfig, {"test_pairs": [0]}, "task.test_pairs[0]=0 must be a whole number >= 1"),
+        (ARConfig, {"test_pairs": [0]}, "task.test_pairs[0]=0 must be a whole number of at least 1"),
         (
             ForgettingConfig,
             {"pairs": 3},
-            "task.num_updates=4 must be <= task.pairs, got task.pairs=3",
+            "task.pairs=3 must be at least task.num_updates=4",
         ),
         (
             ForgettingConfig,
             {"pairs": 8, "length": 38},
-            "task.pairs=8 and task.num_updates=4 need task.length >= 40 (4 x pairs + 2 x updates), "
+            "task.pairs=8, task.num_updates=4 needs task.length of at least 40 (4 x pairs + 2 x updates), "
             "got task.length=38",
         ),
         (ForgettingConfig, {"length": 63}, "task.length=63 must be even"),
-        (ForgettingConfig, {"num_updates": 0}, "task.num_updates=0 must be a whole number >= 1"),
+        (ForgettingConfig, {"num_updates": 0}, "task.num_updates=0 must be a whole number of at least 1"),
         (CompositionalConfig, {"pairs": 6}, "task.pairs=6 must be a square number: 1, 4, 9, 16, ..."),
         (
             CompositionalConfig,
             {"pairs": 9, "length": 53},
-            "task.pairs=9 needs task.length >= 54 (6 x pairs), got task.length=53",
+            "task.pairs=9 needs task.length of at least 54 (6 x pairs), got task.length=53",
         ),
         (
             CompositionalConfig,
             {"pairs": 9, "vocab_size": 26},
-            "task.pairs=9 needs task.vocab_size >= 27 (a third for the values, one for 3 parts and token 0), "
-            "got task.vocab_size=26",
+            "task.pairs=9 needs task.vocab_size of at least 27 "
+            "(a third for the values, one for 3 parts and token 0), got task.vocab_size=26",
         ),
-        (StackedConfig, {"num_keys": 7}, "task.pairs=8 needs task.num_keys >= 8, got task.num_keys=7"),
-        (StackedConfig, {"test_pairs": 17}, "task.test_pairs=17 needs task.num_keys >= 17, got task.num_keys=16"),
-        (StackedConfig, {"num_values": 0}, "task.num_values=0 must be a whole number >= 1"),
+        (StackedConfig, {"num_keys": 7}, "task.pairs=8 needs task.num_keys of at least 8, got task.num_keys=7"),
+        (
+            StackedConfig,
+            {"test_pairs": 17},
+            "task.test_pairs=17 needs task.num_keys of at least 17, got task.num_keys=16",
+        ),
+        (StackedConfig, {"num_values": 0}, "task.num_values=0 must be a whole number of at least 1"),
     ],
 )
 def test_impossible_options_are_refused(config, options, message):

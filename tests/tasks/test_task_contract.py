@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -91,10 +92,28 @@ def test_config_is_hashable_and_compared_by_value(task):
 
 
 def test_every_option_says_what_it_means(task):
-    source = inspect.getsource(type(task)).splitlines()
+    """A docstring stands under each field, in the task's class or in the base that owns the option."""
+    sources = [inspect.getsource(base) for base in type(task).__mro__ if dataclasses.is_dataclass(base)]
     for field in dataclasses.fields(task):
-        line = next(i for i, text in enumerate(source) if text.startswith(f"    {field.name}: "))
-        assert source[line + 1].startswith('    """'), f"{field.name} has no docstring under it"
+        documented = re.compile(rf'^    {field.name}: .*\n    """', re.MULTILINE)
+        assert any(map(documented.search, sources)), f"{field.name} has no docstring under it"
+
+
+def test_tested_versions_share_vocabulary_and_slices(task):
+    options = {field.name for field in dataclasses.fields(task)}
+    longer = {
+        "test_lengths": [
+            2 * task.max_len + ("min_length" in options)
+        ],  # recall takes even ones, arithmetic odd ones
+        "test_pairs": [4],
+        "test_gaps": [2 * task.max_len],
+        "test_ngrams": [1],
+    }
+    task = dataclasses.replace(task, **{name: value for name, value in longer.items() if name in options})
+    tests = task.test_tasks()
+    assert {test.vocab_size for test in tests} == {task.vocab_size}
+    assert {tuple(test.slice_values) for test in tests} == {tuple(task.slice_values)}
+    assert all(test.test_tasks() == (test,) for test in tests), "what is tested is tested as it is"
 
 
 def test_choices_are_enums_named_as_on_the_command_line(task):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sandbox.tasks.without_replacement import draw_uniform, draw_weighted
+from sandbox.tasks.parts.without_replacement import draw_uniform, draw_weighted
 
 DRAWS = 20_000
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solving import assert_lengths_are_uniform, assert_refused, assert_solved, scored, search
 
-from sandbox.tasks.groups import Group, elements, multiplication_table
-from sandbox.tasks.state_tracking import TargetAt
+from sandbox.tasks.parts.groups import Group, elements, multiplication_table
+from sandbox.tasks.parts.state_tracking import TargetAt
 from sandbox.tasks.word_problem import FIRST_ELEMENT, PAD, WordProblemConfig
 
 ORDERS = {Group.Z60: 60, Group.A4xZ5: 60, Group.A5: 60, Group.S3: 6, Group.S5: 120}
@@ -41,7 +41,7 @@ def solver(task):
 @search(max_examples=2)
 @given(shortest=st.integers(1, 5), more=st.integers(0, 6), target_at=st.sampled_from(TargetAt))
 def test_the_target_is_the_product_so_far(group, shortest, more, target_at, draw_batch):
-    task = WordProblemConfig(group, shortest, shortest + more, target_at=target_at)
+    task = WordProblemConfig(group=group, min_length=shortest, max_length=shortest + more, target_at=target_at)
     batch = draw_batch(task, 64)
     assert_solved(batch, solver(task))
     for row, tokens in enumerate(batch.tokens.tolist()):
@@ -94,7 +94,7 @@ def test_the_groups_are_those_of_their_names(group, series):
 
 
 def test_elements_and_lengths_are_uniform(draw_batch):
-    batch = draw_batch(WordProblemConfig(Group.S3, min_length=3, max_length=6), 4000)
+    batch = draw_batch(WordProblemConfig(group=Group.S3, min_length=3, max_length=6), 4000)
     assert_lengths_are_uniform(batch, range(3, 7))
     share = np.bincount(batch.tokens[:, :3].ravel() - FIRST_ELEMENT, minlength=6) / 12_000
     assert np.abs(share - 1 / 6).max() < 4.5 * np.sqrt(5 / 36 / 12_000)
@@ -109,7 +109,7 @@ def test_a_product_is_the_first_followed_by_the_second():
 
 
 def test_longer_sequences_are_tested():
-    tests = WordProblemConfig(Group.S5, test_lengths=[16, 64]).test_tasks()
+    tests = WordProblemConfig(group=Group.S5, test_lengths=[16, 64]).test_tasks()
     assert [(test.group, test.max_len, test.slice_values) for test in tests] == [
         (Group.S5, 16, {"length": (16,)}),
         (Group.S5, 64, {"length": (64,)}),
@@ -118,9 +118,9 @@ def test_longer_sequences_are_tested():
 
 
 REFUSALS = {
-    "task.min_length=0 must be a whole number >= 1": {"min_length": 0},
-    "task.test_lengths[0]=0 must be a whole number >= 1": {"test_lengths": [0]},
-    "task.max_length=1 must be >= task.min_length, got task.min_length=2": {"max_length": 1},
+    "task.min_length=0 must be a whole number of at least 1": {"min_length": 0},
+    "task.test_lengths[0]=0 must be a whole number of at least 1": {"test_lengths": [0]},
+    "task.max_length=1 must be at least task.min_length=2": {"max_length": 1},
 }
 
 

@@ -23,6 +23,7 @@ from sandbox.scans.layout import (
     whole_chunk,
 )
 from sandbox.scans.rule import Inputs, Outputs, Rule, State
+from sandbox.xla_workarounds import not_a_broadcast
 
 LARGEST_CHUNK_KEPT = 32
 """Tokens of a chunk whose products are kept: those of 64 took 27 % more time to move than to compute again."""
@@ -42,7 +43,7 @@ def run_chunked(
     num_chunks = -(-tokens // size)
     varying, fixed = split_fixed(inputs)
     fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
-    state = jax.tree.map(_not_a_broadcast, state)
+    state = jax.tree.map(not_a_broadcast, state)
 
     def take_chunk(state: State, chunk: tuple[Inputs, Bool[Array, "C"]]) -> tuple[State, Outputs]:
         varying_c, exists = chunk
@@ -112,13 +113,3 @@ def keeps_small_products(chunk_size: int) -> Callable[..., bool]:
         return rows == columns == [chunk_size]
 
     return is_kept
-
-
-def _not_a_broadcast(state: Array) -> Array:
-    """The same state, in a form that XLA cannot see to be constant.
-
-    XLA's CPU compiler (jax 0.10 to 0.12) may fuse a product with a broadcast, such as an empty state, wrongly:
-    it then reads uninitialised memory. A scan over four chunks or more carries the state in memory of its own;
-    one over two or three is unrolled until nothing of it is left.
-    """
-    return state + 0.0 * lax.broadcasted_iota(state.dtype, state.shape, state.ndim - 1)

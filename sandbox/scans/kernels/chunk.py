@@ -1,11 +1,11 @@
-"""What a program of a kernel does with one chunk of tokens, forward and backward, on any accelerator.
+"""What one program of a kernel does with one chunk of tokens, forward and backward, on any accelerator.
 
-The derivative of a chunk is taken here, inside the kernel, by differentiating the rule itself: nothing but the
-state at the start of every chunk is kept. References are to arrays of one head, `[T, …]` or a chunk of them.
+The derivative of a chunk is taken inside the kernel by differentiating the rule itself, so that only the state at
+the start of every chunk is kept. References are to arrays of one head: `[T, …]`, or one chunk of them.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,42 @@ Refs = Any
 Index = int | Int[Array, ""]
 
 
+class ForwardRefs(NamedTuple):
+    """What a forward kernel reads and then what it writes, in the order of its arguments."""
+
+    state: Refs
+    varying: Refs
+    fixed: Refs
+    outputs: Refs
+    final_state: Refs
+    starts: Refs
+    """The state at the start of every chunk; None if nothing keeps it."""
+
+
+class BackwardRefs(NamedTuple):
+    """What a backward kernel reads, what it writes, and its scratch memory, in the order of its arguments."""
+
+    starts: Refs
+    varying: Refs
+    fixed: Refs
+    d_outputs: Refs
+    d_final_state: Refs
+    d_state: Refs
+    d_varying: Refs
+    d_fixed: Refs
+    step_states: Refs
+    """Scratch memory for the state before each token of a chunk; None for rules with a chunk form."""
+
+
+class Tokens(NamedTuple):
+    """The tokens of a chunk: the index of the first one in memory, and the number that exist."""
+
+    first: Index
+    count: Index
+
+
 def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
-    """What is stored, in float32 and in the shapes that the rule sees; with an `index`, along the first axis."""
+    """Reads float32 values in the shapes that the rule sees; with an `index`, one entry of the first axis."""
 
     def read(leaf: Leaf, ref: Any) -> Array:
         return ref[index].astype(jnp.float32).reshape(*leaf.leading, *leaf.shape)
@@ -33,7 +67,7 @@ def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
 
 
 def store(refs: Refs, values: Any, index: Any = ...) -> None:
-    """Writes values, in the precision and the shapes of the memory; with an `index`, along its first axis."""
+    """Writes values in the precision and shapes of the memory; with an `index`, one entry of the first axis."""
 
     def write(ref: Any, value: Array) -> None:
         ref[index] = value.astype(ref.dtype).reshape(ref.shape if index is ... else ref.shape[1:])
@@ -41,93 +75,97 @@ def store(refs: Refs, values: Any, index: Any = ...) -> None:
     jax.tree.map(write, refs, values)
 
 
-def forward_chunk(
-    plan: Plan, state: State, varying: Refs, fixed: Inputs, outputs: Refs, *, first: Index, count: Index
-) -> State:
-    """Writes the outputs of a chunk, and returns the state after it.
-
-    `first` is where it begins in memory, and `count` the number of its tokens that exist.
-    """
+def forward_chunk(plan: Plan, refs: ForwardRefs, tokens: Tokens, state: State, fixed: Inputs) -> State:
+    """Writes the outputs of a chunk, and returns the state after it."""
     if (chunk := plan.rule.chunk) is not None:
-        tokens = pl.ds(first, plan.chunk_size)
-        state, values = _update(plan, chunk, state, _load_tokens(varying, tokens), fixed, count)
-        _store_tokens(outputs, values, tokens)
+        window = pl.ds(tokens.first, plan.chunk_size)
+        state, values = _update(plan, chunk, tokens, state, _load_tokens(refs.varying, window), fixed)
+        _store_tokens(refs.outputs, values, window)
         return state
 
     def take_step(t: Index, state: State) -> State:
-        state, values = plan.rule.step(state, join(load(plan.varying, varying, first + t), fixed))
-        store(outputs, values, first + t)
+        state, values = plan.rule.step(state, join(load(plan.varying, refs.varying, tokens.first + t), fixed))
+        store(refs.outputs, values, tokens.first + t)
         return state
 
-    return lax.fori_loop(0, count, take_step, state)
+    return lax.fori_loop(0, tokens.count, take_step, state)
 
 
 def backward_chunk(
     plan: Plan,
+    refs: BackwardRefs,
+    tokens: Tokens,
     state: State,
-    varying: Refs,
     fixed: Inputs,
-    d_outputs: Refs,
     d_state: State,
-    d_varying: Refs,
-    kept_states: Refs,
-    *,
-    first: Index,
-    count: Index,
     barrier: Callable[[], None],
 ) -> tuple[State, Inputs]:
-    """Writes the gradients of what varies in a chunk; returns those of the state before it and of what is fixed.
+    """Writes the gradients of varying inputs; returns those of the state before the chunk and of fixed inputs.
 
-    `state` is that before the chunk, `d_state` the gradient of the one after it. A rule without a chunk form needs
-    `kept_states`, room for the state before each token, and a `barrier` before what is written there is read.
+    `state` is the one before the chunk, `d_state` the gradient of the one after it. `barrier` is called between
+    writing the states of single steps and reading them.
     """
-    if (chunk := plan.rule.chunk) is not None:
-        tokens = pl.ds(first, plan.chunk_size)
+    if (chunk := plan.rule.chunk) is None:
+        return _backward_steps(plan, refs, tokens, state, fixed, d_state, barrier)
+    window = pl.ds(tokens.first, plan.chunk_size)
 
-        def update(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
-            return _update(plan, chunk, state, varying, fixed, count)
+    def update(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
+        return _update(plan, chunk, tokens, state, varying, fixed)
 
-        _, pullback = jax.vjp(update, state, _load_tokens(varying, tokens), fixed)
-        d_state, d_tokens, d_fixed = pullback((d_state, _load_tokens(d_outputs, tokens)))
-        _store_tokens(d_varying, d_tokens, tokens)
-        return d_state, d_fixed
+    _, pullback = jax.vjp(update, state, _load_tokens(refs.varying, window), fixed)
+    d_state, d_tokens, d_fixed = pullback((d_state, _load_tokens(refs.d_outputs, window)))
+    _store_tokens(refs.d_varying, d_tokens, window)
+    return d_state, d_fixed
+
+
+def _backward_steps(
+    plan: Plan,
+    refs: BackwardRefs,
+    tokens: Tokens,
+    state: State,
+    fixed: Inputs,
+    d_state: State,
+    barrier: Callable[[], None],
+) -> tuple[State, Inputs]:
+    """`backward_chunk` of a rule without a chunk form: forward once to keep every state, then back."""
 
     def step(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
         return plan.rule.step(state, join(varying, fixed))
 
     def keep_state(t: Index, state: State) -> State:
-        store(kept_states, state, t)
-        state, _ = step(state, load(plan.varying, varying, first + t), fixed)
+        store(refs.step_states, state, t)
+        state, _ = step(state, load(plan.varying, refs.varying, tokens.first + t), fixed)
         return state
 
     def step_back(passed: Index, gradients: tuple[State, Inputs]) -> tuple[State, Inputs]:
-        t = count - 1 - passed
+        t = tokens.count - 1 - passed
         d_state, d_fixed = gradients
-        state = load(plan.state, kept_states, t)
-        _, pullback = jax.vjp(step, state, load(plan.varying, varying, first + t), fixed)
-        d_state, d_token, d_fixed_here = pullback((d_state, load(plan.outputs, d_outputs, first + t)))
-        store(d_varying, d_token, first + t)
+        state = load(plan.state, refs.step_states, t)
+        _, pullback = jax.vjp(step, state, load(plan.varying, refs.varying, tokens.first + t), fixed)
+        d_outputs = load(plan.outputs, refs.d_outputs, tokens.first + t)
+        d_state, d_token, d_fixed_here = pullback((d_state, d_outputs))
+        store(refs.d_varying, d_token, tokens.first + t)
         return d_state, jax.tree.map(jnp.add, d_fixed, d_fixed_here)
 
-    lax.fori_loop(0, count, keep_state, state)
+    lax.fori_loop(0, tokens.count, keep_state, state)
     barrier()
-    return lax.fori_loop(0, count, step_back, (d_state, jax.tree.map(jnp.zeros_like, fixed)))
+    return lax.fori_loop(0, tokens.count, step_back, (d_state, jax.tree.map(jnp.zeros_like, fixed)))
 
 
 def _update(
-    plan: Plan, chunk: Update, state: State, varying: Inputs, fixed: Inputs, count: Index
+    plan: Plan, chunk: Update, tokens: Tokens, state: State, varying: Inputs, fixed: Inputs
 ) -> tuple[State, Outputs]:
-    """The chunk form of the rule, where `count` tokens exist."""
-    exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < count
+    """The chunk form of the rule, for the tokens that exist."""
+    exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < tokens.count
     return chunk(state, whole_chunk(plan.rule, varying, fixed, exists))
 
 
-def _load_tokens(refs: Refs, tokens: Any) -> Any:
-    return jax.tree.map(lambda ref: ref[tokens].astype(jnp.float32), refs)
+def _load_tokens(refs: Refs, window: Any) -> Any:
+    return jax.tree.map(lambda ref: ref[window].astype(jnp.float32), refs)
 
 
-def _store_tokens(refs: Refs, values: Any, tokens: Any) -> None:
+def _store_tokens(refs: Refs, values: Any, window: Any) -> None:
     def write(ref: Any, value: Array) -> None:
-        ref[tokens] = value.astype(ref.dtype)
+        ref[window] = value.astype(ref.dtype)
 
     jax.tree.map(write, refs, values)

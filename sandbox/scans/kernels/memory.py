@@ -1,8 +1,8 @@
 """How the arrays of a batch lie in the memory that kernels read, and which part of each a program has.
 
-An array that each head has one of is `[B, H, rows, columns]`. One that varies over time is `[B, H, T, …]` where
-the chunks of a head are programs of the grid, and `[B, T, H, …]` where one program loops over them. What every
-tile of columns writes, though it has no columns, has a leading axis of tiles.
+An array per head is `[B, H, rows, columns]`. One that varies over time is `[B, H, T, …]` if
+the chunks of a head are programs of the grid, and `[B, T, H, …]` if one program loops over them. An
+array without columns that every tile of columns writes has a leading axis of tiles.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ class Block:
     array: jax.ShapeDtypeStruct
     spec: pl.BlockSpec
     shape: tuple[int, ...]
-    """That of the part."""
+    """Shape of the part."""
 
 
 class Axis(NamedTuple):
-    """One axis of an array: its size, that of a block (None: one, and no axis), and which block a program has."""
+    """One axis of an array: its size, the size of a block (None: one, without an axis), and a program's block."""
 
     size: int
     block: int | None
-    place: Callable[..., Any] = lambda *program: 0
+    index: Callable[..., Any] = lambda *program: 0
 
 
 class Memory:
@@ -58,12 +58,12 @@ class Memory:
         return _block(axes, dtype)
 
     def per_chunk(self, leaf: Leaf) -> Block:
-        """One matrix per chunk, written by the forward and read by the backward pass."""
+        """One matrix per chunk, written by the forward pass and read by the backward pass."""
         chunks = self._time(self._plan.num_chunks, 1)
         return _block([*self._sequences(leaf, True), self._heads, chunks, *self._features(leaf, leaf.matrix)])
 
     def of_one_chunk(self, leaf: Leaf) -> Block:
-        """One matrix per token of a chunk: room that a program writes and reads."""
+        """One matrix per token of a chunk: scratch memory."""
         tokens = Axis(self._plan.chunk_size, self._plan.chunk_size)
         return _block([*self._sequences(leaf, True), self._heads, tokens, *self._features(leaf, leaf.matrix)])
 
@@ -92,18 +92,18 @@ class Memory:
 
 
 def _block(axes: list[Axis], dtype: DTypeLike = jnp.float32) -> Block:
-    def place(*program: Any) -> tuple[Any, ...]:
-        return tuple(axis.place(*program) for axis in axes)
+    def index(*program: Any) -> tuple[Any, ...]:
+        return tuple(axis.index(*program) for axis in axes)
 
     return Block(
         array=jax.ShapeDtypeStruct(tuple(axis.size for axis in axes), dtype),
-        spec=pl.BlockSpec(tuple(axis.block for axis in axes), place),
+        spec=pl.BlockSpec(tuple(axis.block for axis in axes), index),
         shape=tuple(axis.block for axis in axes if axis.block is not None),
     )
 
 
 def pad(array: Array, leaf: Leaf, num_tiles: int, *, at_least: int) -> Array:
-    """Zeros added to the features of an array, which become `at_least` so many axes, the new ones of size one."""
+    """Pads the features of an array with zeros, and adds axes of size one up to `at_least` feature axes."""
     rank = len(leaf.true_shape)
     shape = (*leaf.shape[:-1], leaf.shape[-1] * num_tiles) if leaf.has_columns else leaf.shape
     widths = [(0, size - true_size) for size, true_size in zip(shape, leaf.true_shape, strict=True)]
@@ -113,7 +113,7 @@ def pad(array: Array, leaf: Leaf, num_tiles: int, *, at_least: int) -> Array:
 
 
 def crop(array: Array, leaf: Leaf, *, leading: int) -> Array:
-    """Takes back what `pad` added, behind so many `leading` axes."""
+    """Undoes `pad`; the features follow `leading` other axes."""
     features = array.shape[array.ndim - len(leaf.true_shape) :]
     array = array.reshape(*array.shape[:leading], *features)
     return array[(..., *(slice(size) for size in leaf.true_shape))]

@@ -1,6 +1,5 @@
 """The kernels of this platform, and why none of them can run a rule."""
 
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from sandbox.scans.kernels.gpu import GPU, run_pallas_gpu
@@ -11,18 +10,19 @@ from sandbox.target import kernels_are_interpreted, target_platform
 
 
 def why_not_pallas(rule: Rule, *, rows: int, columns: int, dtype: DTypeLike) -> str | None:
-    """Why no kernel can run `rule` with states of `rows` by `columns` in `dtype` here; None where one can."""
+    """Why no kernel of this platform can run `rule` with states of `rows` by `columns`; None if one can.
+
+    `dtype` is the precision of the arithmetic.
+    """
     platform = target_platform()
     if platform not in ("tpu", "gpu"):
         return f"kernels need a GPU or a TPU, and this is {platform}"
-    if dtype != jnp.float32:
-        return f"kernels compute in float32, and these inputs need {jnp.dtype(dtype)}"
-    return why_not(TPU if platform == "tpu" else GPU, rule, rows=rows, columns=columns)
+    return why_not(TPU if platform == "tpu" else GPU, rule, rows=rows, columns=columns, dtype=dtype)
 
 
 def run_pallas(
     rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
 ) -> tuple[Outputs, State]:
-    """Runs the kernel of this platform; see `kernels.tpu` and `kernels.gpu`."""
+    """Runs the kernel of this platform; see `run_pallas_tpu` and `run_pallas_gpu`."""
     driver = run_pallas_tpu if target_platform() == "tpu" else run_pallas_gpu
     return driver(rule, state, inputs, dtype=dtype, chunk_size=chunk_size, interpret=kernels_are_interpreted())

@@ -1,8 +1,8 @@
-"""The sizes of a kernel: how long a chunk is, how features are padded, and how wide a tile of columns is.
+"""The sizes of a kernel: the length of a chunk, the padding of features, and the width of a tile of columns.
 
-A program of a kernel holds the state of one head of one sequence on the chip while its tokens pass. Where the V
-columns of a state do not mix, they are cut into tiles, each with a program of its own. Features are padded with
-zeros to sizes that the hardware has, and time with tokens that change nothing.
+A program of a kernel holds the state of one head of one sequence on the chip and goes through its tokens. If the
+V columns of a state do not mix, they are cut into tiles, each with its own program. Features are padded with zeros
+to sizes that the hardware has, and time with tokens that change nothing.
 """
 
 import dataclasses
@@ -28,47 +28,47 @@ from sandbox.scans.layout import (
 from sandbox.scans.rule import Inputs, Rule, State
 
 SHORTEST_CHUNK = 16
-"""A matrix unit takes no fewer rows; a shorter sequence is filled up."""
+"""A matrix unit takes no fewer rows; a shorter sequence is padded."""
 
 
 @dataclass(frozen=True)
 class ChipSizes:
-    """What a kind of accelerator asks of the sizes. A number of "numbers" counts float32."""
+    """The sizes that a kind of accelerator allows or prefers."""
 
     name: str
 
     pad_feature: Callable[[int], int]
-    """The size that a feature axis is padded to; an axis of one is left alone."""
+    """The size that a feature axis is padded to; an axis of one is not padded."""
 
     pad_columns: Callable[[int], int]
     """The same for V columns, or a tile of them."""
 
     widest_tile: int
-    """Columns that a program holds at most, where the columns of a rule do not mix."""
+    """Largest number of columns in a program, for rules whose columns do not mix."""
 
     preferred_state: int
-    """Numbers in the state of a program, above which its tile is made narrower."""
+    """Floats in the state of a program, above which its tile is made narrower."""
 
     largest_state: int
-    """Numbers in the state of a program, above which there is no kernel."""
+    """Floats in the state of a program, above which there is no kernel."""
 
     steps_along_an_axis: bool
-    """Whether single steps have a leading axis of one, since every array of this chip needs two axes."""
+    """Whether single steps need a leading axis of one, because every array of this chip has two axes."""
 
     shortest_side: int
-    """Rows and columns that a matrix has at least to be multiplied."""
+    """Smallest number of rows or columns of a matrix in a product."""
 
     reused_operands: int
-    """Bytes of what enters several matrix products in the gradient of a chunk, above which chunks are shorter."""
+    """Bytes of operands of several products in the gradient of a chunk, above which chunks are made shorter."""
 
     longest_chunk: int
-    """Tokens of a chunk at most, and where the caller names no number."""
+    """Largest chunk in tokens; also the default."""
 
     longest_loop: int
-    """The same for a rule without a chunk form, whose chunks are loops of single steps."""
+    """`longest_chunk` for a rule without a chunk form, whose chunks are loops of single steps."""
 
     kept_states: int
-    """Numbers in all states of such a loop, which its backward pass keeps."""
+    """Largest number of floats in all states of such a loop, which its backward pass keeps."""
 
 
 @dataclass(frozen=True)
@@ -82,29 +82,29 @@ class Leaf:
     """Its feature axes before padding and tiling."""
 
     has_columns: bool
-    """Whether its last axis is the V columns, so that every tile has its own part."""
+    """Whether its last axis is the V columns, of which every tile has its own part."""
 
     shared: bool = False
-    """Whether all sequences share it (an input)."""
+    """Whether it is an input that all sequences share."""
 
     leading: tuple[int, ...] = ()
-    """What stands before its feature axes where the rule sees it in a single step."""
+    """Axes before its feature axes in a single step."""
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """The shape it has in memory if each head has one: a number or a vector is one row."""
+        """Its shape in memory, for an array per head: a scalar or a vector is one row."""
         rows, columns = (1, 1, *self.shape)[-2:]
         return rows, columns
 
     @property
     def features(self) -> tuple[int, ...]:
-        """The shape it has in memory if each token has one: a number is a vector of one."""
+        """Its shape in memory, for an array per token: a scalar is a vector of one."""
         return self.shape or (1,)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes of one run. A tree of arrays has its like here, with a `Leaf` for each array."""
+    """The sizes of one run. Trees of arrays are represented by trees of `Leaf`."""
 
     rule: Rule
     batch: int
@@ -121,23 +121,25 @@ class Plan:
 
     @property
     def num_chunks(self) -> int:
-        """Chunks of a sequence; the last one may be filled up."""
+        """Chunks of a sequence; the last one may be padded."""
         return -(-self.tokens // self.chunk_size)
 
     def repeats(self, leaf: Leaf) -> bool:
-        """Whether several tiles hold, and write, the same array."""
+        """Whether several tiles hold and write the same array."""
         return self.num_tiles > 1 and not leaf.has_columns
 
 
-def why_not(chip: ChipSizes, rule: Rule, *, rows: int, columns: int) -> str | None:
-    """Why `rule` has no kernel on `chip` for states of `rows` by `columns`; None where it has one."""
+def why_not(chip: ChipSizes, rule: Rule, *, rows: int, columns: int, dtype: DTypeLike) -> str | None:
+    """Why `rule` has no kernel on `chip` for states of `rows` by `columns` in `dtype`; None if it has one."""
+    if dtype != jnp.float32:
+        return f"kernels compute in float32, and these inputs need {jnp.dtype(dtype)}"
     _, tile = _tiles(chip, rule, rows, columns)
-    numbers = _pad_feature(chip, rows) * tile
-    if numbers <= chip.largest_state:
+    floats = _pad_feature(chip, rows) * tile
+    if floats <= chip.largest_state:
         return None
     part = f"a tile of {tile}" if rule.column_inputs else f"all {columns}"
     return (
-        f"{part} columns of a state with {rows} rows is {numbers} numbers when padded, "
+        f"{part} columns of a state with {rows} rows is {floats} floats when padded, "
         f"and a program on a {chip.name} holds at most {chip.largest_state}"
     )
 
@@ -149,20 +151,56 @@ def rows_and_columns_of(state: State) -> tuple[int, int]:
 
 
 def plan_kernel(
-    chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None
+    chip: ChipSizes,
+    rule: Rule,
+    state: State,
+    inputs: Inputs,
+    *,
+    dtype: DTypeLike,
+    chunk_size: int | None,
+    precision: str | None = None,
 ) -> Plan:
     """The sizes of the kernel on `chip` that runs `rule`; leaves as `layout` describes them.
+
+    `precision` is that of the products that the rule leaves open; None chooses it by the inputs.
 
     Raises:
         NotImplementedError: the state is too large, or an input is float64.
     """
-    if compute_dtype(inputs) != jnp.float32:
-        raise NotImplementedError(f"kernels compute in float32, and an input of {rule.name} is float64")
     rows, columns = rows_and_columns_of(state)
-    if (reason := why_not(chip, rule, rows=rows, columns=columns)) is not None:
+    reason = why_not(chip, rule, rows=rows, columns=columns, dtype=compute_dtype(inputs))
+    if reason is not None:
         raise NotImplementedError(f"{rule.name}: {reason}")
     num_tiles, tile = _tiles(chip, rule, rows, columns)
+    leaves = _leaves(chip, rule, state, inputs, tile)
+    tokens = num_tokens(inputs)
+    longest = min(chunk_size or chip.longest_loop, chip.longest_loop, next_power_of_two(tokens))
+    rule, size = _fit(chip, rule, leaves[:3], longest)
+    if rule.chunk is None:
+        rule = dataclasses.replace(rule, step=sum_vector_products(rule.step))
+    if rule.chunk is None and chip.steps_along_an_axis:
+        rule = dataclasses.replace(rule, step=jax.vmap(rule.step))
+        leaves = jax.tree.map(lambda leaf: dataclasses.replace(leaf, leading=(1,)), leaves)
     batch, heads = jax.tree.leaves(state)[0].shape[:2]
+    return Plan(
+        rule=rule,
+        batch=batch,
+        heads=heads,
+        tokens=tokens,
+        chunk_size=size,
+        num_tiles=num_tiles,
+        state=leaves[0],
+        varying=leaves[1],
+        fixed=leaves[2],
+        outputs=leaves[3],
+        output_dtype=jnp.float32 if rule.chunk is None else dtype,
+        precision=precision or matmul_precision(inputs),
+    )
+
+
+def _leaves(chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, tile: int) -> tuple[Any, ...]:
+    """Trees of leaves: for the state, the inputs that vary over time, those that do not, and the outputs."""
+    batch = jax.tree.leaves(state)[0].shape[0]
 
     def leaf_of(true_shape: tuple[int, ...], has_columns: bool, shared: bool = False) -> Leaf:
         shape = tuple(_pad_feature(chip, size) for size in true_shape)
@@ -176,47 +214,23 @@ def plan_kernel(
         }
         return type(some)(**{name: leaves.get(name) for name in some._fields})
 
-    tiled = bool(rule.column_inputs)
     varying, fixed = split_fixed(inputs)
     _, outputs = jax.eval_shape(
         rule.step,
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], jnp.float32), state),
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[3:], jnp.float32), inputs),
     )
-    leaves: tuple[Any, ...] = (
-        jax.tree.map(
-            lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, states_with_columns(rule, state)
-        ),
+    has_columns = states_with_columns(rule, state)
+    return (
+        jax.tree.map(lambda leaf, has_columns: leaf_of(leaf.shape[2:], has_columns), state, has_columns),
         leaves_of(varying),
         leaves_of(fixed),
-        jax.tree.map(lambda leaf: leaf_of(leaf.shape, tiled), outputs),
-    )
-    tokens = num_tokens(inputs)
-    longest = min(chunk_size or chip.longest_loop, chip.longest_loop, next_power_of_two(tokens))
-    rule, size = _fit(chip, rule, leaves[:3], longest)
-    if rule.chunk is None:
-        rule = dataclasses.replace(rule, step=sum_vector_products(rule.step))
-    if rule.chunk is None and chip.steps_along_an_axis:
-        rule = dataclasses.replace(rule, step=jax.vmap(rule.step))
-        leaves = jax.tree.map(lambda leaf: dataclasses.replace(leaf, leading=(1,)), leaves)
-    return Plan(
-        rule=rule,
-        batch=batch,
-        heads=heads,
-        tokens=tokens,
-        chunk_size=size,
-        num_tiles=num_tiles,
-        state=leaves[0],
-        varying=leaves[1],
-        fixed=leaves[2],
-        outputs=leaves[3],
-        output_dtype=jnp.float32 if rule.chunk is None else dtype,
-        precision=matmul_precision(inputs),
+        jax.tree.map(lambda leaf: leaf_of(leaf.shape, bool(rule.column_inputs)), outputs),
     )
 
 
 def _tiles(chip: ChipSizes, rule: Rule, rows: int, columns: int) -> tuple[int, int]:
-    """How many tiles the columns are cut into, and how wide each is."""
+    """The number of tiles that the columns are cut into, and their width."""
     if not rule.column_inputs:
         return 1, _pad_feature(chip, columns)
     widest = chip.widest_tile
@@ -231,7 +245,7 @@ def _pad_feature(chip: ChipSizes, size: int) -> int:
 
 
 def _fit(chip: ChipSizes, rule: Rule, leaves: tuple[Any, ...], longest: int) -> tuple[Rule, int]:
-    """The rule, without its chunk form where the chip cannot multiply so, and the number of tokens of a chunk."""
+    """The rule, without its chunk form if the chip cannot run that, and the number of tokens in a chunk."""
     if rule.chunk is not None:
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), leaves)
         size = max(min(longest, chip.longest_chunk), SHORTEST_CHUNK)
@@ -243,8 +257,8 @@ def _fit(chip: ChipSizes, rule: Rule, leaves: tuple[Any, ...], longest: int) -> 
                 return rule, size
             size //= 2
         rule = dataclasses.replace(rule, chunk=None)
-    numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(leaves[0]))
+    floats = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(leaves[0]))
     size = longest
-    while size * numbers > chip.kept_states:
+    while size * floats > chip.kept_states:
         size //= 2
     return rule, max(size, SHORTEST_CHUNK)

@@ -1,6 +1,6 @@
-"""The kernel of any rule: a forward half, and a backward half that differentiates the rule chunk by chunk.
+"""The kernel of any rule: a forward kernel, and a backward kernel that differentiates the rule chunk by chunk.
 
-An accelerator says how chunks follow one another and in which sizes: see `pallas_tpu` and `pallas_gpu`.
+An `Accelerator` says how the chunks of a head follow one another: see `tpu.py` and `gpu.py`.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,17 @@ from jax.experimental import pallas as pl
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from sandbox.scans.kernels.chunk import Index, Refs, backward_chunk, forward_chunk, load, store
+from sandbox.scans.kernels.chunk import (
+    BackwardRefs,
+    ForwardRefs,
+    Index,
+    Refs,
+    Tokens,
+    backward_chunk,
+    forward_chunk,
+    load,
+    store,
+)
 from sandbox.scans.kernels.cost import estimate_cost
 from sandbox.scans.kernels.memory import Memory, crop, pad
 from sandbox.scans.kernels.plan import Leaf, Plan
@@ -22,7 +32,7 @@ from sandbox.scans.layout import cast, padding_of, split_fixed
 from sandbox.scans.rule import Inputs, Outputs, State
 
 Body = Callable[[Index, Index, Any], Any]
-"""`(chunk, place, carried) -> carried`: does the chunk of this number, which is at this place in what is given."""
+"""`(chunk, index, carried) -> carried`: processes chunk `chunk`, stored at `index` in the program's memory."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,13 @@ class Accelerator:
     """How kernels run on one kind of accelerator."""
 
     chunks_in_grid: bool
-    """Whether the chunks of a head are programs of the grid, run in order, or passes of a loop in one program."""
+    """Whether the chunks of a head are programs of the grid, run in order, or iterations of one program's loop."""
 
     over_chunks: Callable[..., None]
     """`(body, begin, leaves, refs, num_chunks=, backwards=)`: carries `begin()` through all chunks into `refs`."""
 
     scratch: Callable[[tuple[int, ...]], Any] | None
-    """Memory on the chip of this shape, for a program alone; None where it is given some of the device's."""
+    """On-chip scratch memory of a shape, private to a program; None if a program uses device memory instead."""
 
     barrier: Callable[[], None]
     """Makes what one thread of a program has written readable by its other threads."""
@@ -100,31 +110,22 @@ def run_kernels(
 def _forward(
     accelerator: Accelerator, plan: Plan, state: State, varying: Inputs, fixed: Inputs, *, keeps_states: bool
 ) -> tuple[Outputs, State, State | None]:
-    """The outputs, the final state, and the state at the start of every chunk."""
+    """The outputs, the final state, and with `keeps_states` the state at the start of every chunk."""
 
-    def kernel(state: Refs, varying: Refs, fixed: Refs, outputs: Refs, final_state: Refs, starts: Refs) -> None:
-        fixed = load(plan.fixed, fixed)
+    def kernel(*arguments: Refs) -> None:
+        refs = ForwardRefs(*arguments)
+        fixed = load(plan.fixed, refs.fixed)
 
-        def body(chunk: Index, place: Index, state: State) -> State:
+        def begin() -> State:
+            return load(plan.state, refs.state)
+
+        def body(chunk: Index, index: Index, state: State) -> State:
             if keeps_states:
-                store(starts, state, place)
-            return forward_chunk(
-                plan,
-                state,
-                varying,
-                fixed,
-                outputs,
-                first=place * plan.chunk_size,
-                count=_count(plan, chunk),
-            )
+                store(refs.starts, state, index)
+            return forward_chunk(plan, refs, _tokens(plan, chunk, index), state, fixed)
 
         accelerator.over_chunks(
-            body,
-            lambda: load(plan.state, state),
-            plan.state,
-            final_state,
-            num_chunks=plan.num_chunks,
-            backwards=False,
+            body, begin, plan.state, refs.final_state, num_chunks=plan.num_chunks, backwards=False
         )
 
     memory = Memory(plan, chunks_in_grid=accelerator.chunks_in_grid)
@@ -160,52 +161,18 @@ def _backward(
     d_final_state: State,
 ) -> tuple[State, Inputs, Inputs]:
     """The gradients, each as every tile and every sequence has it."""
-
-    def kernel(
-        starts: Refs,
-        varying: Refs,
-        fixed: Refs,
-        d_outputs: Refs,
-        d_final_state: Refs,
-        d_state: Refs,
-        d_varying: Refs,
-        d_fixed: Refs,
-        kept_states: Refs,
-    ) -> None:
-        fixed = load(plan.fixed, fixed)
-        tile = pl.program_id(2)
-
-        def begin() -> tuple[State, Inputs]:
-            d_state = jax.tree.map(partial(_for_one_tile, plan, tile), plan.state, load(plan.state, d_final_state))
-            return d_state, jax.tree.map(jnp.zeros_like, fixed)
-
-        def body(chunk: Index, place: Index, carried: tuple[State, Inputs]) -> tuple[State, Inputs]:
-            d_state, d_fixed = carried
-            d_state, d_fixed_here = backward_chunk(
-                plan,
-                load(plan.state, starts, place),
-                varying,
-                fixed,
-                d_outputs,
-                d_state,
-                d_varying,
-                kept_states,
-                first=place * plan.chunk_size,
-                count=_count(plan, chunk),
-                barrier=accelerator.barrier,
-            )
-            return d_state, jax.tree.map(jnp.add, d_fixed, d_fixed_here)
-
-        accelerator.over_chunks(
-            body, begin, (plan.state, plan.fixed), (d_state, d_fixed), num_chunks=plan.num_chunks, backwards=True
-        )
-
     memory = Memory(plan, chunks_in_grid=accelerator.chunks_in_grid, backwards=True)
-    written = partial(jax.tree.map, lambda leaf: memory.per_head(leaf, written=True))
+
+    def written_inputs(leaf: Leaf, array: Array) -> Any:
+        return memory.per_token(leaf, written=True, dtype=_gradient_dtype(plan, leaf, array))
+
+    def written_matrices(leaves: Any) -> Any:
+        return jax.tree.map(lambda leaf: memory.per_head(leaf, written=True), leaves)
+
     d_state, d_varying, d_fixed, *_ = _call(
         accelerator,
         plan,
-        kernel,
+        partial(_backward_kernel, accelerator, plan),
         memory,
         (starts, varying, fixed, d_outputs, d_final_state),
         reads=(
@@ -216,19 +183,37 @@ def _backward(
             jax.tree.map(memory.per_head, plan.state),
         ),
         writes=(
-            written(plan.state),
-            jax.tree.map(
-                lambda leaf, array: memory.per_token(leaf, written=True, dtype=_gradient_dtype(plan, leaf, array)),
-                plan.varying,
-                varying,
-            ),
-            written(plan.fixed),
+            written_matrices(plan.state),
+            jax.tree.map(written_inputs, plan.varying, varying),
+            written_matrices(plan.fixed),
         ),
-        room=(jax.tree.map(memory.of_one_chunk, plan.state if plan.rule.chunk is None else None),),
+        scratch=(jax.tree.map(memory.of_one_chunk, plan.state if plan.rule.chunk is None else None),),
         name=f"{plan.rule.name}_backward",
         cost_estimate=estimate_cost(plan, varying, backward=True),
     )
     return d_state, d_varying, d_fixed
+
+
+def _backward_kernel(accelerator: Accelerator, plan: Plan, *arguments: Refs) -> None:
+    """One program of the backward kernel: the chunks of a head from the last one to the first."""
+    refs = BackwardRefs(*arguments)
+    fixed = load(plan.fixed, refs.fixed)
+    tile = pl.program_id(2)
+
+    def begin() -> tuple[State, Inputs]:
+        gradient = load(plan.state, refs.d_final_state)
+        d_state = jax.tree.map(partial(_for_one_tile, plan, tile), plan.state, gradient)
+        return d_state, jax.tree.map(jnp.zeros_like, fixed)
+
+    def body(chunk: Index, index: Index, carried: tuple[State, Inputs]) -> tuple[State, Inputs]:
+        d_state, d_fixed = carried
+        state = load(plan.state, refs.starts, index)
+        tokens = _tokens(plan, chunk, index)
+        d_state, d_fixed_here = backward_chunk(plan, refs, tokens, state, fixed, d_state, accelerator.barrier)
+        return d_state, jax.tree.map(jnp.add, d_fixed, d_fixed_here)
+
+    leaves, carried = (plan.state, plan.fixed), (refs.d_state, refs.d_fixed)
+    accelerator.over_chunks(body, begin, leaves, carried, num_chunks=plan.num_chunks, backwards=True)
 
 
 def _call(
@@ -240,16 +225,16 @@ def _call(
     *,
     reads: tuple[Any, ...],
     writes: tuple[Any, ...],
-    room: tuple[Any, ...] = (),
+    scratch: tuple[Any, ...] = (),
     name: str,
     cost_estimate: pl.CostEstimate,
 ) -> tuple[Any, ...]:
-    """What a kernel writes. It is also given `room`, after what it writes, to keep things in."""
+    """Runs a kernel and returns what it writes. Its last arguments, after those it writes, are scratch memory."""
     scratch_shapes: tuple[Any, ...] = ()
-    if (scratch := accelerator.scratch) is not None:
-        scratch_shapes = jax.tree.map(lambda block: scratch(block.shape), room)
+    if (allocate := accelerator.scratch) is not None:
+        scratch_shapes = jax.tree.map(lambda block: allocate(block.shape), scratch)
     else:
-        writes = (*writes, *room)
+        writes = (*writes, *scratch)
     call = pl.pallas_call(
         kernel,
         grid=memory.grid,
@@ -266,23 +251,23 @@ def _call(
         return call(*arrays)
 
 
-def _count(plan: Plan, chunk: Index) -> Index:
-    """How many tokens of a chunk exist."""
-    return jnp.minimum(plan.chunk_size, plan.tokens - chunk * plan.chunk_size)
+def _tokens(plan: Plan, chunk: Index, index: Index) -> Tokens:
+    """The tokens of chunk number `chunk`, stored at `index`; the last chunk may have fewer than the others."""
+    return Tokens(index * plan.chunk_size, jnp.minimum(plan.chunk_size, plan.tokens - chunk * plan.chunk_size))
 
 
 def _of_one_tile(plan: Plan, leaf: Leaf, array: Array) -> Array:
-    """Where every tile has written the same, what the first one has."""
+    """The array of the first tile, if every tile has written the same."""
     return array[0] if plan.repeats(leaf) else array
 
 
 def _for_one_tile(plan: Plan, tile: Index, leaf: Leaf, gradient: Array) -> Array:
-    """The gradient of what `_of_one_tile` takes."""
+    """The transpose of `_of_one_tile`: the gradient belongs to the first tile alone."""
     return jnp.where(tile == 0, gradient, 0.0) if plan.repeats(leaf) else gradient
 
 
 def _sum_over_tiles(plan: Plan, leaf: Leaf, gradient: Array) -> Array:
-    """The gradient of what all tiles have used."""
+    """The gradient of an array that all tiles have used."""
     return jnp.sum(gradient, axis=0) if plan.repeats(leaf) else gradient
 
 

@@ -1,8 +1,8 @@
 """Kernels for TPUs (Mosaic): chunk after chunk, with the state on the chip.
 
 The grid is `(B, H, tiles of columns, chunks)`, and the chunks of a head follow one another. A block that does not
-depend on the chunk stays on the chip from one to the next: the final state carries the state, and its gradient and
-those of what is fixed over time are summed where they are written.
+depend on the chunk stays on the chip from one chunk to the next: the final state carries the state, and its gradient
+and those of fixed inputs are summed where they are written.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ TPU = ChipSizes(
     longest_loop=64,
     kept_states=1024 * 1024,
 )
-"""Memory is laid out in tiles of 8 by 128 numbers, so that padding to them takes no more room."""
+"""Memory is laid out in tiles of 8 by 128 elements, so that padding to them takes no extra memory."""
 
 
 def run_pallas_tpu(
@@ -43,15 +43,16 @@ def run_pallas_tpu(
     dtype: DTypeLike,
     chunk_size: int | None = None,
     interpret: Any = False,
+    chip: ChipSizes = TPU,
 ) -> tuple[Outputs, State]:
     """Runs `rule` by kernels for TPUs; leaves as `layout` describes them, outputs in `dtype`.
 
-    `interpret` is what `pallas_call` takes: True, or `pltpu.InterpretParams`.
+    `interpret` is that of `pallas_call`: True, or `pltpu.InterpretParams`. Other sizes of a `chip` are for tests.
 
     Raises:
         NotImplementedError: the state is too large, or an input is float64.
     """
-    plan = plan_kernel(TPU, rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
+    plan = plan_kernel(chip, rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
     accelerator = Accelerator(
         chunks_in_grid=True,
         over_chunks=_over_chunks,
@@ -68,11 +69,11 @@ def run_pallas_tpu(
 def _over_chunks(
     body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
 ) -> None:
-    """One chunk: the grid goes through them."""
-    position = pl.program_id(3)
+    """One chunk: the grid iterates over them."""
+    iteration = pl.program_id(3)
 
-    @pl.when(position == 0)
+    @pl.when(iteration == 0)
     def _() -> None:
         store(carried, begin())
 
-    store(carried, body(num_chunks - 1 - position if backwards else position, 0, load(leaves, carried)))
+    store(carried, body(num_chunks - 1 - iteration if backwards else iteration, 0, load(leaves, carried)))

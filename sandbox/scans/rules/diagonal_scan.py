@@ -1,18 +1,19 @@
-"""The diagonal scan: every channel forgets at its own rate and adds its own input.
+"""The diagonal scan: every channel decays at its own rate and adds its own input.
 
-    h_t = a_t ⊙ h_{t-1} + x_t ,   o_t = h_t
-
-a_t depends on the data and is real (RG-LRU, arXiv:2402.19427, section 2.4; HGRN, arXiv:2311.04823; minGRU,
-arXiv:2410.01201, section 3.1), or is fixed over time and complex (S4D, arXiv:2206.11893; LRU, arXiv:2303.06349,
-equations 2 and 3). Kernels have no complex numbers: the rule is given real and imaginary parts.
+The equation is that of the public function, `diagonal_scan`, at the end of this file; the output is h_t itself.
+Kernels have no complex numbers, so the rule takes real and imaginary parts.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Float, Inexact
 
+from sandbox.scans.argument_checks import check_is_floating
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
 from sandbox.shapes import PRNGKey
 
@@ -23,7 +24,7 @@ State = Channels | tuple[Channels, Channels]
 
 
 class DiagonalScanInputs(NamedTuple):
-    """What one token brings; an imaginary part that is None is zero."""
+    """The inputs of one token; an imaginary part that is None is zero."""
 
     a: Channels
     x: Channels
@@ -32,7 +33,7 @@ class DiagonalScanInputs(NamedTuple):
 
 
 def step(state: State, inputs: DiagonalScanInputs) -> tuple[State, State]:
-    """One token, as in the equation above."""
+    """One token, as the equation says."""
     a, x, a_imag, x_imag = inputs
     if not isinstance(state, tuple):
         new_state = a * state + x
@@ -47,14 +48,14 @@ def step(state: State, inputs: DiagonalScanInputs) -> tuple[State, State]:
 
 
 def initial_state(inputs: DiagonalScanInputs) -> State:
-    """Zeros: two parts where an input has an imaginary part."""
+    """Zeros, in two parts if an input has an imaginary part."""
     zeros = jnp.zeros(inputs.x.shape)
     is_real = inputs.a_imag is None and inputs.x_imag is None
     return zeros if is_real else (zeros, zeros)
 
 
 def example(complex_numbers: bool = False, fixed: bool = False) -> Example:
-    """Decays between zero and one in modulus; complex ones turn by any angle."""
+    """Decays with a modulus between zero and one, and if complex any angle."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> DiagonalScanInputs:
         gate, turn, real, imag = jax.random.split(key, 4)
@@ -86,3 +87,81 @@ DIAGONAL_SCAN = Rule(
     default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset(DiagonalScanInputs._fields),
 )
+
+
+def diagonal_scan(
+    a: Inexact[Array, "#B #T *E"],
+    x: Inexact[Array, "B T *E"],
+    *,
+    initial_state: Inexact[Array, "B *E"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Inexact[Array, "B T *E"], Inexact[Array, "B *E"]]:
+    """A linear recurrence of every channel by itself, real or complex; its contract is that of `sandbox.scans`.
+
+        h_t = a_t ⊙ h_{t-1} + x_t
+
+    Sources: S4D (arXiv:2206.11893), LRU (arXiv:2303.06349, equations 2 and 3), RG-LRU (Griffin,
+    arXiv:2402.19427, section 2.4), HGRN (arXiv:2311.04823), minGRU (arXiv:2410.01201, section 3.1).
+
+    Args:
+        a: decays, of modulus <= 1 for a stable recurrence. Its axes B and T may each be one, for decays that
+            all sequences or all tokens share.
+        x: inputs, with any axes after the first two. One of `a` and `x` may be complex alone.
+        initial_state: `[B, …]`; complex only if `a` or `x` is.
+
+    Returns:
+        Every h_t `[B, T, …]`, and the last one `[B, …]`. Both are complex64 if `a` or `x` is complex; otherwise
+        every h_t is in the dtype of `x` and the last one in float32.
+
+    Raises:
+        ValueError: `initial_state` alone is complex, or as `sandbox.scans` says.
+    """
+    _check_diagonal(a, x, initial_state)
+    batch, channels = x.shape[0], math.prod(x.shape[2:])
+
+    def parts(array: Array) -> tuple[Array, Array | None]:
+        """The real part, and the imaginary part or None."""
+        return (jnp.real(array), jnp.imag(array)) if jnp.iscomplexobj(array) else (array, None)
+
+    def one_head(array: Array) -> Array:
+        """All axes after time as the channels of one head."""
+        return array.reshape(*array.shape[:2], 1, channels)
+
+    (a_real, a_imag), (x_real, x_imag) = parts(one_head(a)), parts(one_head(x))
+    is_complex = a_imag is not None or x_imag is not None
+    state: Any = None
+    if initial_state is not None:
+        state = initial_state.reshape(batch, 1, channels)
+        state = (jnp.real(state), jnp.imag(state)) if is_complex else state
+    outputs, final_state = run_rule(
+        DIAGONAL_SCAN,
+        DiagonalScanInputs(a_real, x_real, a_imag, x_imag),
+        dtype=jnp.promote_types(x_real.dtype, jnp.float32) if is_complex else x.dtype,
+        initial_state=state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+    if is_complex:
+        outputs, final_state = lax.complex(*outputs), lax.complex(*final_state)
+    return outputs.reshape(x.shape), final_state.reshape(batch, *x.shape[2:])
+
+
+def _check_diagonal(a: Array, x: Array, initial_state: Array | None) -> None:
+    check_is_floating("x", x, "[B, T, …]", may_be_complex=True)
+    check_is_floating("a", a, "of the shape of x", may_be_complex=True)
+    if x.ndim < 2 or x.shape[1] == 0:
+        raise ValueError(f"x has shape {x.shape}, expected [B, T, …] with at least one token (T >= 1)")
+    shared_or_not = all(size in (1, of_x) for size, of_x in zip(a.shape[:2], x.shape[:2], strict=False))
+    if a.ndim != x.ndim or not shared_or_not or a.shape[2:] != x.shape[2:]:
+        raise ValueError(f"a has shape {a.shape}, expected that of x, {x.shape}, where B or T may be one")
+    if initial_state is None:
+        return
+    check_is_floating("initial_state", initial_state, "[B, …]", may_be_complex=True)
+    expected = (x.shape[0], *x.shape[2:])
+    if initial_state.shape != expected:
+        raise ValueError(f"initial_state has shape {initial_state.shape}, expected [B, …] = {expected}")
+    if jnp.iscomplexobj(initial_state) and not (jnp.iscomplexobj(a) or jnp.iscomplexobj(x)):
+        raise ValueError(
+            f"initial_state has dtype {initial_state.dtype}, expected a real one where a and x are real"
+        )

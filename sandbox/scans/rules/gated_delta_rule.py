@@ -1,9 +1,6 @@
-"""The gated delta rule: before a value is written, what the state already returns for its key is removed.
+"""The gated delta rule: a token first removes from the state what it returns for its key, then writes its value.
 
-    S_t = (I - β_t k_t k_tᵀ) diag(exp(g_t)) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
-
-g_t is absent (DeltaNet, arXiv:2406.06484), one number per head (Gated DeltaNet, arXiv:2412.06464, section 3)
-or one per channel (Kimi Delta Attention, arXiv:2510.26692, section 3).
+The equation is that of the public function, `gated_delta_rule`, at the end of this file; β is `beta`.
 """
 
 from typing import NamedTuple
@@ -12,17 +9,31 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_shape
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
 from sandbox.scans.rules.parts.algebra import matmul, solve_unit_lower
 from sandbox.scans.rules.parts.decay import chunk_decay
-from sandbox.scans.rules.parts.draws import draw_log_decay, draw_unit_vectors
+from sandbox.scans.rules.parts.draws import (
+    draw_log_decay,
+    draw_queries_keys_values,
+    draw_unit_vectors,
+    with_each_decay,
+)
+from sandbox.scans.rules.parts.matrix_state import (
+    LogDecay,
+    check_decay_and_state,
+    check_queries_keys_values,
+    empty_matrix,
+    over_time,
+)
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]
 
 
 class GatedDeltaRuleInputs(NamedTuple):
-    """What one token brings; in a chunk every array has a leading axis of time."""
+    """The inputs of one token; in a chunk every array has a leading time axis."""
 
     q: Float[Array, "*C K"]
     k: Float[Array, "*C K"]
@@ -32,7 +43,7 @@ class GatedDeltaRuleInputs(NamedTuple):
 
 
 def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as in the equation above: the state moves towards returning v for k, by β of the way."""
+    """One token, as the equation says: the state moves a fraction β of the way towards returning v for k."""
     q, k, v, beta, log_decay = inputs
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     recalled = jnp.sum(k[:, None] * kept, axis=0)
@@ -41,7 +52,7 @@ def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array
 
 
 def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: gated linear attention of the corrections u_t = β_t (v_t - what k_t recalls) as values.
+    """C tokens: gated linear attention with the corrections u_t = β_t (v_t - what k_t recalls) as values.
 
     Each correction depends on the earlier ones of the chunk, through a triangular system (the WY form of
     arXiv:2406.06484, section 3):
@@ -59,16 +70,14 @@ def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Arra
 
 
 def example(decay: str | None) -> Example:
-    """Inputs with a `decay` of "scalar" or "channel", or without one; keys of norm one."""
+    """Inputs with a "scalar" or "channel" decay, or without one; keys of norm one."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedDeltaRuleInputs:
         q, k, v, beta, gate = jax.random.split(key, 5)
-        normal = jax.random.normal
+        drawn = draw_queries_keys_values((q, k, v), tokens, rows, columns)
         return GatedDeltaRuleInputs(
-            q=normal(q, (tokens, rows)),
-            k=draw_unit_vectors(k, tokens, rows),
-            v=normal(v, (tokens, columns)),
-            beta=jax.nn.sigmoid(normal(beta, (tokens, 1))),
+            **drawn | {"k": draw_unit_vectors(k, tokens, rows)},
+            beta=jax.nn.sigmoid(jax.random.normal(beta, (tokens, 1))),
             log_decay=draw_log_decay(gate, decay, tokens, rows),
         )
 
@@ -79,12 +88,46 @@ GATED_DELTA_RULE = Rule(
     name="gated_delta_rule",
     step=step,
     chunk=chunk,
-    initial_state=lambda inputs: jnp.zeros((inputs.k.shape[-1], inputs.v.shape[-1])),
-    examples={
-        "no decay": example(None),
-        "scalar decay": example("scalar"),
-        "channel decay": example("channel"),
-    },
+    initial_state=empty_matrix,
+    examples=with_each_decay(example),
     default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
     column_inputs=frozenset({"v"}),
 )
+
+
+def gated_delta_rule(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    beta: Float[Array, "B T H"],
+    log_decay: LogDecay = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention that replaces what the state returns for a key; its contract is that of `sandbox.scans`.
+
+        S_t = (I - beta_t k_t k_tᵀ) diag(exp(log_decay_t)) S_{t-1} + beta_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
+
+    Sources: DeltaNet (arXiv:2406.06484, section 2), Gated DeltaNet (arXiv:2412.06464, section 3), Kimi Delta
+    Attention (arXiv:2510.26692, section 3).
+
+    Args:
+        q: queries.
+        k: keys. The rule is stable for `beta_t |k_t|² <= 2`; keys of norm one are customary.
+        v: values.
+        beta: step size, 0 to 1; up to 2 gives the transition negative eigenvalues (arXiv:2411.12537).
+        log_decay: as in `gated_linear_attention`.
+    """
+    dims = check_queries_keys_values(q, k, v)
+    check_shape("beta", beta, "BTH", dims)
+    check_decay_and_state(log_decay, initial_state, dims)
+    return run_rule(
+        GATED_DELTA_RULE,
+        GatedDeltaRuleInputs(q, k, v, beta[..., None], over_time(log_decay)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )

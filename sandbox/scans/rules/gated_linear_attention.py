@@ -1,12 +1,6 @@
-"""Gated linear attention: the state forgets by a diagonal decay and adds one outer product per token.
+"""Gated linear attention: the state decays diagonally and adds one outer product per token.
 
-    S_t = diag(exp(g_t)) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
-
-g_t is absent (linear attention, arXiv:2006.16236), one number per head (RetNet, arXiv:2307.08621; Mamba-2,
-arXiv:2405.21060) or one per channel (GLA, arXiv:2312.06635, section 4). With a bonus u the token is read
-before it is written (RWKV-5 and RWKV-6, arXiv:2404.05892, section 4):
-
-    o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t
+The equation is that of the public function, `gated_linear_attention`, at the end of this file.
 """
 
 from typing import NamedTuple
@@ -15,17 +9,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_shape
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
 from sandbox.scans.rules.parts.algebra import matmul
 from sandbox.scans.rules.parts.decay import chunk_decay
-from sandbox.scans.rules.parts.draws import draw_log_decay
+from sandbox.scans.rules.parts.draws import draw_log_decay, draw_queries_keys_values
+from sandbox.scans.rules.parts.matrix_state import (
+    LogDecay,
+    check_decay_and_state,
+    check_queries_keys_values,
+    empty_matrix,
+    over_time,
+)
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]
 
 
 class GatedLinearAttentionInputs(NamedTuple):
-    """What one token brings; in a chunk every array has a leading axis of time."""
+    """The inputs of one token; in a chunk every array has a leading time axis."""
 
     q: Float[Array, "*C K"]
     k: Float[Array, "*C K"]
@@ -35,7 +38,7 @@ class GatedLinearAttentionInputs(NamedTuple):
 
 
 def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as in the equation above."""
+    """One token, as the equation says."""
     q, k, v, log_decay, bonus = inputs
     written = k[:, None] * v[None, :]
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
@@ -45,7 +48,7 @@ def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float
 
 
 def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: what they read from the state before the chunk, and from one another.
+    """C tokens: each reads the state before the chunk, and the earlier tokens of the chunk.
 
     o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
     """
@@ -69,17 +72,14 @@ def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
 
 
 def example(decay: str | None, *, fixed: bool = False, bonus: bool = False) -> Example:
-    """Inputs with a `decay` of "scalar" or "channel", or without one; keys of about norm one."""
+    """Inputs with a "scalar" or "channel" decay, or without one."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GatedLinearAttentionInputs:
-        q, k, v, gate, u = jax.random.split(key, 5)
-        normal = jax.random.normal
+        *keys, gate, u = jax.random.split(key, 5)
         return GatedLinearAttentionInputs(
-            q=normal(q, (tokens, rows)),
-            k=normal(k, (tokens, rows)) * rows**-0.5,
-            v=normal(v, (tokens, columns)),
+            **draw_queries_keys_values(keys, tokens, rows, columns),
             log_decay=draw_log_decay(gate, decay, 1 if fixed else tokens, rows),
-            bonus=normal(u, (1, rows)) if bonus else None,
+            bonus=jax.random.normal(u, (1, rows)) if bonus else None,
         )
 
     return draw
@@ -89,7 +89,7 @@ GATED_LINEAR_ATTENTION = Rule(
     name="gated_linear_attention",
     step=step,
     chunk=chunk,
-    initial_state=lambda inputs: jnp.zeros((inputs.k.shape[-1], inputs.v.shape[-1])),
+    initial_state=empty_matrix,
     examples={
         "no decay": example(None),
         "scalar decay": example("scalar"),
@@ -101,3 +101,44 @@ GATED_LINEAR_ATTENTION = Rule(
     default_chunk_size=default_chunk_size,
     column_inputs=frozenset({"v"}),
 )
+
+
+def gated_linear_attention(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    log_decay: LogDecay = None,
+    bonus: Float[Array, "H K"] | None = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention with a diagonal decay; its contract is that of `sandbox.scans`.
+
+        S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
+        with a bonus u:                                      o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t
+
+    Sources: linear attention (arXiv:2006.16236), RetNet (arXiv:2307.08621, section 2), GLA (arXiv:2312.06635,
+    section 4), Mamba-2 (arXiv:2405.21060, section 5); the bonus: RWKV-5 and 6 (arXiv:2404.05892, section 4).
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        log_decay: natural log of the decay per token, finite and <= 0. None keeps everything;
+            `[H, 1]` or `[H, K]` is fixed over time; `[B, T, H, 1]` or `[B, T, H, K]` depends on the data.
+        bonus: weight of the current token, which is then read before it is written.
+    """
+    dims = check_queries_keys_values(q, k, v)
+    check_decay_and_state(log_decay, initial_state, dims)
+    if bonus is not None:
+        check_shape("bonus", bonus, "HK", dims)
+    return run_rule(
+        GATED_LINEAR_ATTENTION,
+        GatedLinearAttentionInputs(q, k, v, over_time(log_decay), over_time(bonus)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )

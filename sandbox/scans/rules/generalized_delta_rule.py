@@ -1,9 +1,6 @@
 """The generalized delta rule: the state is multiplied by a diagonal plus a matrix of rank one.
 
-    S_t = (diag(exp(g_t)) + b_t a_tᵀ) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
-
-This is RWKV-7 (arXiv:2503.14456, section 4) with a = -κ̂ and b = κ̂ ⊙ (in-context learning rate), for κ̂ of norm
-one: a reads the state before it decays. g_t is absent, one number per head or one per channel.
+The equation is that of the public function, `generalized_delta_rule`, at the end of this file.
 """
 
 from typing import NamedTuple
@@ -12,17 +9,31 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_shape
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
 from sandbox.scans.rules.parts.algebra import matmul, solve_unit_lower
 from sandbox.scans.rules.parts.decay import chunk_decay
-from sandbox.scans.rules.parts.draws import draw_log_decay, draw_unit_vectors
+from sandbox.scans.rules.parts.draws import (
+    draw_log_decay,
+    draw_queries_keys_values,
+    draw_unit_vectors,
+    with_each_decay,
+)
+from sandbox.scans.rules.parts.matrix_state import (
+    LogDecay,
+    check_decay_and_state,
+    check_queries_keys_values,
+    empty_matrix,
+    over_time,
+)
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]
 
 
 class GeneralizedDeltaRuleInputs(NamedTuple):
-    """What one token brings; in a chunk every array has a leading axis of time."""
+    """The inputs of one token; in a chunk every array has a leading time axis."""
 
     q: Float[Array, "*C K"]
     k: Float[Array, "*C K"]
@@ -33,7 +44,7 @@ class GeneralizedDeltaRuleInputs(NamedTuple):
 
 
 def step(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as in the equation above."""
+    """One token, as the equation says."""
     q, k, v, a, b, log_decay = inputs
     recalled = jnp.sum(a[:, None] * state, axis=0)
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
@@ -42,7 +53,7 @@ def step(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float
 
 
 def chunk(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: gated linear attention that writes two values a token, v for k and u for b.
+    """C tokens: gated linear attention that writes two values per token, v for k and u for b.
 
     u_t = S_{t-1}ᵀ a_t is what a recalls of the state before the token, so its decays are `exclusive`. It
     depends on the earlier ones of the chunk, through a triangular system:
@@ -66,18 +77,15 @@ def chunk(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Floa
 
 
 def example(decay: str | None) -> Example:
-    """Inputs with a `decay` of "scalar" or "channel", or without one; a and b as in RWKV-7, which is stable."""
+    """Inputs with a "scalar" or "channel" decay, or without one; a and b as in RWKV-7, which is stable."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> GeneralizedDeltaRuleInputs:
-        q, k, v, removal, rate, gate = jax.random.split(key, 6)
-        normal = jax.random.normal
+        *keys, removal, rate, gate = jax.random.split(key, 6)
         removed = draw_unit_vectors(removal, tokens, rows)
         return GeneralizedDeltaRuleInputs(
-            q=normal(q, (tokens, rows)),
-            k=normal(k, (tokens, rows)) * rows**-0.5,
-            v=normal(v, (tokens, columns)),
+            **draw_queries_keys_values(keys, tokens, rows, columns),
             a=-removed,
-            b=removed * jax.nn.sigmoid(normal(rate, (tokens, rows))),
+            b=removed * jax.nn.sigmoid(jax.random.normal(rate, (tokens, rows))),
             log_decay=draw_log_decay(gate, decay, tokens, rows),
         )
 
@@ -88,12 +96,52 @@ GENERALIZED_DELTA_RULE = Rule(
     name="generalized_delta_rule",
     step=step,
     chunk=chunk,
-    initial_state=lambda inputs: jnp.zeros((inputs.k.shape[-1], inputs.v.shape[-1])),
-    examples={
-        "no decay": example(None),
-        "scalar decay": example("scalar"),
-        "channel decay": example("channel"),
-    },
+    initial_state=empty_matrix,
+    examples=with_each_decay(example),
     default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
     column_inputs=frozenset({"v"}),
 )
+
+
+def generalized_delta_rule(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    a: Float[Array, "B T H K"],
+    b: Float[Array, "B T H K"],
+    log_decay: LogDecay = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Linear attention with a diagonal plus rank-one transition; its contract is that of `sandbox.scans`.
+
+        S_t = (diag(exp(log_decay_t)) + b_t a_tᵀ) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
+
+    a reads the state before it decays. With a = -beta k, b = k, v scaled by beta and no decay this is the delta
+    rule. RWKV-7 has a = -κ̂, b = κ̂ ⊙ η, with κ̂ of norm one and an in-context learning rate 0 <= η <= 1 per channel.
+
+    Source: RWKV-7 (arXiv:2503.14456, section 4).
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        a: direction in which the state is read before each token. Nothing bounds the transition: the rule is
+            stable if no `diag(exp(log_decay_t)) + b_t a_tᵀ` enlarges the state.
+        b: direction in which that reading is added back; opposed to `a`, it removes.
+        log_decay: as in `gated_linear_attention`.
+    """
+    dims = check_queries_keys_values(q, k, v)
+    check_shape("a", a, "BTHK", dims)
+    check_shape("b", b, "BTHK", dims)
+    check_decay_and_state(log_decay, initial_state, dims)
+    return run_rule(
+        GENERALIZED_DELTA_RULE,
+        GeneralizedDeltaRuleInputs(q, k, v, a, b, over_time(log_decay)),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )

@@ -1,17 +1,16 @@
-"""mLSTM: the matrix memory of xLSTM, with an exponential input gate (arXiv:2405.04517, section 2.3, appendix A.3).
+"""mLSTM: the matrix memory of xLSTM, with an exponential input gate.
 
-    C_t = f_t C_{t-1} + i_t k_t v_tᵀ ,   n_t = f_t n_{t-1} + i_t k_t ,   h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)
-
-f_t = exp(log_forget_t) is at most one and i_t = exp(input_gate_t) has no bound. The state is therefore kept in
-units of exp(m_t), and with C, n read in these units and no other change to the map:
+The equation is that of the public function, `mlstm`, at the end of this file. f_t = exp(log_forget_t) is at most
+one and i_t = exp(input_gate_t) has no bound, so the state is kept in units of exp(m_t). With C and n read in these
+units (arXiv:2405.04517, appendix A.3), the same map is
 
     m_t = max(log f_t + m_{t-1}, log i_t)
     C_t = exp(log f_t + m_{t-1} - m_t) C_{t-1} + exp(log i_t - m_t) k_t v_tᵀ ,   n_t likewise
     h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, exp(-m_t))
 
 Every choice of m_t gives the same h, so m_t is a constant to derivatives where it is chosen (`stop_gradient`),
-and an ordinary number where the next token or chunk uses it: a given first m has its true gradient. A final
-state therefore has the gradients of C_t and n_t in the units in which they are returned.
+and an ordinary number where the next token or chunk uses it: an m passed as initial state has its true gradient.
+A final state therefore has the gradients of C_t and n_t in the units in which they are returned.
 
 Before the first token C, n and m are zero, as in the authors' code. With C and n zero any m stands for the same
 state; a very negative one would only make exp(-m_t) overflow.
@@ -24,9 +23,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_is_a, check_shape
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
 from sandbox.scans.rules.parts.algebra import matmul, rows_and_columns
 from sandbox.scans.rules.parts.decay import sum_log_decays
+from sandbox.scans.rules.parts.draws import draw_queries_keys_values
+from sandbox.scans.rules.parts.matrix_state import check_queries_keys_values, empty_matrix
 from sandbox.shapes import PRNGKey
 
 NEVER = -1e30
@@ -42,7 +45,7 @@ class MLSTMState(NamedTuple):
 
 
 class MLSTMInputs(NamedTuple):
-    """What one token brings; in a chunk every array has a leading axis of time."""
+    """The inputs of one token; in a chunk every array has a leading time axis."""
 
     q: Float[Array, "*C K"]
     k: Float[Array, "*C K"]
@@ -52,7 +55,7 @@ class MLSTMInputs(NamedTuple):
 
 
 def step(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Array, "V"]]:
-    """One token, as in the equations above."""
+    """One token, as the equations above say."""
     q, k, v, input_gate, log_forget = inputs
     log_kept = log_forget[None, :] + state.stabilizer
     stabilizer = lax.stop_gradient(jnp.maximum(log_kept, input_gate[None, :]))
@@ -65,7 +68,7 @@ def step(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arra
 
 
 def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Array, "C V"]]:
-    """C tokens: every token i chooses its own m_i, over the state before the chunk and the tokens j <= i.
+    """C tokens: each token i chooses its own m_i, over the state before the chunk and the tokens j <= i.
 
         w_ij = log i_j + Σ_{j < s <= i} log f_s ,   z_i = m + Σ_{s <= i} log f_s
         m_i = max(z_i, max_{j <= i} w_ij) ,   A_ij = exp(w_ij - m_i) q_i · k_j
@@ -97,7 +100,7 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
 
 
 def largest(log_kept: Float[Array, "_ 1"], log_written: Float[Array, "_ _"], axis: int) -> Float[Array, "_ 1"]:
-    """The unit m in which neither what is kept nor what is written is above one; a constant to derivatives."""
+    """The m in whose unit neither what is kept nor what is written exceeds one; a constant to derivatives."""
     log_kept, log_written = lax.stop_gradient((log_kept, log_written))
     return jnp.maximum(log_kept, jnp.max(log_written, axis=axis, keepdims=True))
 
@@ -107,8 +110,9 @@ def normalize(
 ) -> Float[Array, "C V"]:
     """`read / max(|weight|, exp(-stabilizer))`.
 
-    The exponential is bounded so that neither it nor its inverse square, of which a derivative is made, overflows.
-    Above 40 it is lost anyway in the rounding of a weight of order one, and below -80 the output is zero.
+    The exponent is clipped so that neither the exponential nor its inverse square, which the derivative contains,
+    overflows. A stabilizer above 40 is lost anyway in the rounding of a weight of order one; below -80 the output
+    is zero.
     """
     least = jnp.exp(-jnp.clip(stabilizer, -80.0, 40.0))
     return read / jnp.maximum(jnp.abs(weight), least)
@@ -116,21 +120,18 @@ def normalize(
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> MLSTMInputs:
     """Gates as they are early in training, some of each kind open and others closed."""
-    q, k, v, input_gate, forget_gate = jax.random.split(key, 5)
+    *keys, input_gate, forget_gate = jax.random.split(key, 5)
     normal = jax.random.normal
     return MLSTMInputs(
-        q=normal(q, (tokens, rows)),
-        k=normal(k, (tokens, rows)) * rows**-0.5,
-        v=normal(v, (tokens, columns)),
+        **draw_queries_keys_values(keys, tokens, rows, columns),
         input_gate=normal(input_gate, (tokens, 1)),
         log_forget=jax.nn.log_sigmoid(1.0 + normal(forget_gate, (tokens, 1))),
     )
 
 
 def initial_state(inputs: MLSTMInputs) -> MLSTMState:
-    """Nothing remembered; see above for m."""
-    rows, columns = inputs.k.shape[-1], inputs.v.shape[-1]
-    return MLSTMState(jnp.zeros((rows, columns)), jnp.zeros((1, rows)), jnp.zeros((1, 1)))
+    """Zeros, m included: see above."""
+    return MLSTMState(empty_matrix(inputs), jnp.zeros((1, inputs.k.shape[-1])), jnp.zeros((1, 1)))
 
 
 MLSTM = Rule(
@@ -144,3 +145,49 @@ MLSTM = Rule(
     column_inputs=frozenset({"v"}),
     column_states=MLSTMState._make((True, False, False)),
 )
+
+
+def mlstm(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    input_gate: Float[Array, "B T H"],
+    log_forget: Float[Array, "B T H"],
+    *,
+    initial_state: MLSTMState | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], MLSTMState]:
+    """Linear attention with an exponential input gate and a normalizer; its contract is that of `sandbox.scans`.
+
+        C_t = exp(log_forget_t) C_{t-1} + exp(input_gate_t) k_t v_tᵀ
+        n_t = exp(log_forget_t) n_{t-1} + exp(input_gate_t) k_t ,   h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)
+
+    C and n are kept in units of exp(m_t), m_t = max(log_forget_t + m_{t-1}, input_gate_t), so that no gate
+    overflows. A state has a memory `[B, H, K, V]`, a normalizer `[B, H, 1, K]` and a stabilizer `[B, H, 1, 1]`,
+    which are C, n and m. The final m is a constant to derivatives.
+
+    Source: xLSTM (arXiv:2405.04517, section 2.3). The paper divides keys by sqrt(K); here they are used unscaled.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        input_gate: natural log of the input gate i_t, of any sign: the pre-activation of the paper.
+        log_forget: natural log of the forget gate f_t, finite and <= 0: log_sigmoid of its pre-activation.
+    """
+    dims = check_queries_keys_values(q, k, v) | {"1": 1}
+    check_shape("input_gate", input_gate, "BTH", dims)
+    check_shape("log_forget", log_forget, "BTH", dims)
+    if initial_state is not None:
+        check_is_a(MLSTMState, "initial_state", initial_state)
+        for name, letters in {"memory": "BHKV", "normalizer": "BH1K", "stabilizer": "BH11"}.items():
+            check_shape(f"initial_state.{name}", getattr(initial_state, name), letters, dims)
+    return run_rule(
+        MLSTM,
+        MLSTMInputs(q, k, v, input_gate[..., None], log_forget[..., None]),
+        dtype=v.dtype,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )

@@ -1,18 +1,19 @@
-"""The selective scan: every channel drives N decaying numbers, by a step size and directions from the data.
+"""The selective scan: every channel drives N decaying variables, with step sizes and directions from the data.
 
-    h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t ,   y_t = C_t · h_t
-
-Mamba-1 (arXiv:2312.00752, section 3.2, algorithm 2), with A discretised by its exponential and B by Euler's
-rule. The state is `[N, E]`: the E channels are its columns. What a token does to it, `exp(dt_t A)` and
-`dt_t B_t x_t`, has the size of the state and is formed for one token at a time.
+The equation is that of the public function, `selective_scan`, at the end of this file: A is discretised by its
+exponential and B by Euler's rule. The state is `[N, E]` here, with the E channels as its columns. `exp(dt_t A)`
+and `dt_t B_t x_t` have the size of the state, and are formed for one token at a time.
 """
 
+from statistics import mode
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_shape, read_dims
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
 from sandbox.shapes import PRNGKey
 
@@ -20,7 +21,7 @@ State = Float[Array, "N E"]
 
 
 class SelectiveScanInputs(NamedTuple):
-    """What one token brings; A is the same for all of them."""
+    """The inputs of one token; A is the same for all of them."""
 
     x: Float[Array, "E"]
     dt: Float[Array, "E"]
@@ -30,14 +31,14 @@ class SelectiveScanInputs(NamedTuple):
 
 
 def step(state: State, inputs: SelectiveScanInputs) -> tuple[State, Float[Array, "E"]]:
-    """One token, as in the equation above."""
+    """One token, as the equation says."""
     x, dt, A, Bm, Cm = inputs
     new_state = jnp.exp(dt[None, :] * A) * state + Bm[:, None] * (dt * x)[None, :]
     return new_state, jnp.sum(Cm[:, None] * new_state, axis=0)
 
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> SelectiveScanInputs:
-    """A as Mamba-1 starts it, -1 to -N; step sizes around 0.1."""
+    """A as Mamba-1 initialises it, -1 to -N; step sizes around 0.1."""
     x, dt, b, c = jax.random.split(key, 4)
     normal = jax.random.normal
     rates = 1.0 + jnp.arange(rows, dtype=jnp.float32)
@@ -58,3 +59,50 @@ SELECTIVE_SCAN = Rule(
     default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset({"x", "dt", "A"}),
 )
+
+
+def selective_scan(
+    x: Float[Array, "B T E"],
+    dt: Float[Array, "B T E"],
+    A: Float[Array, "E N"],
+    Bm: Float[Array, "B T N"],
+    Cm: Float[Array, "B T N"],
+    *,
+    initial_state: Float[Array, "B E N"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T E"], Float[Array, "B E N"]]:
+    """The selective state-space model of Mamba-1; its contract is that of `sandbox.scans`.
+
+    Each channel has N state variables, each with its own decay rate.
+
+        h_t = exp(dt_t A) h_{t-1} + dt_t Bm_t x_t ,   y_t = Cm_t · h_t
+
+    Source: Mamba (arXiv:2312.00752, section 3.2, algorithm 2). Its skip `D ⊙ x_t` and its gate are left to the
+    caller.
+
+    Args:
+        x: inputs of the channels.
+        dt: step sizes, >= 0.
+        A: decay rates, <= 0.
+        Bm: direction in which a token is written, shared by the channels.
+        Cm: direction in which the state is read, shared by the channels.
+    """
+    dims = read_dims("x", x, "BTE")
+    # The size that most of them have, since one may be wrong.
+    dims["N"] = mode([array.shape[-1] for array in (Bm, Cm, A) if jnp.ndim(array)] or [0])
+    check_shape("dt", dt, "BTE", dims)
+    check_shape("A", A, "EN", dims)
+    check_shape("Bm", Bm, "BTN", dims)
+    check_shape("Cm", Cm, "BTN", dims)
+    if initial_state is not None:
+        check_shape("initial_state", initial_state, "BEN", dims)
+    outputs, final_state = run_rule(
+        SELECTIVE_SCAN,
+        SelectiveScanInputs(x[:, :, None], dt[:, :, None], A.T[None, None, None], Bm[:, :, None], Cm[:, :, None]),
+        dtype=x.dtype,
+        initial_state=None if initial_state is None else jnp.swapaxes(initial_state, 1, 2)[:, None],
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+    return outputs[:, :, 0], jnp.swapaxes(final_state[:, 0], 1, 2)

@@ -1,15 +1,11 @@
 """WKV of RWKV-4: a running average of the values of each channel, weighted by exponentials of its keys.
 
-             Σ_{i<t} exp(-(t-1-i) w + k_i) v_i + exp(u + k_t) v_t
-    o_t  =  ------------------------------------------------------
-             Σ_{i<t} exp(-(t-1-i) w + k_i)     + exp(u + k_t)
-
-RWKV-4 (arXiv:2305.13048, section 3 and its appendix on numerical stability). The sums over i < t are kept as
+The equation is that of the public function, `wkv4`, at the end of this file. Its sums over i < t are kept as
 `numerator · exp(maximum)` and `denominator · exp(maximum)`, with the largest exponent so far as `maximum`: every
 exponential is of a number <= 0, for keys of any size.
 
-A new maximum only chooses the scale, on which neither the sums nor the outputs depend: it is a constant to the
-gradient. The maximum of the initial state is not a choice, and has one.
+A new maximum only sets the scale, on which neither the sums nor the outputs depend: it is a constant to
+derivatives. The maximum of the initial state is an ordinary argument, and has a gradient.
 """
 
 from typing import NamedTuple
@@ -19,11 +15,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from sandbox.scans.argument_checks import check_is_a, check_shape, read_dims
+from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
 from sandbox.shapes import PRNGKey
 
 NOTHING_YET = -1e38
-"""The maximum over no key: finite, so that no difference of two of them is undefined."""
+"""The maximum over no key: finite, so that the difference of two of them is not NaN."""
 
 Channels = Float[Array, "E"]
 
@@ -37,7 +35,7 @@ class WKV4State(NamedTuple):
 
 
 class WKV4Inputs(NamedTuple):
-    """What one token brings."""
+    """The inputs of one token; w and u are the same for all of them."""
 
     k: Channels
     v: Channels
@@ -46,7 +44,7 @@ class WKV4Inputs(NamedTuple):
 
 
 def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
-    """One token, as in the equation above: it is read with the weight u, and kept with the decay w."""
+    """One token: read with weight exp(u + k), and stored with weight exp(k) after the rest has decayed by w."""
     k, v, w, u = inputs
     read = add_token(state, u + k, v)
     kept = add_token(state._replace(maximum=state.maximum - w), k, v)
@@ -54,7 +52,7 @@ def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
 
 
 def add_token(state: WKV4State, exponent: Channels, v: Channels) -> WKV4State:
-    """Both sums with one more term, of weight exp(exponent), on the scale of the larger exponent."""
+    """Both sums with one more term of weight exp(exponent), in the scale of the largest exponent."""
     maximum = lax.stop_gradient(jnp.maximum(state.maximum, exponent))
     before, now = jnp.exp(state.maximum - maximum), jnp.exp(exponent - maximum)
     return WKV4State(before * state.numerator + now * v, before * state.denominator + now, maximum)
@@ -67,7 +65,7 @@ def initial_state(inputs: WKV4Inputs) -> WKV4State:
 
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> WKV4Inputs:
-    """Channels that forget within a token and others that keep for hundreds."""
+    """Decays from channels that forget within a token to channels that keep for hundreds."""
     k, v, w, u = jax.random.split(key, 4)
     normal = jax.random.normal
     return WKV4Inputs(
@@ -86,3 +84,50 @@ WKV4 = Rule(
     default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset(WKV4Inputs._fields),
 )
+
+
+def wkv4(
+    k: Float[Array, "B T E"],
+    v: Float[Array, "B T E"],
+    w: Float[Array, "E"],
+    u: Float[Array, "E"],
+    *,
+    initial_state: WKV4State | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T E"], WKV4State]:
+    """The running average of RWKV-4, safe for keys of any size; its contract is that of `sandbox.scans`.
+
+        o_t = Σ_{i<=t} c_i v_i / Σ_{i<=t} c_i     with  c_i = exp(-(t-1-i) w + k_i) for i < t,  c_t = exp(u + k_t)
+
+    Source: RWKV-4 (arXiv:2305.13048, section 3, and its appendix on numerical stability). Its receptance gate
+    is left to the caller.
+
+    Args:
+        k: log weights of the tokens.
+        v: values.
+        w: decay of a log weight with each later token, > 0.
+        u: added to the log weight of the current token.
+        initial_state: three `[B, E]`: the sums of c_i v_i and c_i, both divided by exp(maximum), and the maximum.
+
+    The maximum of the final state only sets a scale: it is a constant to derivatives.
+    """
+    dims = read_dims("k", k, "BTE")
+    check_shape("v", v, "BTE", dims)
+    check_shape("w", w, "E", dims)
+    check_shape("u", u, "E", dims)
+    state = None
+    if initial_state is not None:
+        check_is_a(WKV4State, "initial_state", initial_state)
+        for name, array in initial_state._asdict().items():
+            check_shape(f"initial_state.{name}", array, "BE", dims)
+        state = WKV4State(*(array[:, None] for array in initial_state))
+    outputs, final_state = run_rule(
+        WKV4,
+        WKV4Inputs(k[:, :, None], v[:, :, None], w[None, None, None], u[None, None, None]),
+        dtype=v.dtype,
+        initial_state=state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+    return outputs[:, :, 0], WKV4State(*(array[:, 0] for array in final_state))

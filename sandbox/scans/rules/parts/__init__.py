@@ -1,1 +1,1 @@
-"""Algebra and random draws that several rules share."""
+"""What several rules share: algebra, decays, checks of arguments, and random draws for examples."""

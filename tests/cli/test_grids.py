@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.cli.sweeper import as_override, keys_apart, narrow, read_grid
+from sandbox.cli.grids import as_override, keys_apart, narrow, read_grid
 from sandbox.errors import InputError
 
 GRIDS = [

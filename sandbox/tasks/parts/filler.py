@@ -1,4 +1,4 @@
-"""What stands between the questions of a recall task."""
+"""The tokens between the questions of a recall task."""
 
 import enum
 
@@ -10,7 +10,7 @@ from sandbox.shapes import PRNGKey
 
 
 class Filler(enum.Enum):
-    """What stands where neither pairs nor queries do."""
+    """Which tokens stand between pairs and queries."""
 
     zeros = "zeros"
     """Token 0: the setting of Zoology's published figure 2."""
@@ -24,15 +24,15 @@ class Filler(enum.Enum):
 def draw_filler(
     key: PRNGKey, filler: Filler, length: int, vocab_size: int, keys: Int[Array, "M"], live: Bool[Array, "M"]
 ) -> Int[Array, "length"]:
-    """Draw `length` tokens of filler for a sequence that has those of the distinct `keys` that are `live`."""
+    """Draw `length` tokens of filler; `live` says which of the distinct `keys` the sequence has."""
     match filler:
         case Filler.zeros:
             return jnp.zeros(length, dtype=jnp.int32)
         case Filler.random:
             return jax.random.randint(key, (length,), 0, vocab_size, dtype=jnp.int32)
         case Filler.random_no_live_keys:
-            # Keys that are not live move beyond the vocabulary. Of the others, the i-th smallest, k_i, has
-            # k_i - i tokens below it that are no keys: a draw from what is left passes it if it is at least that.
+            # Keys that are not live move beyond the vocabulary. Of the others, the i-th smallest, k_i, has k_i - i
+            # tokens below it that are no keys: a draw from what is left passes it if it is at least that.
             number = jnp.arange(keys.size, dtype=jnp.int32)
             tokens_below = jnp.sort(jnp.where(live, keys, vocab_size + number)) - number
             left = vocab_size - jnp.sum(live, dtype=jnp.int32)

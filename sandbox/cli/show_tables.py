@@ -1,6 +1,6 @@
-"""What `sandbox-show` prints: a task in words, the parts of its vocabulary, and examples with what is asked.
+"""Prints a task for `sandbox-show`: its description, options and vocabulary, and examples with their questions.
 
-Nothing here knows any task: the words are those of its docstrings, and tokens are named by `describe_token`.
+Nothing here knows any task: the words come from its docstrings, and `describe_token` names the tokens.
 """
 
 import ast
@@ -24,27 +24,27 @@ from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 
 MARK = "mark"
-"""The kind of tokens that structure a sequence and mean nothing else."""
+"""The kind of tokens that only structure a sequence, as in `TokenMeaning.kind`."""
 
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
-"""Of the parts of a vocabulary, in turn."""
+"""Colours of the parts of a vocabulary, cycled."""
 
 SHORTEST_RUN = 5
-"""So many equal marks in a row, such as padding, are shown as one, where none of them is asked."""
+"""At least this many equal marks in a row, such as padding, are shown as one if none of them is asked."""
 
 MOST_NAMES = 8
-"""A part of the vocabulary with more tokens is shown by its ends."""
+"""Of a part of the vocabulary with more tokens than this, only the ends are shown."""
 
 MOST_PARTS = 10
-"""Of a vocabulary; where there are more they alternate, and the first ones show how."""
+"""Largest number of parts of a vocabulary that are shown. If there are more, the first show how they alternate."""
 
 MOST_BLOCKS = 12
-"""Of lines that one example is broken into; the rest of a longer one is left out."""
+"""Largest number of blocks of lines that an example is broken into; the rest of a longer one is left out."""
 
 
 def print_task(task: TaskConfig) -> None:
-    """What the task is, its options, its vocabulary and what is reported."""
-    name = next(name for name, kind in TASKS.items() if kind is type(task))
+    """Prints what the task is, its options, its vocabulary and what is reported."""
+    name = next(name for name, config_type in TASKS.items() if config_type is type(task))
     first, *more = paragraphs(inspect.getdoc(sys.modules[type(task).__module__]) or "")
     console.print(Text.assemble((name, "bold"), f"  {first}"), soft_wrap=False)
     for paragraph in more:
@@ -83,13 +83,13 @@ def print_task(task: TaskConfig) -> None:
 
 
 def print_examples(task: TaskConfig, count: int, seed: int) -> None:
-    """The first examples of the training set."""
+    """Prints the first examples of the training data."""
     draw = jax.jit(sample_batch, static_argnames=("task", "split", "batch_size"))
     batch = draw(task, jax.random.key(seed), Split.TRAIN, 0, count)
-    for row in range(count):
-        example = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), batch)
+    for number in range(count):
+        example = jax.tree.map(lambda leaf, number=number: np.asarray(leaf[number]), batch)
         slices = " ".join(f"{name}={value}" for name, value in example.slices.items())
-        _section(f"example {row + 1}, {slices}")
+        _section(f"example {number + 1}, {slices}")
         for line in example_lines(task, example, console.width):
             console.print(line)
     console.print()
@@ -100,39 +100,40 @@ def print_examples(task: TaskConfig, count: int, seed: int) -> None:
 
 
 def paragraphs(docstring: str) -> list[str]:
-    """What a module says in words of its task, up to its source: no drawings, and no lines that announce one."""
+    """The prose of a task's docstring up to its source, without drawings and the lines that announce them."""
     before_source = itertools.takewhile(lambda text: not text.startswith("Source"), docstring.split("\n\n"))
     prose = (text for text in before_source if not text.startswith(" ") and not text.endswith(":"))
     return [" ".join(text.split()) for text in prose]
 
 
-def option_meanings(kind: type[TaskConfig]) -> dict[str, str]:
-    """The docstring under each field of a config."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
+def option_meanings(config_type: type[TaskConfig]) -> dict[str, str]:
+    """The docstring under each field of a config, in its class or in the base that declares it."""
     meanings = {}
-    for statement, below in itertools.pairwise(definition.body):
-        if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
-            assert isinstance(statement.target, ast.Name)
-            meanings[statement.target.id] = " ".join(ast.literal_eval(below.value).split())
+    for base in reversed([base for base in config_type.__mro__ if dataclasses.is_dataclass(base)]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, below in itertools.pairwise(definition.body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
+                assert isinstance(statement.target, ast.Name)
+                meanings[statement.target.id] = " ".join(ast.literal_eval(below.value).split())
     return meanings
 
 
 def vocabulary_parts(task: TaskConfig) -> list[tuple[str, list[int]]]:
-    """Runs of tokens of the same kind, in the order of the vocabulary."""
+    """Runs of tokens of the same kind, each with its kind, in the order of the vocabulary."""
     tokens = range(task.vocab_size)
     return [(kind, list(part)) for kind, part in itertools.groupby(tokens, lambda t: task.describe_token(t).kind)]
 
 
 def in_words(values: Sequence[int]) -> str:
-    """Whole numbers, ascending, and a range of them by its ends."""
+    """Ascending whole numbers as text: consecutive ones by their ends, others one by one."""
     if len(values) > 2 and list(values) == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} to {values[-1]}"
     return ", ".join(map(str, values))
 
 
 class Cell(NamedTuple):
-    """A column of an example: a token, or a run of equal marks that are not asked."""
+    """One token of an example, or a run of equal marks that are not asked, with what is written under it."""
 
     position: str
     token: Text
@@ -141,12 +142,12 @@ class Cell(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Characters of the widest entry, and a space."""
+        """Number of characters of the widest entry, and a space."""
         return max(len(self.position), *map(len, (self.token, self.target, self.legal))) + 1
 
 
 def example_lines(task: TaskConfig, example: Example, width: int) -> Iterator[Text]:
-    """The lines that show an example, broken at `width`: positions, tokens, targets, and all that is right."""
+    """The lines that show an example, broken at `width`: positions, tokens, targets, and legal answers if any."""
     labels = ("position", "token", "target") + (("legal",) if example.legal is not None else ())
     indent = max(map(len, labels)) + 2
     blocks = list(_blocks(_cells(task, example), width - indent))
@@ -177,26 +178,26 @@ def _cells(task: TaskConfig, example: Example) -> Iterator[Cell]:
     nothing = Text(".", "dim")
     runs = itertools.groupby(range(len(tokens)), lambda t: (tokens[t], t if t in asked else None))
     for (token, position), run in runs:
-        places = list(run)
+        positions = list(run)
         if position is not None:
-            place = asked[position]
-            right = [] if example.legal is None else np.flatnonzero(example.legal[place]).tolist()
+            question = asked[position]
+            right = [] if example.legal is None else np.flatnonzero(example.legal[question]).tolist()
             legal = Text(",").join(map(written, right))
             yield Cell(
                 str(position),
                 written(token, "bold underline"),
-                written(int(example.targets[place]), "bold"),
+                written(int(example.targets[question]), "bold"),
                 legal,
             )
-        elif len(places) >= SHORTEST_RUN and task.describe_token(token).kind == MARK:
-            times = Text.assemble(written(token), (f" x{len(places)}", "dim"))
-            yield Cell(f"{places[0]}-{places[-1]}", times, nothing, nothing)
+        elif len(positions) >= SHORTEST_RUN and task.describe_token(token).kind == MARK:
+            times = Text.assemble(written(token), (f" x{len(positions)}", "dim"))
+            yield Cell(f"{positions[0]}-{positions[-1]}", times, nothing, nothing)
         else:
-            yield from (Cell(str(place), written(token), nothing, nothing) for place in places)
+            yield from (Cell(str(position), written(token), nothing, nothing) for position in positions)
 
 
 def _blocks(cells: Iterable[Cell], width: int) -> Iterator[list[Cell]]:
-    """As many cells in each as fit."""
+    """Breaks cells into blocks of at most `width` characters."""
     block: list[Cell] = []
     for cell in cells:
         if block and sum(other.width for other in block) + cell.width > width:
@@ -207,7 +208,7 @@ def _blocks(cells: Iterable[Cell], width: int) -> Iterator[list[Cell]]:
 
 
 def _colours(task: TaskConfig) -> dict[str, str]:
-    """A colour for each kind of token; marks have none."""
+    """A style for each kind of token; marks are dim."""
     kinds = dict.fromkeys(kind for kind, _ in vocabulary_parts(task))
     kinds.pop(MARK, None)
     return {MARK: "dim", **dict(zip(kinds, itertools.cycle(COLOURS), strict=False))}
@@ -219,7 +220,7 @@ def _names(task: TaskConfig, tokens: Sequence[int]) -> str:
 
 
 def _as_typed(value: object) -> str:
-    """An option as it is written on the command line."""
+    """The value of an option as it is written on the command line."""
     match value:
         case bool():
             return str(value).lower()

@@ -1,14 +1,14 @@
 """Pairs whose key may have occurred before: finding the first occurrence without a table of the vocabulary."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from sandbox.shapes import PRNGKey
+from sandbox.tasks.parts.without_replacement import draw_one_among
 
 
 def first_occurrence(keys: Int[Array, "n W"], present: Bool[Array, "n"]) -> Int[Array, "n"]:
-    """For each row, the number of the first earlier row that is `present` and equal to it; if none is, its own."""
+    """For each key, the index of the first earlier one that is `present` and equal to it; its own if none is."""
     number = jnp.arange(keys.shape[0], dtype=jnp.int32)
     earlier = present[None, :] & (number[None, :] < number[:, None])
     same = earlier & jnp.all(keys[:, None] == keys[None, :], axis=-1)
@@ -16,6 +16,5 @@ def first_occurrence(keys: Int[Array, "n W"], present: Bool[Array, "n"]) -> Int[
 
 
 def draw_present_key(key: PRNGKey, first: Int[Array, "n"], present: Bool[Array, "n"]) -> Int[Array, ""]:
-    """Draw the first occurrence of one of the different keys that are present, all equally likely."""
-    candidates = present & (first == jnp.arange(first.size))
-    return jax.random.categorical(key, jnp.where(candidates, 0.0, -jnp.inf)).astype(jnp.int32)
+    """Draw one of the different keys that are present, all equally likely; returns where it first occurs."""
+    return draw_one_among(key, present & (first == jnp.arange(first.size)))

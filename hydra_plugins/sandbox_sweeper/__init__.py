@@ -1,0 +1,1 @@
+"""The sweeper of `sandbox`, in the namespace package where Hydra looks for plugins."""

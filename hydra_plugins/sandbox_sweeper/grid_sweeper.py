@@ -1,0 +1,52 @@
+"""`hydra/sweeper=grid`: sweeps over a union of grids. What it does is in `sandbox.cli.sweep`.
+
+Hydra imports this module whenever any Hydra application starts in the environment, so it imports nothing heavy.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Runs a union of grids through any Hydra launcher; runs that are finished are not started again."""
+
+    def __init__(self, grids: list[dict[str, Any]] | None = None, params: dict[str, str] | None = None):
+        self.grids = grids
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `sweep`."""
+        self.base = config
+        self.config_loader = hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Called by Hydra with the overrides of the command line."""
+        from sandbox.cli.sweep import compose_runs, sweep
+
+        runs = compose_runs(self.base, self.config_loader, arguments, grids=self.grids, params=self.params)
+        sweep(runs, self.launcher)
+
+
+@dataclass
+class GridSweeperConfig:
+    """The keys under `hydra.sweeper`."""
+
+    _target_: str = f"{GridSweeper.__module__}.{GridSweeper.__qualname__}"
+    _convert_: str = "all"
+    grids: Any = None
+    """A list of grids, each a table from key to a value or to a list of values to sweep. None: one empty grid."""
+    params: Any = None
+    """Further overrides, as in Hydra's basic sweeper: key -> values separated by commas."""
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="sandbox")

@@ -1,0 +1,93 @@
+"""Unions of grids, and how the overrides of the command line narrow them.
+
+An experiment is rarely one Cartesian product: softmax attention has no `d_state`, so it stands beside the grid
+of the others. `hydra.sweeper.grids` is a list of grids, each a table from key to a value or to a list of values to
+sweep:
+
+    hydra:
+      sweeper:
+        grids:
+          - {label: softmax attention, mixer: softmax}
+          - {label: delta rule, mixer: outer, mixer.update: delta, mixer.d_state: [8, 16, 32]}
+
+`mixer=outer` on the command line keeps the grids with that mixer; `mixer.d_state=8` replaces the values in the
+grids that sweep this key, and leaves the others alone; a key that no grid has holds for all runs.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sandbox.errors import InputError
+
+Grid = Mapping[str, Sequence[str]]
+"""From key to the values it takes, each written as on the command line."""
+
+Job = tuple[str, ...]
+"""The overrides of one run."""
+
+
+def read_grid(grid: Mapping[str, Any]) -> Grid:
+    """A grid from YAML: a list is swept, anything else is one value."""
+    return {
+        key: [as_override(value) for value in (values if isinstance(values, list) else [values])]
+        for key, values in grid.items()
+    }
+
+
+def as_override(value: Any) -> str:
+    """A YAML value as Hydra reads it on the command line."""
+    if isinstance(value, list):
+        return "[" + ",".join(map(as_override, value)) + "]"
+    if isinstance(value, str) and value.isidentifier():
+        return value
+    return json.dumps(value)
+
+
+def narrow(grids: Iterable[Grid], asked: Grid, is_group: Callable[[str], bool]) -> list[Grid]:
+    """The grids after the overrides in `asked`; the module's docstring has the rules.
+
+    Args:
+        grids: of the experiment.
+        asked: the overrides, each key with one or several values.
+        is_group: whether a key names a group of Hydra, such as `mixer`, whose values are choices.
+
+    Raises:
+        InputError: no grid has a choice that was asked for.
+    """
+    grids = list(grids)
+    swept = {key for grid in grids for key in grid}
+    for key, values in asked.items():
+        if key not in swept:
+            grids = [{key: values, **grid} for grid in grids]
+        elif is_group(key):
+            choices = sorted({choice for grid in grids for choice in grid.get(key, [])})
+            grids = [
+                {**grid, key: kept}
+                for grid in grids
+                if (kept := [choice for choice in grid.get(key, []) if choice in values])
+            ]
+            if not grids:
+                raise InputError(
+                    f"{key}={','.join(values)}: the grids of this experiment have {', '.join(choices)}"
+                )
+        else:
+            grids = [{**grid, key: values} if key in grid else grid for grid in grids]
+    return grids
+
+
+def jobs(grids: Iterable[Grid]) -> Iterator[Job]:
+    """Every combination of values of every grid."""
+    for grid in grids:
+        for values in itertools.product(*grid.values()):
+            yield tuple(f"{key}={value}" for key, value in zip(grid, values, strict=True))
+
+
+def keys_apart(jobs: Collection[Job]) -> set[str]:
+    """The dotted keys, such as `mixer.d_state`, that some of these runs set to different values."""
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for key, _, value in (text.partition("=") for text in job):
+            values.setdefault(key, set()).add(value)
+    return {key for key, different in values.items() if "." in key and len(different) > 1}
