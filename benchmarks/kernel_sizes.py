@@ -1,10 +1,10 @@
-"""Seconds of our GPU kernels by tokens of a chunk, columns of a tile, warps of a program, and kind of products.
+"""Seconds of the GPU kernels by chunk size, tile width, warps per program, and precision of products.
 
     python benchmarks/kernel_sizes.py --out benchmarks/results/kernel_sizes_h200.csv
 
-What the numbers in `sandbox/scans/kernels/gpu.py` were chosen by. Limits on the length of a chunk and on
-shared memory are lifted: what does not fit is a line without seconds. Values are compared with the chunked form.
-`--interpret` tries it out on any machine, where its seconds mean nothing.
+The sizes in `sandbox/scans/kernels/gpu.py` were chosen by this. Limits on the length of a chunk and on shared
+memory are lifted: sizes that do not fit give a table row without seconds. Values are compared with the chunked form.
+`--interpret` tries the script out on any machine, where its seconds mean nothing.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import itertools
 import pathlib
 import sys
 from collections.abc import Iterator
-from unittest import mock
 
 import jax
 
@@ -26,16 +25,17 @@ from sandbox.cli.bench_tables import print_speeds
 from sandbox.cli.display import console
 from sandbox.cli.machine import with_machine
 from sandbox.results import to_csv, write_atomically
-from sandbox.scans import RULES
+from sandbox.scans import RULES, Rule
 from sandbox.scans.kernels import gpu
+from sandbox.scans.layout import initial_states
 from sandbox.scans.rule import Inputs, Outputs
-from sandbox.target import interpreted_kernels
+from sandbox.target import interpreted_kernels, kernels_are_interpreted
 
 PRODUCTS = {"TF32": "default", "TF32x3": gpu.FLOAT32_PRODUCTS, "BF16": gpu.BFLOAT16_PRODUCTS}
 
 
-def with_sizes(function: Function, chunk_size: int, tile: int, warps: int, products: str) -> Function:
-    """The same by a kernel of these sizes."""
+def kernel(rule: Rule, dtype: str, chunk_size: int, tile: int, warps: int, products: str) -> Function:
+    """The map from inputs to outputs by a kernel of these sizes."""
     chip = dataclasses.replace(
         gpu.GPU,
         longest_chunk=chunk_size,
@@ -45,10 +45,17 @@ def with_sizes(function: Function, chunk_size: int, tile: int, warps: int, produ
     )
 
     def run(inputs: Inputs) -> Outputs:
-        with mock.patch.multiple(
-            gpu, GPU=chip, _num_warps=lambda plan: warps, _products=lambda *_: PRODUCTS[products]
-        ):
-            return function(inputs)
+        outputs, _ = gpu.run_pallas_gpu(
+            rule,
+            initial_states(rule, inputs),
+            inputs,
+            dtype=dtype,
+            interpret=kernels_are_interpreted(),
+            chip=chip,
+            num_warps=warps,
+            products=PRODUCTS[products],
+        )
+        return outputs
 
     return run
 
@@ -57,25 +64,26 @@ def cases_of(options: argparse.Namespace, setting: Setting, tokens: int) -> Iter
     """The chunked form and a kernel of each size, for every kind of inputs of a rule with a chunk form."""
     sizes = list(itertools.product(options.chunks, options.tiles, options.warps, options.products))
     for case in make_cases(setting, tokens):
-        if "pallas" in case.functions and RULES[case.rule].chunk is not None:
+        rule = RULES.get(case.rule)
+        if rule is not None and rule.chunk is not None:
             kernels = {
-                f"chunk {chunk}, tile {tile}, {warps} warps, {products}": with_sizes(
-                    case.functions["pallas"], chunk, tile, warps, products
+                f"chunk {chunk}, tile {tile}, {warps} warps, {products}": kernel(
+                    rule, setting.dtype, chunk, tile, warps, products
                 )
                 for chunk, tile, warps, products in sizes
             }
-            yield dataclasses.replace(case, functions={"chunked": case.functions["chunked"]} | kernels)
+            yield dataclasses.replace(case, functions=case.functions | kernels)
 
 
 def main() -> int:
-    """Times, prints, and writes what there is when it is interrupted too."""
+    """Times, prints and writes, and when interrupted prints and writes what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=pathlib.Path, help="CSV file")
     add("--rules", nargs="+", choices=RULES, default=list(RULES))
     add("--kinds", nargs="+", default=["scalar decay", "channel decay", "exponential input gate"])
-    add("--chunks", type=int, nargs="+", default=[16, 32], help="tokens")
-    add("--tiles", type=int, nargs="+", default=[32, 64], help="columns")
+    add("--chunks", type=int, nargs="+", default=[16, 32], help="tokens of a chunk")
+    add("--tiles", type=int, nargs="+", default=[32, 64], help="columns of a tile")
     add("--warps", type=int, nargs="+", default=[4, 8])
     add("--products", nargs="+", choices=PRODUCTS, default=["TF32", "BF16"])
     add("--length", type=int, default=2048, help="tokens of a sequence")
@@ -90,7 +98,7 @@ def main() -> int:
     setting = Setting(
         rules=options.rules,
         kinds=options.kinds,
-        implementations=["chunked", "pallas"],
+        implementations=["chunked"],
         lengths=[options.length],
         batch=options.batch,
         heads=4,

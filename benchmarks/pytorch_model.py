@@ -1,4 +1,4 @@
-"""A small recall model in PyTorch, as one would write it there, and its training step.
+"""A small recall model and its training step in idiomatic PyTorch.
 
 Token embedding, gated short convolution, one causal softmax head, pre-norm residuals with RMSNorm, no MLP, readout
 tied to the embedding.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 IGNORED = -100
-"""Label of the positions where nothing is asked."""
+"""Label of the positions that are not scored."""
 
 
 class GatedShortConv(nn.Module):
@@ -45,7 +45,7 @@ class Attention(nn.Module):
 
 
 class TorchModel(nn.Module):
-    """See the module's docstring."""
+    """The model that the module's docstring describes."""
 
     def __init__(self, vocab: int, width: int, taps: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class TorchModel(nn.Module):
         self.norm = nn.RMSNorm(width, eps=1e-6)
 
     def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
-        """What the readout sees, [B, T, D]."""
+        """The input of the readout, [B, T, D]."""
         x = self.embedding(tokens)
         for norm, mixer in zip(self.norms, self.mixers, strict=True):
             x = x + mixer(norm(x))
@@ -66,11 +66,11 @@ class TorchModel(nn.Module):
         return F.linear(self.norm(x), self.embedding.weight)
 
     def loss(self, tokens: torch.Tensor, labels: torch.Tensor, labelled_only: bool) -> torch.Tensor:
-        """Mean cross entropy where there is a label; all positions reach the readout, or the labelled only."""
+        """Mean cross entropy of the labelled positions; all positions reach the readout, or these alone."""
         x, labels = self.hidden(tokens).flatten(0, 1), labels.flatten()
         if labelled_only:
-            places = (labels != IGNORED).nonzero().squeeze(1)
-            x, labels = x.index_select(0, places), labels[places]
+            labelled = (labels != IGNORED).nonzero().squeeze(1)
+            x, labels = x.index_select(0, labelled), labels[labelled]
         return F.cross_entropy(self.readout(x), labels, ignore_index=IGNORED)
 
     def load(self, params: dict[str, Any]) -> None:
@@ -79,7 +79,7 @@ class TorchModel(nn.Module):
         conv, attention = first["mixer"], second["mixer"]
         weights = {
             "embedding.weight": params["embedding"],
-            # Our taps go back in time from the present token, those of PyTorch end with it.
+            # Our taps go back in time from the present token, PyTorch's end with it.
             "mixers.0.conv.weight": conv["conv"]["kernel"][::-1].T[:, None],
             "mixers.0.conv.bias": conv["conv"]["bias"],
             "mixers.0.gate.weight": conv["gate"]["kernel"].T,

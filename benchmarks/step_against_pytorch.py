@@ -2,19 +2,19 @@
 
 The model: token embedding, a gated short convolution of width 3, one softmax head, pre-norm residuals with
 RMSNorm, no MLP, readout tied to the embedding, width 64. Both sides clip gradients to norm 1 and use AdamW with
-weight decay 0.1 on matrices. Before anything is timed, the script asserts that both have equally many parameters,
-give the same logits with the same weights, and have the same losses in their first steps.
+weight decay 0.1 on matrices. Before anything is timed, the script asserts that both have the same number of
+parameters, the same logits with the same weights, and the same losses in their first steps.
 
-Ours is what a run does, with a population of one: drawing the data is included. PyTorch runs eagerly with a fused
-AdamW, a constant learning rate and data drawn and converted beforehand, which is generous to it. It is timed with
-every position scored, as Zoology does, and with the labelled positions only. Ours scores these, padded to as many
-as the hardest sequence has. PyTorch is timed with several numbers of threads, and the headline ratio takes the
-fastest; XLA uses all cores.
+Ours is the step of a run with a population of one; drawing the data is included. PyTorch runs eagerly, with a
+fused AdamW, a constant learning rate, and data drawn and converted beforehand, which favours it. It is timed with
+every position scored, as in Zoology, and with the labelled positions only. Ours scores the labelled positions,
+padded to the number that the hardest sequence has. PyTorch is timed with several numbers of threads, and the
+headline ratio takes the fastest; XLA uses all cores.
 
-Blocks of all of them take turns, in an order that rotates, so that a drift of the machine hits all alike. Where
-anything else runs, PyTorch with as many threads as cores can become many times slower, because its threads wait
-for each other in busy loops; OMP_WAIT_POLICY=PASSIVE in the environment prevents that. With `sandbox` and torch
-installed: `python benchmarks/step_against_pytorch.py --out benchmarks/results/step_against_pytorch.csv`.
+Blocks of all of them take turns, in an order that rotates, so that a drift of the machine hits all alike. On a
+busy machine, PyTorch with as many threads as cores can become many times slower, because its threads wait for each
+other in busy loops; OMP_WAIT_POLICY=PASSIVE in the environment prevents that. With `sandbox` and torch installed:
+`python benchmarks/step_against_pytorch.py --out benchmarks/results/step_against_pytorch.csv`.
 """
 
 import argparse
@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from pytorch_model import IGNORED, TorchModel, make_step
 
+from sandbox.cost.timing import speed_ratio, spread
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
@@ -44,7 +45,6 @@ from sandbox.train.step import Member, Problem
 
 WIDTH, TAPS, LEARNING_RATE = 64, 3, 2e-3
 CHECKED_STEPS = 3
-RESAMPLES = 4000
 SCORED = {"every": "every position", "labelled": "labelled positions only"}
 COLUMNS = ["vocabulary", "length", "pairs", "batch", "implementation", "scored"]
 COLUMNS += ["median_seconds", "low", "high", "ratio_to_ours"]
@@ -90,13 +90,13 @@ def to_torch(batch: Example) -> Pair:
     """The same batch as tokens and labels."""
     tokens, positions, targets, weights = (np.asarray(leaf) for leaf in batch[:4])
     labels = np.full(tokens.shape, IGNORED, np.int64)
-    row, place = np.nonzero(weights)
-    labels[row, positions[row, place]] = targets[row, place]
+    sequence, index = np.nonzero(weights)
+    labels[sequence, positions[sequence, index]] = targets[sequence, index]
     return torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(labels)
 
 
 def check_equivalent(problem: Problem, population: Member, batch: Example, pairs: list[Pair]) -> None:
-    """Asserts equal numbers of parameters, equal logits at every position, and equal losses while training."""
+    """Asserts the same number of parameters, the same logits at every position, and the same training losses."""
     params = jax.tree.map(lambda leaf: leaf[0], population.params)
     model, _ = make_torch(problem, params, "every")
     ours = sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -119,7 +119,7 @@ def check_equivalent(problem: Problem, population: Member, batch: Example, pairs
 
 
 class Contestant(NamedTuple):
-    """One implementation, and a function that runs a block of it and returns its seconds per step."""
+    """One implementation, and a function that runs one block and returns its seconds per step."""
 
     name: str
     scored: str
@@ -127,7 +127,7 @@ class Contestant(NamedTuple):
 
 
 def our_contestant(problem: Problem, population: Member) -> Contestant:
-    """Ours: a block is one chunk of a run, from drawing its data to its mean loss."""
+    """Ours: a block is as many steps as a run takes between evaluations, from drawing data to the mean loss."""
     steps = problem.train.eval_every
     starts = itertools.count(0, steps)
 
@@ -146,7 +146,7 @@ def our_contestant(problem: Problem, population: Member) -> Contestant:
 def torch_contestant(
     problem: Problem, params: dict[str, Any], pairs: list[Pair], scored: str, threads: int
 ) -> Contestant:
-    """PyTorch with this many threads: a block is one pass over `pairs`, after a step that is not timed."""
+    """PyTorch with `threads` threads: a block is one pass over `pairs`, after an untimed step."""
     _, step = make_torch(problem, params, scored)
 
     def block() -> float:
@@ -162,7 +162,7 @@ def torch_contestant(
 
 
 def measure(contestants: list[Contestant], blocks: int) -> np.ndarray:
-    """Seconds per step, [blocks, contestants]; a warm-up block of each comes first."""
+    """Seconds per step, [blocks, contestants], after a warm-up block of each."""
     for contestant in contestants:
         contestant.block()
     seconds = np.zeros((blocks, len(contestants)))
@@ -172,16 +172,8 @@ def measure(contestants: list[Contestant], blocks: int) -> np.ndarray:
     return seconds
 
 
-def ratio(seconds: np.ndarray, index: int) -> tuple[float, float, float]:
-    """Median of a contestant over that of ours (number 0), and its 95 % bootstrap interval over rounds."""
-    drawn = np.random.default_rng(0).integers(len(seconds), size=(RESAMPLES, len(seconds)))
-    medians = np.median(seconds[drawn], axis=1)
-    low, high = np.quantile(medians[:, index] / medians[:, 0], [0.025, 0.975])
-    return float(np.median(seconds[:, index]) / np.median(seconds[:, 0])), float(low), float(high)
-
-
 def compare(vocab: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measures all contestants at one vocabulary, prints what came out, and returns the rows of the table."""
+    """Measures all contestants at one vocabulary, prints the results, and returns the rows of the table."""
     problem = make_problem(vocab, options.length, options.pairs, options.batch, options.steps)
     population = init_population(problem, 0)
     params = jax.tree.map(lambda leaf: leaf[0], population.params)
@@ -199,19 +191,19 @@ def compare(vocab: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     print(f"{'implementation':18}{'scored':10}{'ms a step':>10}{'10-90 %':>20}{'to ours':>9}{'95 %':>18}")
     rows = []
     for index, (name, scored, _) in enumerate(contestants):
-        low, median, high = np.quantile(seconds[:, index], [0.1, 0.5, 0.9])
-        times, least, most = ratio(seconds, index)
-        spread = f"{1e3 * low:.2f} to {1e3 * high:.2f}"
+        low, median, high = spread(seconds[:, index])
+        least, times, most = speed_ratio(seconds[:, 0], seconds[:, index])
+        quantiles = f"{1e3 * low:.2f} to {1e3 * high:.2f}"
         interval = f"{least:.2f} to {most:.2f}" if index else ""
-        print(f"{name:18}{scored:10}{1e3 * median:10.2f}{spread:>20}{times:9.2f}{interval:>18}")
-        numbers = [f"{number:.5g}" for number in (median, low, high, times)]
+        print(f"{name:18}{scored:10}{1e3 * median:10.2f}{quantiles:>20}{times:9.2f}{interval:>18}")
+        results = [f"{number:.5g}" for number in (median, low, high, times)]
         asked = " ".join(map(str, options.pairs))
         setting = [vocab, options.length, asked, options.batch, name, scored]
-        rows.append(dict(zip(COLUMNS, setting + numbers, strict=True)))
+        rows.append(dict(zip(COLUMNS, setting + results, strict=True)))
     for scored, what in SCORED.items():
         entered = [i for i, contestant in enumerate(contestants) if i and contestant.scored == scored]
         best = min(entered, key=lambda i: np.median(seconds[:, i]))
-        times, least, most = ratio(seconds, best)
+        least, times, most = speed_ratio(seconds[:, 0], seconds[:, best])
         chosen = f"{contestants[best].name}, the fastest of those with {options.threads}"
         print(f"PyTorch, {what}: {times:.2f} times our step ({least:.2f} to {most:.2f}; {chosen})")
     return rows
@@ -231,7 +223,7 @@ def main() -> None:
     )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=15, help="timed blocks of each implementation")
-    parser.add_argument("--steps", type=int, default=100, help="steps in a block of ours: a chunk of a run")
+    parser.add_argument("--steps", type=int, default=100, help="steps in a block of ours")
     parser.add_argument("--torch-steps", type=int, default=20, help="steps in a block of PyTorch")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts of PyTorch")
     parser.add_argument("--out", type=pathlib.Path, help="CSV file to write")

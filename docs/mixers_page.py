@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from sandbox.cost.flops import walk_flops
+from sandbox.cost.flops import count_flops
 from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.models.mixers import MIXERS
 
@@ -70,7 +70,7 @@ def _shapes(state: Any) -> list[str]:
 def _flops(mixer: Mixer, state: Any) -> float:
     graph, variables = nnx.split(mixer)
     token = jax.ShapeDtypeStruct((1, D_MODEL), jnp.float32)
-    return walk_flops(
+    return count_flops(
         lambda variables, x, state: nnx.merge(graph, variables).step(x, state), variables, token, state
     )
 

@@ -1,8 +1,8 @@
-"""The chunk-parallel Triton kernels of the package fla-core, on the inputs of our rules, to compare with.
+"""A peer to compare with: the chunk-parallel Triton kernels of the package fla-core, on the inputs of our rules.
 
-The package (`import fla`, MIT) runs in torch on a GPU with CUDA. Its scale is set to one, the rest is left as it
-comes: products of bfloat16, so that on float32 it computes something else than ours. Arrays are copied over once.
-Calls queue up on the device, as those of jax do.
+The package (`import fla`, MIT) runs in torch on a GPU with CUDA. Its scale is set to one, everything else is left
+at its defaults: it multiplies in bfloat16, so that its results on float32 differ from ours. Arrays are copied to
+torch once. Calls queue up on the device, as those of jax do.
 """
 
 import functools
@@ -21,24 +21,24 @@ from sandbox.scans.rule import Inputs
 PACKAGE = "fla"
 
 Tensors = dict[str, Any]
-"""Torch tensors by the names of our inputs; what an input lacks is absent."""
+"""Torch tensors by the names of our inputs, without those that are None."""
 
 
 class Operation(NamedTuple):
     """A call of the package."""
 
     module: str
-    """In `fla.ops`."""
+    """Module in `fla.ops`."""
     function: str
     arguments: Tensors
 
 
 Choice = Callable[[Tensors], Operation | None]
-"""The operation for inputs of one of our rules; None where there is none."""
+"""The operation for inputs of one of our rules; None if the package has none."""
 
 
 def why_not() -> str | None:
-    """Why the package cannot be used; None where it can."""
+    """Why the package cannot be used; None if it can."""
     if jax.default_backend() != "gpu":
         return f"{PACKAGE}: its kernels need a GPU"
     try:
@@ -50,11 +50,11 @@ def why_not() -> str | None:
 
 
 def kernels(rule: str, inputs: Inputs) -> dict[str, Callable[[str, tuple[Any, ...]], Call]]:
-    """The kernels that the package has of `rule`, by name; none for rules that it lacks.
+    """The package's kernels for `rule`, by name; empty if it has none.
 
     Args:
         rule: a name in `RULES`.
-        inputs: leaves `[B, T, H, …]`.
+        inputs: arrays `[B, T, H, …]`.
     """
     if rule not in _OPERATIONS:
         return {}
@@ -80,7 +80,7 @@ def _prepare(choose: Choice, fields: list[str], direction: str, arguments: tuple
         try:
             outputs, _ = run(**operation.arguments, scale=1.0)
             gradients = [] if forward_only else torch.autograd.grad(outputs, leaves, cotangent)
-        except Exception as error:  # whatever it, torch and Triton's compiler raise
+        except Exception as error:  # the package, torch and Triton's compiler raise many types
             raise NotImplementedError(f"{PACKAGE}: {error}") from error
         return [OnDevice(tensor) for tensor in (outputs, *gradients)]
 
@@ -88,7 +88,7 @@ def _prepare(choose: Choice, fields: list[str], direction: str, arguments: tuple
 
 
 class OnDevice:
-    """A torch tensor that the device may still work on, as `jax.block_until_ready` and numpy want an array."""
+    """A torch tensor that may not be computed yet, as `jax.block_until_ready` and numpy expect an array."""
 
     def __init__(self, tensor: Any) -> None:
         self._tensor = tensor
@@ -99,12 +99,12 @@ class OnDevice:
         return self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """A copy in float32: numpy has no bfloat16."""
+        """A copy in float32, because numpy has no bfloat16."""
         return np.asarray(self._tensor.detach().float().cpu().numpy(), dtype)
 
 
 def _to_torch(array: Array) -> Any:
-    """A copy on the device, in the same precision."""
+    """A copy on the device in the same precision."""
     tensor = importlib.import_module("torch").from_numpy(np.array(array, np.float32)).cuda()
     return tensor.bfloat16() if array.dtype == jnp.bfloat16 else tensor
 
@@ -113,7 +113,7 @@ def _gated_linear_attention(x: Tensors) -> Operation:
     q, k, v = x["q"], x["k"], x["v"]
     if "log_decay" not in x:
         return Operation("simple_gla", "chunk_simple_gla", {"q": q, "k": k, "v": v})
-    decay = x["log_decay"].expand(*q.shape[:3], -1)  # what we keep fixed is repeated
+    decay = x["log_decay"].expand(*q.shape[:3], -1)  # the package has no fixed decay: it is repeated
     if "bonus" in x:
         named = {"r": q, "k": k, "v": v, "w": decay.expand_as(k), "u": x["bonus"][0, 0]}
         return Operation("rwkv6", "chunk_rwkv6", named)

@@ -1,7 +1,7 @@
-"""The chunk-parallel forms of the package jax-linear-attention, on the inputs of our rules, to compare with.
+"""A peer to compare with: the chunk-parallel forms of the package jax-linear-attention, on our rules' inputs.
 
-The package (`import jla`, Apache-2.0) wants Python 3.12 and one version of jax, and is no dependency of ours.
-Its scale is set to one, its chunk sizes and precision are left as they come: full float32, as ours.
+The package (`import jla`, Apache-2.0) needs Python 3.12 and one particular version of jax, so it is not a
+dependency. Its scale is set to one; its chunk sizes and precision, full float32 as ours, are its defaults.
 """
 
 import functools
@@ -18,14 +18,14 @@ from sandbox.scans.rule import Inputs, Outputs
 PACKAGE = "jla"
 
 Call = Callable[[Inputs], tuple[str, dict[str, Array]]]
-"""Inputs of one of our rules -> what the package calls the rule, and its arguments."""
+"""Inputs of one of our rules -> the package's name for the rule, and its arguments."""
 
 FORMS = {"cpu": ("chunked",), "gpu": ("chunked", "mosaic_gpu"), "tpu": ("chunked",)}
-"""Its implementations that each platform can run. The Mosaic kernels are for Hopper."""
+"""The package's implementations that each platform can run. The Mosaic kernels are for Hopper."""
 
 
 def why_not() -> str | None:
-    """Why the package cannot be used; None where it can."""
+    """Why the package cannot be used; None if it can."""
     try:
         importlib.import_module(f"{PACKAGE}.ops")
     except ImportError as error:
@@ -34,11 +34,11 @@ def why_not() -> str | None:
 
 
 def forms(rule: str, inputs: Inputs) -> dict[str, Callable[[Inputs], Outputs]]:
-    """The forms that the package has of `rule` for inputs of this kind, by name; none for rules that it lacks.
+    """The package's forms of `rule` for inputs of this kind, by name; empty if it has none.
 
     Args:
         rule: a name in `RULES`.
-        inputs: leaves `[B, T, H, …]`, of which only the shapes matter.
+        inputs: arrays `[B, T, H, …]`, of which only the shapes matter.
     """
     if rule not in _CALLS:
         return {}
@@ -56,7 +56,7 @@ def _run(call: Call, form: str, inputs: Inputs) -> Outputs:
     kind, arguments = call(inputs)
     try:
         outputs, _ = ops.linear_attention(kind, **arguments, impl=form, scale=1.0)
-    except ValueError as error:  # its way of saying that it has no such form for these shapes
+    except ValueError as error:  # raised for shapes that it has no such form for
         raise NotImplementedError(f"{PACKAGE}: {error}") from error
     return outputs.reshape(*inputs[0].shape[:3], -1)
 
@@ -88,7 +88,7 @@ def _mlstm(inputs: Inputs) -> tuple[str, dict[str, Array]]:
 
 
 def _selective_scan(inputs: Inputs) -> tuple[str, dict[str, Array]]:
-    """Its heads are groups of channels, each with directions of its own."""
+    """The package takes the channels of all heads as one axis; each head keeps its own Bm and Cm."""
     batch, tokens, heads, channels = inputs.x.shape
     together = (batch, tokens, heads * channels)
     rates = jnp.swapaxes(inputs.A[0, 0], 1, 2).reshape(heads * channels, -1)
@@ -106,11 +106,11 @@ _CALLS: dict[str, Call] = {
 
 
 def _log_decay(inputs: Inputs, per_channel: bool = False) -> Array:
-    """`[B, T, H]` or `[B, T, H, K]`: the package repeats what we keep fixed, and has no form without decay."""
+    """The decay as `[B, T, H]` or `[B, T, H, K]`: the package has neither a fixed decay nor a form without one."""
     leading = (batch_size(inputs), num_tokens(inputs), inputs.k.shape[2])
     decay = inputs.log_decay
     if decay is None:
-        decay = 0 * inputs.k[..., :1]  # and not a constant, whose sums XLA computes when it compiles, for minutes
+        decay = 0 * inputs.k[..., :1]  # XLA would sum up a constant while it compiles, for minutes
     rows = inputs.k.shape[-1] if per_channel else decay.shape[-1]
     decay = jnp.broadcast_to(decay, (*leading, rows))
     return decay if per_channel or rows > 1 else decay[..., 0]

@@ -6,7 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from sandbox.models.channel_mixers import ChannelMixer, make_channel_mixer
-from sandbox.models.layers import RMSNorm
+from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import Mixer, State
 from sandbox.shapes import Activations, Token
 

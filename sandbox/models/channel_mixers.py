@@ -4,16 +4,18 @@ They keep the contract of a `Mixer`, as RWKV's look at the token before, which h
 """
 
 import enum
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from sandbox.models.layers import Dense
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.token_shift import TokenShift, previous_share
 from sandbox.models.mixer import Mixer
-from sandbox.models.token_shift import TokenShift, previous_share
 from sandbox.shapes import Activations, Token
+from sandbox.state_kinds import StateKind
 
 
 class ChannelMixer(enum.Enum):
@@ -62,10 +64,16 @@ class SwiGLU(Pointwise):
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
 
 
+class LastToken(NamedTuple):
+    """The last token of the input."""
+
+    last_token: Annotated[Token, StateKind.token_shift]
+
+
 class RWKVChannelMixer(Mixer):
     """y_t = σ(x^r_t W_r) ⊙ (relu(x^k_t W_k)² W_v): channel mixing of RWKV-4 to 6. RWKV-7 has no receptance W_r.
 
-    x^i is the token shift (see `token_shift`, also for `exponent`). Decode state: the last token, `[B, D]`. As in
+    x^i is the token shift (see `token_shift`, also for `exponent`). Decode state: a `LastToken`. As in
     the official code W_k starts orthogonal, W_r and W_v at zero; its widths are multiples of 32, ours need not be.
     Sources: arXiv:2305.13048, section 3.1; arXiv:2404.05892, section 4.1; arXiv:2503.14456, section 4.
     """
@@ -88,13 +96,13 @@ class RWKVChannelMixer(Mixer):
         self.r = Dense(d_model, d_model, kernel_init=zeros, rngs=rngs) if use_receptance else None
         self.d_model, self.dtype = d_model, dtype
 
-    def init_state(self, batch_size: int, max_len: int) -> Token:
-        return jnp.zeros((batch_size, self.d_model), self.dtype)
+    def init_state(self, batch_size: int, max_len: int) -> LastToken:
+        return LastToken(jnp.zeros((batch_size, self.d_model), self.dtype))
 
-    def prefill(self, x: Activations, state: Token) -> tuple[Activations, Token]:
-        (xk, *xr), state = self.shift(x, state)
+    def prefill(self, x: Activations, state: LastToken) -> tuple[Activations, LastToken]:
+        (xk, *xr), last_token = self.shift(x, state.last_token)
         y = self.v(jnp.square(jax.nn.relu(self.k(xk))))
-        return y if self.r is None else jax.nn.sigmoid(self.r(*xr)) * y, state
+        return y if self.r is None else jax.nn.sigmoid(self.r(*xr)) * y, LastToken(last_token)
 
 
 def make_channel_mixer(kind: ChannelMixer, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike) -> Mixer | None:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from sandbox.models.block import Block, BlockState
 from sandbox.models.channel_mixers import ChannelMixer
-from sandbox.models.layers import RMSNorm
+from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.option_checks import check_at_least
@@ -167,10 +167,6 @@ class LanguageModel(nnx.Module):
             x, layer_state = block.step(x, layer_state)
             carried.append(layer_state)
         return self._readout(x[:, None])[:, 0], tuple(carried)
-
-    def resolved_implementations(self, length: int) -> list[str]:
-        """Which form of its scan each layer runs over `length` tokens."""
-        return [block.mixer.resolved_implementation(length) for block in self.layers]
 
     def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
         return self.embedding[...].astype(self.dtype)[tokens]

@@ -1,31 +1,39 @@
-"""What every sequence mixer is: a config that makes it, and a module with three forms that agree.
+"""The contract of a sequence mixer: a config that makes it, and a module with three forms that agree.
 
 `__call__` is the training form, over a whole sequence at once. `prefill` continues from a decode state over
-any number of tokens. `step` takes one token. The decode state is a pytree of arrays and holds *everything* that
-is carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size
-is the x axis of the chart, so nothing may be kept outside it.
+any number of tokens. `step` takes one token. The decode state is a named tuple of arrays that holds *everything*
+carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size is
+the x axis of the chart, so nothing may be kept outside it.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from sandbox.option_checks import check_at_least, check_divides
-from sandbox.scans import IMPLEMENTATIONS, resolve_implementation
+from sandbox.scans import IMPLEMENTATIONS
 from sandbox.shapes import Activations, Token
+from sandbox.state_kinds import StateKind
 
 State = Any
-"""A pytree of arrays whose leading axis is the batch, apart from position counters, which are scalars."""
+"""A named tuple of arrays whose leading axis is the batch; position counters are scalars."""
+
+
+class MatrixState(NamedTuple):
+    """The decode state of a mixer that carries one matrix per head and nothing else."""
+
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
 
 
 class Mixer(nnx.Module):
-    """Maps a sequence to a sequence of the same shape, each position seeing itself and the past.
+    """Maps a sequence to a sequence of the same shape; each position sees itself and the past.
 
-    A new mixer defines `init_state` and `prefill`; the other two forms follow, and are overridden only where
-    there is a cheaper way.
+    A subclass is built as `(config, d_model, *, rngs, dtype)` and defines `init_state` and `prefill`. The other
+    two forms follow, and are overridden only if there is a cheaper way.
     """
 
     def __call__(self, x: Activations) -> Activations:
@@ -46,14 +54,10 @@ class Mixer(nnx.Module):
         y, state = self.prefill(x[:, None], state)
         return y[:, 0], state
 
-    def resolved_implementation(self, length: int) -> str:
-        """Which form of its scan runs over `length` tokens; `xla` where there is only one."""
-        return "xla"
-
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What the table of all mixers (`docs/mixers.md`) says of one and cannot measure."""
+    """A mixer's line in the table of all mixers (`docs/mixers.md`), as far as it cannot be measured."""
 
     equation: str
     """One line, in the letters of `sandbox.shapes`."""
@@ -63,42 +67,57 @@ class Card:
     """How it writes, such as `add` or `delta rule`."""
     paper: str
     """Authors, year, arXiv number."""
+    d_state: str = "–"
+    """What the size knob `mixer.d_state` sets; a dash for a mixer without it."""
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class MixerConfig:
     """The options of one mixer; each family extends it next to its module."""
 
+    mixer: ClassVar[type[Mixer]]
+    """The module that these options make."""
     card: ClassVar[Card]
     grows: ClassVar[bool] = False
     """Whether the decode state is larger for longer sequences."""
 
-    def check(self, d_model: int) -> None:
-        """Raises ValueError where this mixer cannot have width `d_model`."""
+    def __post_init__(self) -> None:
+        """Raises ValueError for an option that is not allowed."""
+
+    def check_width(self, d_model: int) -> None:
+        """Raises ValueError if this mixer cannot have width `d_model`."""
 
     def check_length(self, length: int) -> None:
-        """Raises ValueError where this mixer cannot take sequences of `length` tokens."""
+        """Raises ValueError if this mixer cannot take sequences of `length` tokens."""
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
         """A mixer of width `d_model`. Parameters are float32; `dtype` is that of activations and caches."""
-        raise NotImplementedError
+        check_at_least("model.d_model", d_model, 1)
+        self.check_width(d_model)
+        return self.mixer(self, d_model, rngs=rngs, dtype=dtype)  # type: ignore[call-arg]
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class ScanConfig(MixerConfig):
-    """The options of a mixer whose memory is run by one of the rules of `sandbox.scans`."""
+    """The options of a mixer whose memory is updated by one of the rules of `sandbox.scans`."""
 
     implementation: str = "auto"
-    """Form of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
+    """Implementation of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
     chunk_size: int | None = None
-    """Tokens of a chunk, in the chunked forms. None: the scan's own choice."""
+    """Tokens per chunk, in the chunked forms. None: the scan's own choice."""
 
     def __post_init__(self) -> None:
-        check_scan_options(self.implementation, self.chunk_size)
+        super().__post_init__()
+        allowed = ("auto", *IMPLEMENTATIONS)
+        if self.implementation not in allowed:
+            raise ValueError(f"mixer.implementation={self.implementation} must be one of {', '.join(allowed)}")
+        size = self.chunk_size
+        if size is not None and (size < 1 or size & (size - 1)):
+            raise ValueError(f"mixer.chunk_size={size} must be a power of two, or null")
 
     @property
     def scan_options(self) -> dict[str, Any]:
-        """The arguments of these names that every scan takes."""
+        """The keyword arguments of these names that every scan takes."""
         return {"implementation": self.implementation, "chunk_size": self.chunk_size}
 
 
@@ -107,7 +126,7 @@ class MatrixMemoryConfig(ScanConfig):
     """The options of a mixer whose heads each keep a matrix, and share the width of the model among them."""
 
     d_state: int = 16
-    """Rows of memory that a head keeps: channels of its queries and keys, K."""
+    """The size knob: rows K of a head's matrix, channels of its queries and keys."""
     num_heads: int = 2
 
     def __post_init__(self) -> None:
@@ -115,31 +134,23 @@ class MatrixMemoryConfig(ScanConfig):
         check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.num_heads", self.num_heads, 1)
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads divide the width."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
 
-class ScanMixer(Mixer):
-    """A mixer with a `ScanConfig`. It says which rule it runs and the size of one head's memory."""
+@dataclasses.dataclass(unsafe_hash=True)
+class UnitsConfig(MixerConfig):
+    """The options of a recurrent network: its state is a vector of units, as many as the width unless told."""
 
-    config: ScanConfig
-    rule: str
-    """Name in `sandbox.scans.RULES`."""
-    rows: int
-    columns: int
+    d_state: int | None = None
+    """The size knob: hidden units. None: as many as `d_model`."""
 
-    def resolved_implementation(self, length: int) -> str:
-        """Which form of the scan runs over `length` tokens."""
-        return resolve_implementation(
-            self.config.implementation, rule=self.rule, num_tokens=length, rows=self.rows, columns=self.columns
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_state is not None:
+            check_at_least("mixer.d_state", self.d_state, 1)
 
-
-def check_scan_options(implementation: str, chunk_size: int | None) -> None:
-    """Raises ValueError unless the scans have this implementation and can cut time into chunks of this size."""
-    allowed = ("auto", *IMPLEMENTATIONS)
-    if implementation not in allowed:
-        raise ValueError(f"mixer.implementation={implementation} must be one of {', '.join(allowed)}")
-    if chunk_size is not None and (chunk_size < 1 or chunk_size & (chunk_size - 1)):
-        raise ValueError(f"mixer.chunk_size={chunk_size} must be a power of two, or null")
+    def units(self, d_model: int) -> int:
+        """Number of hidden units."""
+        return d_model if self.d_state is None else self.d_state

@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from sandbox.models.layers import Undecayed
+from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.lm import LanguageModel, ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.shapes import PRNGKey
@@ -47,7 +47,7 @@ class Problem:
     def optimizer(self) -> optax.GradientTransformation:
         """AdamW (Loshchilov & Hutter 2019) without its learning rate, after clipping by global norm."""
         decayed = jax.tree.map(
-            lambda variable: not isinstance(variable, Undecayed),
+            lambda variable: not isinstance(variable, NoWeightDecay),
             nnx.state(self.abstract_model, nnx.Param),
             is_leaf=lambda node: isinstance(node, nnx.Variable),
         )

@@ -1,4 +1,4 @@
-"""`sandbox-bench scans`: a tiny real run, its table, and wrong input in one line."""
+"""`sandbox-bench scans`: a tiny real run, its table, and wrong input as one line."""
 
 import functools
 import subprocess
@@ -85,7 +85,7 @@ def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     assert timed[timed["rule"] == "softmax attention"]["speed_to_attention"].eq(1).all()
     assert timed["difference"].max() < 1e-5
 
-    # q, k, v and the outputs are 2 heads of 4 channels each, the decay is one number per head.
+    # q, k, v and the outputs are 2 heads of 4 channels each, the decay is one float per head.
     tokens, leaves = 16, 4 * (4 * 2 * 4 + 2)
     by_direction = recurrent.groupby("direction")[["flops", "bytes"]].agg(["min", "max"])
     assert by_direction["bytes"].loc["forward"].tolist() == [tokens * leaves] * 2
@@ -151,7 +151,7 @@ def test_overtaking_in_words():
 
 @pytest.mark.slow
 def test_peers_compute_the_same(monkeypatch):
-    """Only where the package is installed, which wants one version of jax."""
+    """Skipped unless the package is installed, which needs one particular version of jax."""
     pytest.importorskip(f"{peer_jla.PACKAGE}.ops")
     monkeypatch.setattr(cases, "BATCH_LENGTH", 40)
     asked = setting(

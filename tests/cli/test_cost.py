@@ -1,4 +1,4 @@
-"""`sandbox-cost`: which models it measures, what it writes, and wrong input in one line."""
+"""`sandbox-cost`: which models it measures, what it writes, and wrong input as one line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Models against length: what is counted, how it is timed, where curves cross."""
+"""Costs of models against length: what is counted, how it is timed, and where curves cross."""
 
 import jax
 import numpy as np

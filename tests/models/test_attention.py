@@ -8,7 +8,7 @@ from flax import nnx
 
 from sandbox.cost.flops import count_flops
 from sandbox.models import attention
-from sandbox.models.attention import Positions, alibi_slopes
+from sandbox.models.layers.attention import Positions, alibi_slopes
 from sandbox.models.mixers.bigbird import BigBirdConfig, plan
 from sandbox.models.mixers.linformer import LinformerConfig
 from sandbox.models.mixers.longformer import LongformerConfig

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sandbox.models.feature_maps import SIGNED, FeatureMap, favor_directions
+from sandbox.models.layers.feature_maps import SIGNED, FeatureMap, favor_directions
 from sandbox.models.mixers.linear_attention import BasedConfig, LinearAttentionConfig, PerformerConfig
 from sandbox.models.mixers.outer import OuterConfig
-from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig, fixed_decays
+from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
+from sandbox.models.layers.parameters import retention_decays
 
 D_MODEL, HEADS, KEYS, LENGTH = 12, 2, 4, 11
 
@@ -161,7 +162,7 @@ def test_xpos_is_a_rotation_and_a_scale_that_grows_for_queries_and_shrinks_for_k
     scale = ((2 * pairs / KEYS + 0.4) / 1.4) ** (n / 512)
     q, k = ((z[:, : KEYS // 2] + 1j * z[:, KEYS // 2 :]) * turn for z in (q, k))
     weights = ((q * scale) @ (k / scale).conj().T).real / KEYS**0.5
-    read = np.tril(weights * fixed_decays(1)[0] ** (n - n.T)) @ v
+    read = np.tril(weights * retention_decays(1)[0] ** (n - n.T)) @ v
     read = (read - read.mean(-1, keepdims=True)) / np.sqrt(read.var(-1, keepdims=True) + 1e-5)
     expected = (gate / (1 + np.exp(-gate)) * read) @ np.asarray(mixer.out.kernel[...])
     found = mixer(jnp.asarray(x)[None])[0]

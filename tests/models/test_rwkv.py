@@ -11,7 +11,7 @@ from sandbox.models.mixers.rwkv4 import RWKV4Config
 from sandbox.models.mixers.rwkv5 import RWKV5Config
 from sandbox.models.mixers.rwkv6 import RWKV6Config
 from sandbox.models.mixers.rwkv7 import RWKV7Config
-from sandbox.models.token_shift import TokenShift, previous_share
+from sandbox.models.layers.token_shift import TokenShift, previous_share
 
 D_MODEL, BATCH, LENGTH = 12, 2, 9
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sandbox.models.layers import long_convolution
+from sandbox.models.layers.convolution import long_convolution
 from sandbox.models.mixers.h3 import H3Config
 from sandbox.models.mixers.hyena import HyenaConfig
 from sandbox.models.mixers.lru import LRUConfig
 from sandbox.models.mixers.mamba import MambaConfig
 from sandbox.models.mixers.mamba2 import Mamba2Config
 from sandbox.models.mixers.rglru import RGLRUConfig
-from sandbox.models.mixers.s4d import Discretization, Initialization, S4DConfig, initial_frequencies
+from sandbox.models.layers.diagonal_ssm import Discretization, Initialization, initial_frequencies
+from sandbox.models.mixers.s4d import S4DConfig
 
 D_MODEL = 6
 

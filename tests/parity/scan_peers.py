@@ -1,7 +1,8 @@
-"""Scans in the plain PyTorch code of others, each beside the call of ours that must compute the same.
+"""Scans in the plain PyTorch code of others, each with the call of ours that must compute the same.
 
-flash-linear-attention (the package fla-core) keeps a token-by-token reference beside its kernels; transformers has
-a plain form of the scans of its models. Both are in the extra `parity`: without it, what imports this is skipped.
+flash-linear-attention (the package fla-core) has token-by-token references beside its kernels; transformers has a
+plain form of the scans of its models. Both are in the extra `parity`; without it, tests that import this are
+skipped.
 """
 
 import importlib.util
@@ -25,11 +26,11 @@ if (FLA := importlib.util.find_spec("fla")) is None:
     pytest.skip(NEEDS + "fla (fla-core)", allow_module_level=True)
 
 CHUNK = 8
-"""Tokens per chunk, of ours and of theirs where there is a choice."""
+"""Tokens per chunk on both sides, for functions that have the choice."""
 
 
 def fla(operation: str) -> ModuleType:
-    """The references of an operation, by their file: importing `fla` needs Triton, which they do not use."""
+    """The module of an operation's references, loaded by file: importing `fla` needs Triton."""
     path = Path(FLA.origin).parent / "ops" / f"{operation}.py"
     spec = importlib.util.spec_from_file_location(operation.replace("/", "_"), path)
     module = importlib.util.module_from_spec(spec)
@@ -42,7 +43,7 @@ def transformers(model: str) -> ModuleType:
 
 
 def unscaled(q):
-    """For the references that scale queries by K^-1/2 and cannot be told otherwise: ours use them as given."""
+    """Undoes the scale K^-1/2 of references that always scale queries; ours never do."""
     return q * q.shape[-1] ** 0.5
 
 
@@ -51,7 +52,7 @@ def heads_first(*arrays):
     return [array.transpose(1, 2) for array in arrays]
 
 
-# What follows takes our arguments by our names, and returns (outputs, final state) in our layout.
+# Each of these takes our arguments by our names, and returns (outputs, final state) in our layout.
 
 
 def gla(q, k, v, log_decay, initial_state):
@@ -70,13 +71,13 @@ def linear_attn(q, k, v, initial_state):
 
 
 def retention(q, k, v):
-    """Attention with the decays of RetNet, which has no state."""
+    """Attention with the decays of RetNet; there is no state."""
     (outputs,) = heads_first(fla("retention/naive").naive_retention(*heads_first(unscaled(q), k, v)))
     return outputs, ()
 
 
 def retention_by_us(q, k, v, implementation, chunk_size):
-    """RetNet's heads forget at 1 - 2^-5, 1 - 2^-6, …"""
+    """RetNet's heads decay by 1 - 2^-5, 1 - 2^-6, …"""
     log_decay = jnp.log1p(-(2.0 ** -(5.0 + jnp.arange(q.shape[2]))))[:, None]
     outputs, _ = scans.gated_linear_attention(
         q, k, v, log_decay, implementation=implementation, chunk_size=chunk_size
@@ -127,7 +128,7 @@ def iplr(q, k, v, a, b, initial_state):
 
 
 def dplr(q, k, v, a, b, log_decay, initial_state):
-    """RWKV-7's recurrence: like ours it reads by a what the state was before it decays."""
+    """RWKV-7's recurrence: like ours, it reads the state with `a` before the state decays."""
     recurrence = fla("generalized_delta_rule/dplr/naive").dplr_recurrence
     outputs, final_state = recurrence(*heads_first(unscaled(q), k, v, a, b, log_decay), initial_state)
     return outputs.transpose(1, 2), final_state
@@ -139,14 +140,14 @@ def gated_deltanet2(q, k, v, erase, write, log_decay, initial_state):
 
 
 def gated_deltanet2_by_us(q, k, v, erase, write, log_decay, **others):
-    """It reads the state by erase ⊙ k after it has decayed, and writes write ⊙ v."""
+    """It reads the state with erase ⊙ k after the decay, and writes write ⊙ v."""
     return scans.generalized_delta_rule(
         q, k, write * v, a=jnp.exp(log_decay) * erase * k, b=-k, log_decay=log_decay, **others
     )
 
 
 def xlstm(q, k, v, input_gate, forget_gate, memory, normalizer, stabilizer):
-    """The forget gate is given before its sigmoid; the 1e-6 added to what outputs are divided by is left out."""
+    """The forget gate comes before its sigmoid; the 1e-6 in the denominator of the outputs is left out."""
     q, k, v, input_gate, forget_gate = heads_first(unscaled(q), k, v, input_gate, forget_gate)
     outputs, (memory, normalizer, stabilizer) = transformers("xlstm").mlstm_recurrent_sequence_native(
         q, k, v, input_gate, forget_gate, memory, normalizer, stabilizer, return_last_states=True, eps=0.0
@@ -160,7 +161,7 @@ def xlstm_by_us(q, k, v, input_gate, forget_gate, memory, normalizer, stabilizer
     outputs, state = scans.mlstm(
         q, k, v, input_gate, jax.nn.log_sigmoid(forget_gate), initial_state=state, **others
     )
-    unit = jnp.exp(state.stabilizer)  # only what does not depend on the choice of units has the same gradient
+    unit = jnp.exp(state.stabilizer)  # gradients agree for what does not depend on the unit
     return outputs, (unit * state.memory, (unit * state.normalizer)[:, :, 0])
 
 
@@ -169,7 +170,7 @@ def hgrn(log_a, x, initial_state):
 
 
 def recurrent_gemma(log_a, x, initial_state):
-    """The scan inside RG-LRU, without document boundaries; it is a method that uses nothing of its object."""
+    """The scan inside RG-LRU, without document boundaries: a method that does not use its object."""
     scan = transformers("recurrent_gemma").RecurrentGemmaRglru._rnn_scan
     return scan(None, x, torch.exp(log_a), torch.zeros(*x.shape[:2], 1, dtype=torch.bool), initial_state)
 
@@ -186,7 +187,7 @@ def mamba(x, dt, A, Bm, Cm):
 
 
 def mamba_decode(x, dt, A, Bm, Cm, initial_state):
-    """The form for one token, in a loop. It overwrites its state: in float64, so that it computes from a copy."""
+    """The form for one token, in a loop. It overwrites its state, and computes on a copy if that is float64."""
     state, outputs = initial_state.double(), []
     for t in range(x.shape[1]):
         update = transformers("mamba").mamba_selective_state_update
@@ -216,7 +217,7 @@ class Peer:
     ours: Callable[..., Any]
     theirs: Callable[..., Any]
     shapes: Mapping[str, str]
-    """The arguments of both, and the sizes of each by letter; values are drawn as `draw` does for the name."""
+    """Name of each argument -> its axes by letter. The name decides how its values are drawn."""
 
     def __str__(self):
         return self.name

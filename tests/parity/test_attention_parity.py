@@ -12,7 +12,7 @@ from flax import nnx
 from scan_peers import torch, transformers
 from weights import randomize, relative_error, set_param
 
-from sandbox.models.attention import Positions
+from sandbox.models.layers.attention import Positions
 from sandbox.models.mixers.bigbird import BigBirdConfig, plan
 from sandbox.models.mixers.longformer import LongformerConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig

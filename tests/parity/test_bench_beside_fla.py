@@ -1,6 +1,6 @@
-"""`sandbox-bench scans --peers` gives fla's kernels our inputs under the names that they have for them.
+"""`sandbox-bench scans --peers` passes our inputs to fla's kernels under the kernels' names for them.
 
-The kernels need a GPU. Their plain references stand in for them here, called by the kernels' own parameters.
+The kernels need a GPU. Plain references stand in for them here, called with the kernels' own parameters.
 """
 
 import ast
@@ -35,7 +35,7 @@ REFERENCES = {
 
 
 def parameters(module: str, function: str) -> set[str]:
-    """Those of a kernel's function, by its source: importing it needs Triton."""
+    """Parameters of a kernel's function, read from its source: importing it needs Triton."""
     source = (Path(FLA.origin).parent / "ops" / module / "chunk.py").read_text()
     (found,) = (
         node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == function
@@ -54,7 +54,7 @@ def stand_in(module: str, function: str):
 
 @pytest.fixture
 def plain_fla(monkeypatch):
-    """The references in the place of the kernels, in memory of the CPU."""
+    """Replaces the kernels by the references, on the CPU."""
     monkeypatch.setitem(sys.modules, "fla", ModuleType("fla"))
     monkeypatch.setitem(sys.modules, "fla.ops", ModuleType("fla.ops"))
     for module, function in REFERENCES:

@@ -20,20 +20,20 @@ TOLERANCE = 1e-5
 
 
 def draw(rng: np.random.Generator, name: str, letters: str) -> np.ndarray:
-    """Numbers that the argument of this name may have: rates negative, gates from 0 to 1, short keys, …"""
+    """Values that suit the argument of this name: negative rates, gates from 0 to 1, keys of length 1, …"""
     normal = rng.normal(size=[SIZES.get(letter, 1) for letter in letters])
     match name:
         case "log_decay" | "log_a" | "A":
-            numbers = -np.exp(normal - 1.0)
+            values = -np.exp(normal - 1.0)
         case "beta" | "erase" | "write":
-            numbers = 1.0 / (1.0 + np.exp(-normal))
+            values = 1.0 / (1.0 + np.exp(-normal))
         case "dt" | "w" | "denominator":
-            numbers = np.exp(normal - 1.0)
+            values = np.exp(normal - 1.0)
         case "k" | "a" | "b" if letters.endswith("K"):
-            numbers = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+            values = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
         case _:
-            numbers = normal
-    return numbers.astype(np.float32)
+            values = normal
+    return values.astype(np.float32)
 
 
 def arguments(peer: Peer) -> dict[str, np.ndarray]:
@@ -42,7 +42,7 @@ def arguments(peer: Peer) -> dict[str, np.ndarray]:
 
 
 def weights_like(leaves: list[Any]) -> list[np.ndarray]:
-    """What outputs and final states are weighed with to take gradients."""
+    """Weights of outputs and final states in the loss whose gradients are compared."""
     rng = np.random.default_rng(1)
     return [rng.normal(size=leaf.shape).astype(np.float32) for leaf in leaves]
 
@@ -65,7 +65,7 @@ def by_them(peer: Peer) -> dict[str, np.ndarray]:
 
 
 def by_us(peer: Peer, implementation: str) -> dict[str, np.ndarray]:
-    # Compiled to run once: what optimising costs is not won back.
+    # The program runs once, so optimising it does not pay.
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(arrays):
         values, pullback = jax.vjp(

@@ -61,7 +61,7 @@ def assert_agrees(rule, kind, driver, *, tokens=21, columns=6, heads=1):
 
 
 def on_both(**sizes):
-    """Runs a test with each driver interpreted, as for a chip with other `sizes`: of a TPU and of a GPU, by name."""
+    """Runs a test with each driver interpreted; `sizes` are those to change in a chip, for TPU and GPU."""
 
     def driver(run, chip, position):
         chip = dataclasses.replace(chip, **{name: values[position] for name, values in sizes.items()})
@@ -167,7 +167,7 @@ def test_refuses_what_it_cannot_run(driver):
         run(mixing(GLA), columns=4000)
     with (
         jax.enable_x64(True),
-        pytest.raises(NotImplementedError, match="linear_attention: kernels compute in float32"),
+        pytest.raises(NotImplementedError, match="attention: kernels compute in float32"),
     ):
         run(GLA, dtype="float64")
 

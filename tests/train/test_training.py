@@ -11,7 +11,7 @@ from flax import nnx
 
 from sandbox.config import Config
 from sandbox.errors import InputError
-from sandbox.models.layers import Undecayed
+from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import Decay, OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
@@ -161,8 +161,8 @@ def test_weight_decay_leaves_norms_biases_and_decays_alone():
     leaves = jax.tree_util.tree_leaves_with_path(
         nnx.state(model, nnx.Param), is_leaf=lambda node: isinstance(node, nnx.Variable)
     )
-    undecayed = {str(path[-1].key) for path, leaf in leaves if isinstance(leaf, Undecayed)}
-    decayed = {str(path[-1].key) for path, leaf in leaves if not isinstance(leaf, Undecayed)}
+    undecayed = {str(path[-1].key) for path, leaf in leaves if isinstance(leaf, NoWeightDecay)}
+    decayed = {str(path[-1].key) for path, leaf in leaves if not isinstance(leaf, NoWeightDecay)}
     assert undecayed == {"scale", "bias", "decay_bias"}
     assert decayed == {"kernel", "embedding"}
 

@@ -17,19 +17,18 @@ needed at once for one random block per query block, 0.38 n for two and 0.47 n f
 
 import dataclasses
 import functools
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
-from sandbox.models.mixer import Card, Mixer
+from sandbox.models.layers.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
+from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations, Token
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -63,11 +62,6 @@ class BigBirdConfig(AttentionConfig):
         check_at_least("mixer.num_random", self.num_random, 0)
         check_at_least("mixer.seed", self.seed, 0)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return BigBird(self, d_model, rngs=rngs, dtype=dtype)
-
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +74,9 @@ class Horizon:
 class BigBirdState(NamedTuple):
     """The pages in use."""
 
-    k: Float[Array, "B pages C G K"]
-    v: Float[Array, "B pages C G K"]
-    length: Int[Array, ""]
+    k: Annotated[Float[Array, "B pages C G K"], StateKind.cache]
+    v: Annotated[Float[Array, "B pages C G K"], StateKind.cache]
+    length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
     horizon: Horizon
 
@@ -224,3 +218,6 @@ def plan(blocks: int, num_global: int, num_window: int, num_random: int, seed: i
         pages[page[block] : page[block] + 1] = [block]
         held.append(list(pages))
     return Plan(seen, page, np.array([row + [-1] * (len(pages) - len(row)) for row in held], np.int32))
+
+
+BigBirdConfig.mixer = BigBird

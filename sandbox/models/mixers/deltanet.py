@@ -2,19 +2,15 @@
 
     S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
 
-The layer of the second paper, which never forgets but what it writes over: see `sandbox.models.delta_rule`, with
+The layer of the second paper, which never forgets but what it writes over: see `layers/delta_rule.py`, with
 α = 1 and no gate.
 """
 
 import dataclasses
 from typing import ClassVar
 
-import jax.numpy as jnp
-from flax import nnx
-from jax.typing import DTypeLike
-
-from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
-from sandbox.models.mixer import Card, Mixer
+from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
+from sandbox.models.mixer import Card
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -28,7 +24,5 @@ class DeltaNetConfig(DeltaRuleConfig):
         paper="Yang et al. 2024, arXiv:2406.06484",
     )
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return DeltaRule(self, d_model, value_heads=self.num_heads, values=d_model, rngs=rngs, dtype=dtype)
+
+DeltaNetConfig.mixer = DeltaRule

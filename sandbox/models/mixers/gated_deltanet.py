@@ -6,7 +6,7 @@
 
 with one decay per head, made as in Mamba-2: A > 0 is trained and starts uniform in 0..16 (from 0.01 on, as in
 Qwen3-Next, so that its logarithm is finite), b_Δ starts so that the softplus of it is log-uniform in 0.001..0.1.
-The rest is in `sandbox.models.delta_rule`. Values have `expand_v` times as many channels as the model: twice, as
+The rest is in `layers/delta_rule.py`. Values have `expand_v` times as many channels as the model: twice, as
 in Qwen3-Next and in Zoology's runs; the authors' models take one and a half times. As in Qwen3-Next, several heads
 of values may share a head of queries and keys; each has a β, a decay and a memory of its own.
 """
@@ -20,10 +20,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
-from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer
-from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
+from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
 
@@ -55,27 +55,28 @@ class GatedDeltaNetConfig(DeltaRuleConfig):
         """Heads of values, and so of memory."""
         return self.num_heads if self.num_value_heads is None else self.num_value_heads
 
-    def check(self, d_model: int) -> None:
+    @property
+    def value_expansion(self) -> int:
+        """Channels of all values, in multiples of the width."""
+        return self.expand_v
+
+    def check_width(self, d_model: int) -> None:
         """Heads of values divide their channels."""
         name = "mixer.num_heads" if self.num_value_heads is None else "mixer.num_value_heads"
         check_divides(name, self.value_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return GatedDeltaNet(self, d_model, rngs=rngs, dtype=dtype)
 
 
 class GatedDeltaNet(DeltaRule):
     """See the module's docstring. Decode state: a `DeltaRuleState`."""
 
     def __init__(self, config: GatedDeltaNetConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
-        heads, values = config.value_heads, config.expand_v * d_model
-        super().__init__(config, d_model, value_heads=heads, values=values, rngs=rngs, dtype=dtype)
+        super().__init__(config, d_model, rngs=rngs, dtype=dtype)
+        heads = config.value_heads
         self.dt = Dense(d_model, heads, rngs=rngs)
-        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads))
-        self.log_rates = Undecayed(jnp.log(jax.random.uniform(rngs.params(), (heads,), jnp.float32, 0.01, 16.0)))
-        self.gate = Dense(d_model, values, rngs=rngs)
+        self.dt_bias = NoWeightDecay(step_size_bias(rngs.params(), heads))
+        rates = jax.random.uniform(rngs.params(), (heads,), jnp.float32, 0.01, 16.0)
+        self.log_rates = NoWeightDecay(jnp.log(rates))
+        self.gate = Dense(d_model, config.expand_v * d_model, rngs=rngs)
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H 1"]:
         dt = self.dt(x).astype(jnp.float32)
@@ -84,3 +85,6 @@ class GatedDeltaNet(DeltaRule):
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"]:
         return jax.nn.silu(self.gate(x))
+
+
+GatedDeltaNetConfig.mixer = GatedDeltaNet

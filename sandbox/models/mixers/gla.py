@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, LowRank, RMSNorm
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.models.layers.dense import Dense, LowRank
+from sandbox.models.layers.norms import RMSNorm
+from sandbox.models.mixer import Card, MatrixMemoryConfig, MatrixState, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
@@ -45,20 +45,14 @@ class GLAConfig(MatrixMemoryConfig):
         check_at_least("mixer.gate_rank", self.gate_rank, 1)
         check_at_least("mixer.gate_temperature", self.gate_temperature, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return GLA(self, d_model, rngs=rngs)
 
-
-class GLA(ScanMixer):
-    """See the module's and the config's docstrings. Decode state: the memory, `[B, H, K, V]`."""
+class GLA(Mixer):
+    """See the module's and the config's docstrings. Decode state: a `MatrixState`."""
 
     config: GLAConfig
 
-    def __init__(self, config: GLAConfig, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: GLAConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.rule = "gated_linear_attention"
         self.rows, self.columns = config.d_state, d_model // config.num_heads
         keys = config.num_heads * config.d_state
         self.q = Dense(d_model, keys, rngs=rngs)
@@ -69,16 +63,17 @@ class GLA(ScanMixer):
         self.gate = Dense(d_model, d_model, rngs=rngs)
         self.out = Dense(d_model, d_model, rngs=rngs)
 
-    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B H K V"]:
-        return jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32)
+    def init_state(self, batch_size: int, max_len: int) -> MatrixState:
+        return MatrixState(jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32))
 
-    def prefill(
-        self, x: Activations, state: Float[Array, "B H K V"]
-    ) -> tuple[Activations, Float[Array, "B H K V"]]:
+    def prefill(self, x: Activations, state: MatrixState) -> tuple[Activations, MatrixState]:
         config, heads = self.config, (*x.shape[:2], self.config.num_heads, -1)
         q, k, v = self.q(x).reshape(heads), self.k(x).reshape(heads), self.v(x).reshape(heads)
         log_decay = jax.nn.log_sigmoid(self.decay(x).astype(jnp.float32)).reshape(heads) / config.gate_temperature
-        read, state = gated_linear_attention(
-            q * config.d_state**-0.5, k, v, log_decay, initial_state=state, **config.scan_options
+        read, memory = gated_linear_attention(
+            q * config.d_state**-0.5, k, v, log_decay, initial_state=state.memory, **config.scan_options
         )
-        return self.out(jax.nn.silu(self.gate(x)) * self.norm(read).reshape(x.shape)), state
+        return self.out(jax.nn.silu(self.gate(x)) * self.norm(read).reshape(x.shape)), MatrixState(memory)
+
+
+GLAConfig.mixer = GLA

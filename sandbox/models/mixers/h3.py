@@ -19,7 +19,7 @@ are trained. As in S4D, training takes both SSMs as convolutions.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense, long_convolution
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
-from sandbox.models.mixers.s4d import DiagonalSSM, Discretization, Initialization, check_even_d_state
+from sandbox.models.layers.convolution import CausalConv, long_convolution
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.diagonal_ssm import DiagonalSSM, Discretization, Initialization, check_even_d_state
+from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -55,34 +57,26 @@ class H3Config(ScanConfig):
         check_even_d_state(self.d_state)
         check_at_least("mixer.head_dim", self.head_dim, 1)
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads make up the width."""
         check_divides("mixer.head_dim", self.head_dim, "model.d_model", d_model)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return H3(self, d_model, rngs=rngs, dtype=dtype)
 
 
 class H3State(NamedTuple):
     """The modes of each of the P · P products of a head, and the window over keys."""
 
-    memory: Float[Array, "B I H N"]
-    conv: Float[Array, "B S D"]
+    memory: Annotated[Float[Array, "B I H N"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S D"], StateKind.convolution]
 
 
-class H3(ScanMixer):
+class H3(Mixer):
     """See the module's docstring. Decode state: an `H3State`."""
 
     config: H3Config
-    rule = "diagonal_scan"
-    rows = 1
 
     def __init__(self, config: H3Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
         self.num_heads = d_model // config.head_dim
-        self.columns = self.num_heads * config.d_state // 2
         self.qkv = Dense(d_model, 3 * d_model, use_bias=True, rngs=rngs)
         self.shift = CausalConv(d_model, config.d_state, use_bias=False, rngs=rngs)
         self.shift_skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
@@ -120,11 +114,6 @@ class H3(ScanMixer):
         y, memory = self.ssm.prefill(self._products(k, shifted, v), memory, **self.config.scan_options)
         return self._read(q, y), H3State(memory.reshape(state.memory.shape), window)
 
-    def resolved_implementation(self, length: int) -> str:
-        if self.config.implementation == "auto" and length > 1:
-            return "convolution"
-        return super().resolved_implementation(length)
-
     def _products(self, k: Activations, shifted: Activations, v: Activations) -> Float[Array, "I T H"]:
         """k̃_i v_j of each head, with the P · P pairs (i, j) of a sequence as further sequences."""
         k = shifted + k * jnp.broadcast_to(self.shift_skip[...].astype(k.dtype), k.shape)
@@ -138,3 +127,6 @@ class H3(ScanMixer):
         q = q.reshape(*q.shape[:2], self.num_heads, width)
         y = y.reshape(q.shape[0], width, width, *y.shape[1:])
         return self.out(jnp.einsum("bthi,bijth->bthj", q, y).reshape(*q.shape[:2], -1))
+
+
+H3Config.mixer = H3

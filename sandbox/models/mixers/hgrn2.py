@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, RMSNorm
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import RMSNorm
+from sandbox.models.mixer import Card, MatrixMemoryConfig, MatrixState, Mixer
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
@@ -46,20 +46,14 @@ class HGRN2Config(MatrixMemoryConfig):
         if not 0 <= self.lower_bound < 1:
             raise ValueError(f"mixer.lower_bound={self.lower_bound} must be at least 0 and below 1")
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return HGRN2(self, d_model, rngs=rngs)
 
-
-class HGRN2(ScanMixer):
-    """See the module's and the config's docstrings. Decode state: the memory, `[B, H, K, V]`."""
+class HGRN2(Mixer):
+    """See the module's and the config's docstrings. Decode state: a `MatrixState`."""
 
     config: HGRN2Config
 
-    def __init__(self, config: HGRN2Config, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: HGRN2Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.rule = "gated_linear_attention"
         self.rows, self.columns = config.d_state, d_model // config.num_heads
         self.q = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
         self.forget = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
@@ -67,12 +61,10 @@ class HGRN2(ScanMixer):
         self.norm = RMSNorm(d_model)
         self.out = Dense(d_model, d_model, rngs=rngs)
 
-    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B H K V"]:
-        return jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32)
+    def init_state(self, batch_size: int, max_len: int) -> MatrixState:
+        return MatrixState(jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32))
 
-    def prefill(
-        self, x: Activations, state: Float[Array, "B H K V"]
-    ) -> tuple[Activations, Float[Array, "B H K V"]]:
+    def prefill(self, x: Activations, state: MatrixState) -> tuple[Activations, MatrixState]:
         heads, bound = (*x.shape[:2], self.config.num_heads, -1), self.config.lower_bound
         q, v = jax.nn.silu(self.q(x)).reshape(heads), self.v(x).reshape(heads)
         logits = self.forget(x).astype(jnp.float32).reshape(heads)
@@ -80,5 +72,10 @@ class HGRN2(ScanMixer):
         if bound:
             log_decay = jnp.logaddexp(jnp.log(bound), jnp.log1p(-bound) + log_decay)
         k = ((1 - bound) * jax.nn.sigmoid(-logits)).astype(x.dtype)  # 1 - f, without cancellation
-        read, state = gated_linear_attention(q, k, v, log_decay, initial_state=state, **self.config.scan_options)
-        return self.out(self.norm(read.reshape(x.shape))), state
+        read, memory = gated_linear_attention(
+            q, k, v, log_decay, initial_state=state.memory, **self.config.scan_options
+        )
+        return self.out(self.norm(read.reshape(x.shape))), MatrixState(memory)
+
+
+HGRN2Config.mixer = HGRN2

@@ -24,7 +24,7 @@ The filter has no state smaller than the past: decoding carries every u_s. Each 
 import dataclasses
 import itertools
 import math
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +33,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.layers import FAN_IN_UNIFORM, CausalConv, Dense, Undecayed, long_convolution
+from sandbox.models.layers.convolution import CausalConv, long_convolution
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import FAN_IN_UNIFORM, NoWeightDecay
 from sandbox.models.mixer import Card, Mixer, MixerConfig
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations, Token
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -66,10 +69,6 @@ class HyenaConfig(MixerConfig):
         check_at_least("mixer.filter_bands", self.filter_bands, 1)
         check_at_least("mixer.conv_width", self.conv_width, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return Hyena(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class ImplicitFilter(nnx.Module):
     """The filter h of each channel, as a function of the distance: see the module's docstring."""
@@ -78,7 +77,7 @@ class ImplicitFilter(nnx.Module):
         self.length, self.bands, self.channels = config.filter_length, config.filter_bands, channels
         widths = [1 + 2 * config.filter_bands, *3 * [config.filter_width]]
         self.layers = nnx.List([_dense(d_in, d_out, rngs) for d_in, d_out in itertools.pairwise(widths)])
-        self.frequency = Undecayed(jnp.ones((config.filter_width,), jnp.float32))
+        self.frequency = NoWeightDecay(jnp.ones((config.filter_width,), jnp.float32))
         self.last = _dense(config.filter_width, channels, rngs, use_bias=False)
 
     def __call__(self, length: int) -> Float[Array, "T D"]:
@@ -97,10 +96,10 @@ class ImplicitFilter(nnx.Module):
 class HyenaState(NamedTuple):
     """All that the long convolution has been given, and the window of the short one."""
 
-    past: Float[Array, "B S D"]
-    length: Int[Array, ""]
+    past: Annotated[Float[Array, "B S D"], StateKind.cache]
+    length: Annotated[Int[Array, ""], StateKind.counter]
     """Rows of `past` in use."""
-    conv: Float[Array, "B I E"]
+    conv: Annotated[Float[Array, "B I E"], StateKind.convolution]
 
 
 class Hyena(Mixer):
@@ -158,8 +157,11 @@ class Hyena(Mixer):
 def _dense(d_in: int, d_out: int, rngs: nnx.Rngs, *, use_bias: bool = True) -> Dense:
     """A dense layer of the filter: no weight decay, and a start uniform in ±fan-in^-1/2, of the bias too."""
     layer = Dense(d_in, d_out, use_bias=use_bias, kernel_init=FAN_IN_UNIFORM, rngs=rngs)
-    layer.kernel = Undecayed(layer.kernel[...])
+    layer.kernel = NoWeightDecay(layer.kernel[...])
     if layer.bias is not None:
         bound = d_in**-0.5
         layer.bias[...] = jax.random.uniform(rngs.params(), (d_out,), jnp.float32, -bound, bound)
     return layer
+
+
+HyenaConfig.mixer = Hyena

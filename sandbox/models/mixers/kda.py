@@ -6,7 +6,7 @@
 
 Gated DeltaNet with a decay per row of memory: A is one number per head and starts uniform in 1..16, b_Δ one per
 row and starts so that the softplus of it is log-uniform in 0.001..0.1. Both gates go through a bottleneck of
-`gate_rank` channels. The rest is in `sandbox.models.delta_rule`. The output gate has no bias, as in the released
+`gate_rank` channels. The rest is in `layers/delta_rule.py`. The output gate has no bias, as in the released
 model and its copy in transformers; flash-linear-attention gives it one.
 """
 
@@ -19,10 +19,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.delta_rule import DeltaRule, DeltaRuleConfig
-from sandbox.models.layers import LowRank, Undecayed
-from sandbox.models.mixer import Card, Mixer
-from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
+from sandbox.models.layers.dense import LowRank
+from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
+from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
@@ -46,22 +46,18 @@ class KDAConfig(DeltaRuleConfig):
         if self.gate_rank is not None:
             check_at_least("mixer.gate_rank", self.gate_rank, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return KDA(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class KDA(DeltaRule):
     """See the module's docstring. Decode state: a `DeltaRuleState`."""
 
     def __init__(self, config: KDAConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         heads, rows = config.num_heads, config.d_state
-        super().__init__(config, d_model, value_heads=heads, values=d_model, rngs=rngs, dtype=dtype)
+        super().__init__(config, d_model, rngs=rngs, dtype=dtype)
         rank = d_model // heads if config.gate_rank is None else config.gate_rank
         self.dt = LowRank(d_model, rank, heads * rows, rngs=rngs)
-        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads * rows).reshape(heads, rows))
-        self.log_rates = Undecayed(jnp.log(jax.random.uniform(rngs.params(), (heads, 1), jnp.float32, 1.0, 16.0)))
+        self.dt_bias = NoWeightDecay(step_size_bias(rngs.params(), heads * rows).reshape(heads, rows))
+        rates = jax.random.uniform(rngs.params(), (heads, 1), jnp.float32, 1.0, 16.0)
+        self.log_rates = NoWeightDecay(jnp.log(rates))
         self.gate = LowRank(d_model, rank, d_model, rngs=rngs)
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
@@ -71,3 +67,6 @@ class KDA(DeltaRule):
 
     def _gate(self, x: Activations) -> Activations:
         return jax.nn.sigmoid(self.gate(x))
+
+
+KDAConfig.mixer = KDA

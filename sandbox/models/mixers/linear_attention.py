@@ -7,24 +7,25 @@ with ε = 1e-6 as in the authors' code, and no scale but φ's own (normalising r
 z is one more column of the memory, the one of a value that is always one: `[B, H, F, V+1]` for F features.
 
 Presets: `performer` with FAVOR+ (Choromanski et al. 2021, arXiv:2009.14794) and `based` with the second-order
-series of exp (Arora et al. 2024, arXiv:2402.18668). All feature maps: `sandbox.models.feature_maps`.
+series of exp (Arora et al. 2024, arXiv:2402.18668). All feature maps: `sandbox.models.layers.feature_maps`.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models import feature_maps
-from sandbox.models.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
-from sandbox.models.layers import Dense
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.models.layers import feature_maps
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 EPSILON = 1e-6
 """Added to a sum of weights that are not negative, before it divides."""
@@ -45,7 +46,7 @@ class LinearAttentionConfig(MatrixMemoryConfig):
     """Channels of a head's queries and keys. A head keeps as many rows of memory as φ makes features of them."""
     num_heads: int = 1
     feature_map: FeatureMap = FeatureMap.elu1
-    """φ: see `sandbox.models.feature_maps`."""
+    """φ: see `sandbox.models.layers.feature_maps`."""
     normalize: bool = True
     """Divide what is read by the sum of its weights."""
     dpfp_nu: int = 1
@@ -90,11 +91,6 @@ class LinearAttentionConfig(MatrixMemoryConfig):
                 f"got {length} tokens"
             )
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return LinearAttention(self, d_model, rngs=rngs)
-
 
 @dataclasses.dataclass(unsafe_hash=True)
 class PerformerConfig(LinearAttentionConfig):
@@ -127,18 +123,17 @@ class BasedConfig(LinearAttentionConfig):
 class LinearAttentionState(NamedTuple):
     """The memory, whose last column is z where the mixer normalises; positions are counted for cosformer alone."""
 
-    memory: Float[Array, "B H K V"]
-    position: Int[Array, ""] | None
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+    position: Annotated[Int[Array, ""], StateKind.counter] | None
 
 
-class LinearAttention(ScanMixer):
+class LinearAttention(Mixer):
     """See the module's and the config's docstrings. Decode state: a `LinearAttentionState`."""
 
     config: LinearAttentionConfig
 
-    def __init__(self, config: LinearAttentionConfig, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: LinearAttentionConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.rule = "gated_linear_attention"
         self.rows, self.columns = config.rows, d_model // config.num_heads + config.normalize
         self.q = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
         self.k = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
@@ -200,3 +195,6 @@ class LinearAttention(ScanMixer):
         if self.config.feature_map in SIGNED:
             return read / jnp.maximum(jnp.abs(weights), 1.0)
         return read / (weights + EPSILON)
+
+
+LinearAttentionConfig.mixer = LinearAttention

@@ -17,7 +17,7 @@ compressed row at the last token of its block.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
-from sandbox.models.mixer import Card, Mixer
+from sandbox.models.layers.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
+from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -53,20 +54,15 @@ class LinformerConfig(AttentionConfig):
         check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.block_size", self.block_size, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return Linformer(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class LinformerState(NamedTuple):
     """The compressed rows of blocks that later ones can see, and the tokens of the block that is not complete."""
 
-    compressed_k: Float[Array, "B blocks R G K"]
-    compressed_v: Float[Array, "B blocks R G K"]
-    k: Float[Array, "B S G K"]
-    v: Float[Array, "B S G K"]
-    length: Int[Array, ""]
+    compressed_k: Annotated[Float[Array, "B blocks R G K"], StateKind.cache]
+    compressed_v: Annotated[Float[Array, "B blocks R G K"], StateKind.cache]
+    k: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    v: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
 
 
@@ -154,3 +150,6 @@ class Linformer(Attention):
         rows = compressed.reshape(compressed.shape[0], 1, -1, *compressed.shape[3:])
         rows = jnp.broadcast_to(rows, (*blocks.shape[:2], *rows.shape[2:]))
         return jnp.concatenate([rows, blocks], axis=2)
+
+
+LinformerConfig.mixer = Linformer

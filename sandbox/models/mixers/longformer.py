@@ -14,7 +14,7 @@ The paper adds learned positions to the embedding.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,16 +22,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.attention import Attention, AttentionConfig, join
-from sandbox.models.mixer import Card, Mixer
-from sandbox.models.mixers.sliding_window import (
-    in_window,
-    query_blocks,
-    window_blocks,
-    window_positions,
-)
+from sandbox.models.layers.attention import Attention, AttentionConfig, join
+from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
+from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -59,11 +55,6 @@ class LongformerConfig(AttentionConfig):
                 f"mixer.num_global={self.num_global} must be at most the window, mixer.d_state={self.d_state}"
             )
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return Longformer(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class LongformerState(NamedTuple):
     """The global tokens and the last W - 1 tokens, oldest first.
@@ -72,11 +63,11 @@ class LongformerState(NamedTuple):
     there (the others read it from the global rows), and k, v of any other.
     """
 
-    k: Float[Array, "B S G K"]
-    v: Float[Array, "B S G K"]
-    global_k: Float[Array, "B I G K"]
-    global_v: Float[Array, "B I G K"]
-    length: Int[Array, ""]
+    k: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    v: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    global_k: Annotated[Float[Array, "B I G K"], StateKind.cache]
+    global_v: Annotated[Float[Array, "B I G K"], StateKind.cache]
+    length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
 
 
@@ -168,3 +159,6 @@ def in_front(
     """`rows` before those of each block."""
     shape = (*blocks.shape[:2], *rows.shape[1:])
     return jnp.concatenate([jnp.broadcast_to(rows[:, None], shape), blocks], axis=2)
+
+
+LongformerConfig.mixer = Longformer

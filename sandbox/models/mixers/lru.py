@@ -11,7 +11,7 @@ are normal with variances 1 / 2D and 1 / N (of the real and the imaginary part e
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,15 +19,17 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
-from sandbox.option_checks import check_at_least, check_positive_number
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.mixer import Card, Mixer, ScanConfig, UnitsConfig
+from sandbox.option_checks import check_positive_number
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class LRUConfig(ScanConfig):
+class LRUConfig(UnitsConfig, ScanConfig):
     """Complex units that turn and decay at fixed rates, learned by each, driven by all channels."""
 
     card: ClassVar[Card] = Card(
@@ -37,8 +39,6 @@ class LRUConfig(ScanConfig):
         paper="Orvieto et al. 2023, arXiv:2303.06349",
     )
 
-    d_state: int | None = None
-    """Complex hidden units: N. None: as many as `d_model`."""
     r_min: float = 0.0
     """Smallest modulus of λ at the start. 0.9 and more for long memories."""
     r_max: float = 1.0
@@ -48,57 +48,54 @@ class LRUConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.d_state is not None:
-            check_at_least("mixer.d_state", self.d_state, 1)
         if not 0 <= self.r_min < self.r_max <= 1:
             raise ValueError(
                 f"mixer.r_min={self.r_min} and mixer.r_max={self.r_max} must satisfy 0 <= r_min < r_max <= 1"
             )
         check_positive_number("mixer.max_phase", self.max_phase)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return LRU(self, d_model, rngs=rngs)
+
+class LRUState(NamedTuple):
+    """The real parts, then the imaginary parts of the units, `[B, 2N]` in float32."""
+
+    units: Annotated[Float[Array, "B I"], StateKind.memory]
 
 
-class LRU(ScanMixer):
-    """See the module's docstring. Decode state: real, then imaginary parts of the units, `[B, 2N]` in float32."""
+class LRU(Mixer):
+    """See the module's docstring. Decode state: an `LRUState`."""
 
     config: LRUConfig
-    rule = "diagonal_scan"
-    rows = 1
 
-    def __init__(self, config: LRUConfig, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: LRUConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        units = d_model if config.d_state is None else config.d_state
-        self.columns = units
+        self.units = units = config.units(d_model)
         # Drawn away from zero, whose logarithm is not finite.
         area, angle = jax.random.uniform(rngs.params(), (2, units), jnp.float32, 1e-6, 1.0)
         squared_modulus = config.r_min**2 + area * (config.r_max**2 - config.r_min**2)
         log_rates = jnp.log(-0.5 * jnp.log(squared_modulus))
-        self.log_rates = Undecayed(log_rates)
-        self.log_phases = Undecayed(jnp.log(config.max_phase * angle))
-        self.log_gamma = Undecayed(0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(log_rates))))
+        self.log_rates = NoWeightDecay(log_rates)
+        self.log_phases = NoWeightDecay(jnp.log(config.max_phase * angle))
+        self.log_gamma = NoWeightDecay(0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(log_rates))))
         normal = nnx.initializers.normal
         self.b = Dense(d_model, 2 * units, kernel_init=normal((2 * d_model) ** -0.5), rngs=rngs)
         self.c = Dense(2 * units, d_model, kernel_init=normal(units**-0.5), rngs=rngs)
         self.skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
         self.out = Dense(d_model, 2 * d_model, use_bias=True, rngs=rngs)
 
-    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B I"]:
-        return jnp.zeros((batch_size, 2 * self.columns), jnp.float32)
+    def init_state(self, batch_size: int, max_len: int) -> LRUState:
+        return LRUState(jnp.zeros((batch_size, 2 * self.units), jnp.float32))
 
-    def prefill(self, x: Activations, state: Float[Array, "B I"]) -> tuple[Activations, Float[Array, "B I"]]:
+    def prefill(self, x: Activations, state: LRUState) -> tuple[Activations, LRUState]:
         log_modulus, phase = -jnp.exp(self.log_rates[...]), jnp.exp(self.log_phases[...])
         decay = jnp.exp(jax.lax.complex(log_modulus, phase))
         inputs = _complex(self.b(x).astype(jnp.float32))
         inputs = inputs * jnp.broadcast_to(jnp.exp(self.log_gamma[...]), inputs.shape)
         h, last = diagonal_scan(
-            decay[None, None], inputs, initial_state=_complex(state), **self.config.scan_options
+            decay[None, None], inputs, initial_state=_complex(state.units), **self.config.scan_options
         )
         # The kernel of C holds Re C above -Im C.
         y = self.c(_real(h).astype(x.dtype)) + x * jnp.broadcast_to(self.skip[...].astype(x.dtype), x.shape)
-        return jax.nn.glu(self.out(jax.nn.gelu(y, approximate=False))), _real(last)
+        return jax.nn.glu(self.out(jax.nn.gelu(y, approximate=False))), LRUState(_real(last))
 
 
 def _complex(parts: Float[Array, "*rows I"]) -> jax.Array:
@@ -109,3 +106,6 @@ def _complex(parts: Float[Array, "*rows I"]) -> jax.Array:
 def _real(numbers: jax.Array) -> Float[Array, "*rows I"]:
     """Complex numbers as their real parts and then their imaginary parts."""
     return jnp.concatenate([numbers.real, numbers.imag], axis=-1)
+
+
+LRUConfig.mixer = LRU

@@ -9,7 +9,7 @@ start (Jozefowicz et al. 2015, ICML). As with `rnn`, training goes through the t
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +17,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, MixerConfig
-from sandbox.models.mixers.rnn import token_by_token
-from sandbox.option_checks import check_at_least
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.layers.token_by_token import token_by_token
+from sandbox.models.mixer import Card, Mixer, UnitsConfig
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class LSTMConfig(MixerConfig):
+class LSTMConfig(UnitsConfig):
     """Cells that gates write, erase and show; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -35,35 +36,24 @@ class LSTMConfig(MixerConfig):
         paper="Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
     )
 
-    d_state: int | None = None
-    """Hidden units, each with a cell. None: as many as `d_model`."""
-
-    def __post_init__(self) -> None:
-        if self.d_state is not None:
-            check_at_least("mixer.d_state", self.d_state, 1)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return LSTM(d_model if self.d_state is None else self.d_state, d_model, rngs=rngs)
-
 
 class LSTMState(NamedTuple):
     """What the units show, and what their cells hold."""
 
-    hidden: Float[Array, "B E"]
-    cell: Float[Array, "B E"]
+    hidden: Annotated[Float[Array, "B E"], StateKind.memory]
+    cell: Annotated[Float[Array, "B E"], StateKind.memory]
 
 
 class LSTM(Mixer):
     """See the module's docstring. Decode state: an `LSTMState` in float32."""
 
-    def __init__(self, units: int, d_model: int, *, rngs: nnx.Rngs):
-        self.units = units
+    def __init__(self, config: LSTMConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.units = units = config.units(d_model)
         self.inputs = Dense(d_model, 4 * units, rngs=rngs)
         orthogonal = nnx.initializers.orthogonal()
         blocks = [orthogonal(rngs.params(), (units, units), jnp.float32) for _ in range(4)]
         self.recurrent = nnx.Param(jnp.concatenate(blocks, axis=1))
-        self.bias = Undecayed(jnp.zeros((4 * units,), jnp.float32).at[units : 2 * units].set(1.0))
+        self.bias = NoWeightDecay(jnp.zeros((4 * units,), jnp.float32).at[units : 2 * units].set(1.0))
         self.out = Dense(units, d_model, rngs=rngs)
 
     def init_state(self, batch_size: int, max_len: int) -> LSTMState:
@@ -74,10 +64,13 @@ class LSTM(Mixer):
         recurrent, bias = self.recurrent[...], self.bias[...][None]
 
         def step(state: LSTMState, driven: Float[Array, "B I"]) -> tuple[LSTMState, Float[Array, "B E"]]:
-            write, keep, candidate, show = jnp.split(driven + state.hidden @ recurrent + bias, 4, axis=-1)
-            cell = jax.nn.sigmoid(keep) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
-            hidden = jax.nn.sigmoid(show) * jnp.tanh(cell)
+            i, f, g, o = jnp.split(driven + state.hidden @ recurrent + bias, 4, axis=-1)
+            cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+            hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
             return LSTMState(hidden, cell), hidden
 
         hidden, state = token_by_token(step, self.inputs(x), state)
         return self.out(hidden.astype(x.dtype)), state
+
+
+LSTMConfig.mixer = LSTM

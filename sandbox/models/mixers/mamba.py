@@ -15,7 +15,7 @@ every `Dense` here does.
 
 import dataclasses
 import math
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import FAN_IN_UNIFORM, CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import RMSNorm
+from sandbox.models.layers.parameters import FAN_IN_UNIFORM, NoWeightDecay, step_size_bias
+from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least
 from sandbox.scans import selective_scan
-from sandbox.shapes import Activations, PRNGKey
+from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -60,23 +64,18 @@ class MambaConfig(ScanConfig):
         if self.dt_rank is not None:
             check_at_least("mixer.dt_rank", self.dt_rank, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return Mamba(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class MambaState(NamedTuple):
     """The memory, and the window of the short convolution."""
 
-    memory: Float[Array, "B E N"]
-    conv: Float[Array, "B S E"]
+    memory: Annotated[Float[Array, "B E N"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
-class Mamba(ScanMixer):
+class Mamba(Mixer):
     """See the module's docstring. Decode state: a `MambaState`."""
 
     config: MambaConfig
-    rule = "selective_scan"
 
     def __init__(self, config: MambaConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
@@ -90,10 +89,10 @@ class Mamba(ScanMixer):
         self.b_norm = RMSNorm(states) if config.inner_norms else None
         self.c_norm = RMSNorm(states) if config.inner_norms else None
         self.dt = Dense(rank, channels, kernel_init=FAN_IN_UNIFORM, rngs=rngs)
-        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), channels))
+        self.dt_bias = NoWeightDecay(step_size_bias(rngs.params(), channels))
         rates = 1.0 + jnp.arange(states, dtype=jnp.float32)
-        self.log_rates = Undecayed(jnp.broadcast_to(jnp.log(rates), (channels, states)))
-        self.skip = Undecayed(jnp.ones((channels,), jnp.float32))
+        self.log_rates = NoWeightDecay(jnp.broadcast_to(jnp.log(rates), (channels, states)))
+        self.skip = NoWeightDecay(jnp.ones((channels,), jnp.float32))
         self.out = Dense(channels, d_model, rngs=rngs)
         self.dtype = dtype
 
@@ -125,7 +124,4 @@ class Mamba(ScanMixer):
         return jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape)), b, c
 
 
-def initial_dt_bias(key: PRNGKey, size: int) -> Float[Array, "E"]:
-    """What softplus makes step sizes of that are log-uniform in 0.001..0.1."""
-    dt = jnp.exp(jax.random.uniform(key, (size,), jnp.float32, math.log(0.001), math.log(0.1)))
-    return dt + jnp.log(-jnp.expm1(-dt))
+MambaConfig.mixer = Mamba

@@ -14,7 +14,7 @@ every `Dense` here does.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
-from sandbox.models.mixers.mamba import initial_dt_bias
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import RMSNorm
+from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
+from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -61,28 +64,22 @@ class Mamba2Config(ScanConfig):
         check_at_least("mixer.conv_width", self.conv_width, 1)
         check_divides("mixer.num_groups", self.num_groups, "mixer.num_heads", self.num_heads)
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads divide the channels inside."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand · model.d_model", self.expand * d_model)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return Mamba2(self, d_model, rngs=rngs, dtype=dtype)
 
 
 class Mamba2State(NamedTuple):
     """The memory, and the window of the short convolution over x, B and C."""
 
-    memory: Float[Array, "B H N V"]
-    conv: Float[Array, "B S E"]
+    memory: Annotated[Float[Array, "B H N V"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
-class Mamba2(ScanMixer):
+class Mamba2(Mixer):
     """See the module's docstring. Decode state: a `Mamba2State`."""
 
     config: Mamba2Config
-    rule = "gated_linear_attention"
 
     def __init__(self, config: Mamba2Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
@@ -91,10 +88,10 @@ class Mamba2(ScanMixer):
         self.rows, self.columns = config.d_state, channels // heads
         self.project = Dense(d_model, 2 * channels + 2 * directions + heads, rngs=rngs)
         self.conv = CausalConv(channels + 2 * directions, config.conv_width, rngs=rngs)
-        self.dt_bias = Undecayed(initial_dt_bias(rngs.params(), heads))
+        self.dt_bias = NoWeightDecay(step_size_bias(rngs.params(), heads))
         rates = jax.random.uniform(rngs.params(), (heads,), jnp.float32, 1.0, 16.0)
-        self.log_rates = Undecayed(jnp.log(rates))
-        self.skip = Undecayed(jnp.ones((heads,), jnp.float32))
+        self.log_rates = NoWeightDecay(jnp.log(rates))
+        self.skip = NoWeightDecay(jnp.ones((heads,), jnp.float32))
         self.norm = RMSNorm((groups, channels // groups), epsilon=1e-5)
         self.out = Dense(channels, d_model, rngs=rngs)
         self.dtype = dtype
@@ -135,3 +132,6 @@ class Mamba2(ScanMixer):
         shared = directions.reshape(*leading, groups, 1, self.rows)
         shared = jnp.broadcast_to(shared, (*leading, groups, self.config.num_heads // groups, self.rows))
         return shared.reshape(*leading, self.config.num_heads, self.rows)
+
+
+Mamba2Config.mixer = Mamba2

@@ -19,8 +19,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from sandbox.models.layers import Dense, LayerNorm, Undecayed
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import LayerNorm
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import MLSTMState, mlstm
 from sandbox.shapes import Activations
@@ -48,20 +50,14 @@ class MLSTMConfig(MatrixMemoryConfig):
         if not math.isfinite(self.input_gate_bias):
             raise ValueError(f"mixer.input_gate_bias={self.input_gate_bias} must be finite")
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return MLSTM(self, d_model, rngs=rngs)
 
-
-class MLSTM(ScanMixer):
+class MLSTM(Mixer):
     """See the module's and the config's docstrings. Decode state: an `MLSTMState`."""
 
     config: MLSTMConfig
 
-    def __init__(self, config: MLSTMConfig, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: MLSTMConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.rule = "mlstm"
         self.rows, self.columns = config.d_state, d_model // config.num_heads
         small = nnx.initializers.normal((2 / (5 * d_model)) ** 0.5)
         keys = config.num_heads * config.d_state
@@ -69,8 +65,8 @@ class MLSTM(ScanMixer):
         self.k = Dense(d_model, keys, kernel_init=small, rngs=rngs)
         self.v = Dense(d_model, d_model, kernel_init=small, rngs=rngs)
         self.gates = Dense(d_model, 2 * config.num_heads, kernel_init=nnx.initializers.zeros, rngs=rngs)
-        self.input_bias = Undecayed(jnp.full((config.num_heads,), config.input_gate_bias))
-        self.forget_bias = Undecayed(jnp.linspace(3.0, 6.0, config.num_heads))
+        self.input_bias = NoWeightDecay(jnp.full((config.num_heads,), config.input_gate_bias))
+        self.forget_bias = NoWeightDecay(jnp.linspace(3.0, 6.0, config.num_heads))
         self.norm = LayerNorm((config.num_heads, self.columns), use_bias=False, epsilon=1e-6)
         self.output_gate = Dense(d_model, d_model, kernel_init=small, rngs=rngs)
         self.out = Dense(d_model, d_model, rngs=rngs)
@@ -100,3 +96,6 @@ class MLSTM(ScanMixer):
             **config.scan_options,
         )
         return self.out(jax.nn.sigmoid(self.output_gate(x)) * self.norm(read).reshape(x.shape)), state
+
+
+MLSTMConfig.mixer = MLSTM

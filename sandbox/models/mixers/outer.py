@@ -18,7 +18,7 @@ The decay types are nested, so that a difference between two of them is due to w
 
 import dataclasses
 import enum
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +27,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.feature_maps import ELEMENTWISE, FeatureMap
-from sandbox.models.layers import CausalConv, Dense, RMSNorm, Undecayed, l2_normalize
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
-from sandbox.models.mixers.retnet import fixed_decays
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.feature_maps import ELEMENTWISE, FeatureMap
+from sandbox.models.layers.norms import RMSNorm, l2_normalize
+from sandbox.models.layers.parameters import NoWeightDecay, retention_decays
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_delta_rule, gated_linear_attention
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 class Decay(enum.Enum):
@@ -88,20 +91,15 @@ class OuterConfig(MatrixMemoryConfig):
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return Outer(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class OuterState(NamedTuple):
     """The memory, and the window of the short convolution where there is one."""
 
-    memory: Float[Array, "B H K V"]
-    conv: Float[Array, "B S O"] | None
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S O"], StateKind.convolution] | None
 
 
-class Outer(ScanMixer):
+class Outer(Mixer):
     """See the module's and the config's docstrings. Decode state: an `OuterState`."""
 
     config: OuterConfig
@@ -120,8 +118,8 @@ class Outer(ScanMixer):
         bias, from_x = None, None
         if config.decay not in (Decay.none, Decay.fixed):
             rates = rows if config.decay in (Decay.learned_channel, Decay.data_channel) else 1
-            decays = np.broadcast_to(fixed_decays(heads)[:, None], (heads, rates))
-            bias = Undecayed(jnp.asarray(np.log(decays) - np.log1p(-decays), jnp.float32))
+            decays = np.broadcast_to(retention_decays(heads)[:, None], (heads, rates))
+            bias = NoWeightDecay(jnp.asarray(np.log(decays) - np.log1p(-decays), jnp.float32))
             if config.decay in (Decay.data_scalar, Decay.data_channel):
                 from_x = Dense(d_model, heads * rates, rngs=rngs)
         self.decay_bias = bias
@@ -179,9 +177,12 @@ class Outer(ScanMixer):
         if self.config.decay is Decay.none:
             return None
         if self.decay_bias is None:
-            return jnp.asarray(np.log(fixed_decays(self.config.num_heads))[:, None], jnp.float32)
+            return jnp.asarray(np.log(retention_decays(self.config.num_heads))[:, None], jnp.float32)
         logits = self.decay_bias[...]
         if self.decay_from_x is not None:
             shape = (*x.shape[:2], *logits.shape)
             logits = jnp.broadcast_to(logits, shape) + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
         return jax.nn.log_sigmoid(logits)
+
+
+OuterConfig.mixer = Outer

@@ -14,7 +14,7 @@ where a pair of channels also decays by ζ_i^(1/512), ζ_i = (2i/K + 0.4) / 1.4,
 
 import dataclasses
 import enum
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.layers import Dense, LayerNorm
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer, ScanMixer
-from sandbox.models.positions import rotate
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import LayerNorm
+from sandbox.models.layers.parameters import retention_decays
+from sandbox.models.layers.rotary import rotate
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 class RetentionPositions(enum.Enum):
@@ -60,31 +63,25 @@ class RetNetConfig(MatrixMemoryConfig):
         if self.positions is not RetentionPositions.none:
             check_divides("2 (a rotation pairs channels)", 2, "mixer.d_state", self.d_state)
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads divide the width of the values."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return RetNet(self, d_model, rngs=rngs)
 
 
 class RetNetState(NamedTuple):
     """The memory, and the number of tokens seen where positions are used."""
 
-    memory: Float[Array, "B H K V"]
-    position: Int[Array, ""] | None
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+    position: Annotated[Int[Array, ""], StateKind.counter] | None
 
 
-class RetNet(ScanMixer):
+class RetNet(Mixer):
     """See the module's and the config's docstrings. Decode state: a `RetNetState`."""
 
     config: RetNetConfig
 
-    def __init__(self, config: RetNetConfig, d_model: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: RetNetConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.rule = "gated_linear_attention"
         values = config.expand_v * d_model
         self.rows, self.columns = config.d_state, values // config.num_heads
         inner = nnx.initializers.variance_scaling(2.0**-5, "fan_avg", "uniform")
@@ -118,7 +115,7 @@ class RetNet(ScanMixer):
 
     def _log_decay(self) -> Float[Array, "H R"]:
         """The natural log of the decay, per head (R = 1) or, for xPos, per row of memory (R = K)."""
-        log_decay = np.log(fixed_decays(self.config.num_heads))[:, None]
+        log_decay = np.log(retention_decays(self.config.num_heads))[:, None]
         if self.config.positions is RetentionPositions.xpos:
             pairs = np.arange(self.config.d_state // 2)
             zeta = (2 * pairs / self.config.d_state + 0.4) / 1.4
@@ -126,6 +123,4 @@ class RetNet(ScanMixer):
         return jnp.asarray(log_decay, jnp.float32)
 
 
-def fixed_decays(num_heads: int) -> np.ndarray:
-    """The decay of each head: γ_h = 1 - 2^(-5-h), h = 0, 1, ... (Sun et al. 2023, eq. 8)."""
-    return 1.0 - 2.0 ** (-5.0 - np.arange(num_heads))
+RetNetConfig.mixer = RetNet

@@ -16,7 +16,7 @@ derivative is 1000.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +24,18 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.mixer import Card, Mixer, ScanConfig, UnitsConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RGLRUConfig(ScanConfig):
+class RGLRUConfig(UnitsConfig, ScanConfig):
     """Real units, each with a decay of its own from the data, between a short convolution and a gate."""
 
     card: ClassVar[Card] = Card(
@@ -42,8 +45,6 @@ class RGLRUConfig(ScanConfig):
         paper="De et al. 2024, arXiv:2402.19427",
     )
 
-    d_state: int | None = None
-    """Hidden units: the width of the recurrence. None: as many as `d_model`."""
     num_heads: int = 1
     """Blocks of the two gates' weights; units see those of their own block."""
     conv_width: int = 4
@@ -51,29 +52,20 @@ class RGLRUConfig(ScanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.d_state is not None:
-            check_at_least("mixer.d_state", self.d_state, 1)
         check_at_least("mixer.num_heads", self.num_heads, 1)
         check_at_least("mixer.conv_width", self.conv_width, 1)
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads divide the units."""
-        if self.d_state is None:
-            check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
-        else:
-            check_divides("mixer.num_heads", self.num_heads, "mixer.d_state", self.d_state)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return RGLRU(self, d_model, rngs=rngs, dtype=dtype)
+        whole = "model.d_model" if self.d_state is None else "mixer.d_state"
+        check_divides("mixer.num_heads", self.num_heads, whole, self.units(d_model))
 
 
 class RGLRUState(NamedTuple):
     """The units, and the window of the short convolution."""
 
-    units: Float[Array, "B E"]
-    conv: Float[Array, "B S E"]
+    units: Annotated[Float[Array, "B E"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
 class BlockDense(nnx.Module):
@@ -83,7 +75,7 @@ class BlockDense(nnx.Module):
         width = channels // blocks
         draw = nnx.initializers.lecun_normal(batch_axis=0)
         self.kernel = nnx.Param(draw(rngs.params(), (blocks, width, width), jnp.float32))
-        self.bias = Undecayed(jnp.zeros((blocks, width), jnp.float32))
+        self.bias = NoWeightDecay(jnp.zeros((blocks, width), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T E"]) -> Float[Array, "B T E"]:
         blocks = x.reshape(*x.shape[:2], self.kernel.shape[0], -1)
@@ -91,17 +83,14 @@ class BlockDense(nnx.Module):
         return (y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)).reshape(x.shape)
 
 
-class RGLRU(ScanMixer):
+class RGLRU(Mixer):
     """See the module's docstring. Decode state: an `RGLRUState`."""
 
     config: RGLRUConfig
-    rule = "diagonal_scan"
-    rows = 1
 
     def __init__(self, config: RGLRUConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        units = d_model if config.d_state is None else config.d_state
-        self.columns = units
+        self.units = units = config.units(d_model)
         self.gate = Dense(d_model, units, use_bias=True, rngs=rngs)
         self.project = Dense(d_model, units, use_bias=True, rngs=rngs)
         self.conv = CausalConv(units, config.conv_width, rngs=rngs)
@@ -111,13 +100,13 @@ class RGLRU(ScanMixer):
         self.recurrence_gate = BlockDense(units, config.num_heads, rngs=rngs)
         squared_decays = jax.random.uniform(rngs.params(), (units,), jnp.float32, 0.9**2, 0.999**2)
         # The inverse of softplus(Λ) = -log(decay).
-        self.rate = Undecayed(jnp.log(jnp.expm1(-0.5 * jnp.log(squared_decays))))
+        self.rate = NoWeightDecay(jnp.log(jnp.expm1(-0.5 * jnp.log(squared_decays))))
         self.out = Dense(units, d_model, use_bias=True, rngs=rngs)
         self.dtype = dtype
 
     def init_state(self, batch_size: int, max_len: int) -> RGLRUState:
         return RGLRUState(
-            units=jnp.zeros((batch_size, self.columns), jnp.float32),
+            units=jnp.zeros((batch_size, self.units), jnp.float32),
             conv=self.conv.init_state(batch_size, self.dtype),
         )
 
@@ -132,3 +121,6 @@ class RGLRU(ScanMixer):
             jnp.exp(log_decay), scale * input_gate * u, initial_state=state.units, **self.config.scan_options
         )
         return self.out(h.astype(x.dtype) * jax.nn.gelu(self.gate(x))), RGLRUState(units, window)
+
+
+RGLRUConfig.mixer = RGLRU

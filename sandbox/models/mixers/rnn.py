@@ -8,23 +8,22 @@ training too. The state and its recurrence are in float32.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense
-from sandbox.models.mixer import Card, Mixer, MixerConfig
-from sandbox.option_checks import check_at_least
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.token_by_token import token_by_token
+from sandbox.models.mixer import Card, Mixer, UnitsConfig
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RNNConfig(MixerConfig):
+class RNNConfig(UnitsConfig):
     """Hidden units that all drive one another; see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -34,31 +33,26 @@ class RNNConfig(MixerConfig):
         paper="Elman 1990, Cognitive Science 14(2)",
     )
 
-    d_state: int | None = None
-    """Hidden units. None: as many as `d_model`."""
 
-    def __post_init__(self) -> None:
-        if self.d_state is not None:
-            check_at_least("mixer.d_state", self.d_state, 1)
+class RNNState(NamedTuple):
+    """The hidden units, in float32."""
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return RNN(d_model if self.d_state is None else self.d_state, d_model, rngs=rngs)
+    hidden: Annotated[Float[Array, "B E"], StateKind.memory]
 
 
 class RNN(Mixer):
-    """See the module's docstring. Decode state: the hidden units, `[B, E]` in float32."""
+    """See the module's docstring. Decode state: an `RNNState`."""
 
-    def __init__(self, units: int, d_model: int, *, rngs: nnx.Rngs):
-        self.units = units
+    def __init__(self, config: RNNConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+        self.units = units = config.units(d_model)
         self.inputs = Dense(d_model, units, use_bias=True, rngs=rngs)
         self.recurrent = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, units), jnp.float32))
         self.out = Dense(units, d_model, rngs=rngs)
 
-    def init_state(self, batch_size: int, max_len: int) -> Float[Array, "B E"]:
-        return jnp.zeros((batch_size, self.units), jnp.float32)
+    def init_state(self, batch_size: int, max_len: int) -> RNNState:
+        return RNNState(jnp.zeros((batch_size, self.units), jnp.float32))
 
-    def prefill(self, x: Activations, state: Float[Array, "B E"]) -> tuple[Activations, Float[Array, "B E"]]:
+    def prefill(self, x: Activations, state: RNNState) -> tuple[Activations, RNNState]:
         recurrent = self.recurrent[...]
 
         def cell(
@@ -67,14 +61,8 @@ class RNN(Mixer):
             h = jnp.tanh(driven + h @ recurrent)
             return h, h
 
-        h, state = token_by_token(cell, self.inputs(x), state)
-        return self.out(h.astype(x.dtype)), state
+        h, hidden = token_by_token(cell, self.inputs(x), state.hidden)
+        return self.out(h.astype(x.dtype)), RNNState(hidden)
 
 
-def token_by_token(
-    cell: Callable[[Any, Array], tuple[Any, Array]], inputs: Float[Array, "B T I"], state: Any
-) -> tuple[Float[Array, "B T E"], Any]:
-    """The outputs of `cell(state, inputs_t) -> (state, outputs_t)` at all tokens, in float32; the last state."""
-    # A step is a small product: much of its time is the loop itself, which unrolling shares out.
-    state, outputs = jax.lax.scan(cell, state, jnp.swapaxes(inputs.astype(jnp.float32), 0, 1), unroll=8)
-    return jnp.swapaxes(outputs, 0, 1), state
+RNNConfig.mixer = RNN

@@ -18,16 +18,16 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from sandbox.models.layers import Dense, Undecayed
-from sandbox.models.mixer import Card, Mixer, ScanConfig, ScanMixer
-from sandbox.models.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
-from sandbox.option_checks import check_at_least
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.layers.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
+from sandbox.models.mixer import Card, Mixer, ScanConfig, UnitsConfig
 from sandbox.scans import NOTHING_YET, WKV4State, wkv4
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RWKV4Config(ScanConfig):
+class RWKV4Config(UnitsConfig, ScanConfig):
     """An average of the values of each channel, weighted by exponentials of its keys and by their age."""
 
     card: ClassVar[Card] = Card(
@@ -37,30 +37,15 @@ class RWKV4Config(ScanConfig):
         paper="Peng et al. 2023, arXiv:2305.13048",
     )
 
-    d_state: int | None = None
-    """Channels of the average: E. None: as many as `d_model`, as in the paper."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.d_state is not None:
-            check_at_least("mixer.d_state", self.d_state, 1)
-
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return RWKV4(self, d_model, rngs=rngs, dtype=dtype)
-
-
-class RWKV4(ScanMixer):
+class RWKV4(Mixer):
     """See the module's docstring. Decode state: a `WKV4State` and the last token."""
 
     config: RWKV4Config
-    rule = "wkv4"
-    rows = 1
 
     def __init__(self, config: RWKV4Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        channels = d_model if config.d_state is None else config.d_state
-        self.columns = channels
+        self.channels = channels = config.units(d_model)
         values = previous_share(d_model) - 0.3 * HALFWAY
         self.shift = TokenShift(previous_share(d_model, 0.5), previous_share(d_model), values)
         zeros, orthogonal = nnx.initializers.zeros, nnx.initializers.orthogonal(max(1, channels / d_model) ** 0.5)
@@ -69,13 +54,13 @@ class RWKV4(ScanMixer):
         self.v = Dense(d_model, channels, kernel_init=orthogonal, rngs=rngs)
         self.out = Dense(channels, d_model, rngs=rngs)
         decay = -5 + 8 * np.linspace(0, 1, channels) ** (0.7 + 1.3 * HALFWAY)
-        self.decay = Undecayed(jnp.asarray(decay, jnp.float32))
+        self.decay = NoWeightDecay(jnp.asarray(decay, jnp.float32))
         bonus = math.log(0.3) + 0.5 * ((np.arange(channels) + 1) % 3 - 1)
-        self.bonus = Undecayed(jnp.asarray(bonus, jnp.float32))
+        self.bonus = NoWeightDecay(jnp.asarray(bonus, jnp.float32))
         self.dtype = dtype
 
     def init_state(self, batch_size: int, max_len: int) -> ShiftedState:
-        zeros = jnp.zeros((batch_size, self.columns), jnp.float32)
+        zeros = jnp.zeros((batch_size, self.channels), jnp.float32)
         return ShiftedState(
             memory=WKV4State(zeros, zeros, jnp.full_like(zeros, NOTHING_YET)),
             last_token=jnp.zeros((batch_size, self.shift.shares.shape[1]), self.dtype),
@@ -92,3 +77,6 @@ class RWKV4(ScanMixer):
             **self.config.scan_options,
         )
         return self.out(jax.nn.sigmoid(self.r(xr)) * average), ShiftedState(memory, last_token)
+
+
+RWKV4Config.mixer = RWKV4

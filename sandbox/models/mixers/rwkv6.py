@@ -17,16 +17,17 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import LowRank
-from sandbox.models.mixer import Card, Mixer
-from sandbox.models.mixers.rwkv5 import RWKV5, RWKV5Config, initial_shares
-from sandbox.models.token_shift import DataDependentTokenShift, previous_share, uniform_within
+from sandbox.models.layers.dense import LowRank
+from sandbox.models.layers.parameters import uniform_within
+from sandbox.models.layers.rwkv import BonusTimeMixing, initial_shares
+from sandbox.models.layers.token_shift import DataDependentTokenShift, previous_share
+from sandbox.models.mixer import Card, MatrixMemoryConfig
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RWKV6Config(RWKV5Config):
+class RWKV6Config(MatrixMemoryConfig):
     """RWKV-5 with decays and a token shift that depend on the data."""
 
     card: ClassVar[Card] = Card(
@@ -46,14 +47,9 @@ class RWKV6Config(RWKV5Config):
         check_at_least("mixer.shift_rank", self.shift_rank, 1)
         check_at_least("mixer.decay_rank", self.decay_rank, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return RWKV6(self, d_model, rngs=rngs, dtype=dtype)
 
-
-class RWKV6(RWKV5):
-    """See the module's docstring. Decode state: the memory `[B, H, K, V]` in float32, and the last token."""
+class RWKV6(BonusTimeMixing):
+    """See the module's docstring. Decode state: a `ShiftedState`."""
 
     config: RWKV6Config
 
@@ -78,3 +74,6 @@ class RWKV6(RWKV5):
         shape = (*xw.shape[:2], *self.decay.shape)
         from_x = self.decay_from_x(xw).astype(jnp.float32).reshape(shape)
         return -jnp.exp(jnp.broadcast_to(self.decay[...], shape) + from_x)
+
+
+RWKV6Config.mixer = RWKV6

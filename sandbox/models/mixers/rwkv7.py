@@ -27,17 +27,19 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, LowRank, Undecayed, l2_normalize
-from sandbox.models.mixer import Card, Mixer, ScanMixer
-from sandbox.models.mixers.rwkv5 import RWKV5Config, empty_state, group_norm
-from sandbox.models.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
+from sandbox.models.layers.dense import Dense, LowRank
+from sandbox.models.layers.norms import l2_normalize
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.layers.rwkv import empty_state, group_norm
+from sandbox.models.layers.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
+from sandbox.models.mixer import Card, MatrixMemoryConfig, MatrixState, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import generalized_delta_rule
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class RWKV7Config(RWKV5Config):
+class RWKV7Config(MatrixMemoryConfig):
     """A matrix memory that removes what a key recalls, in part and channel by channel, before it writes."""
 
     card: ClassVar[Card] = Card(
@@ -60,17 +62,11 @@ class RWKV7Config(RWKV5Config):
         check_at_least("mixer.rate_rank", self.rate_rank, 1)
         check_at_least("mixer.gate_rank", self.gate_rank, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return RWKV7(self, d_model, rngs=rngs, dtype=dtype)
 
-
-class RWKV7(ScanMixer):
-    """See the module's docstring. Decode state: the memory `[B, H, K, V]` in float32, and the last token."""
+class RWKV7(Mixer):
+    """See the module's docstring. Decode state: a `ShiftedState`."""
 
     config: RWKV7Config
-    rule = "generalized_delta_rule"
 
     def __init__(self, config: RWKV7Config, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
@@ -105,7 +101,7 @@ class RWKV7(ScanMixer):
         zigzag, centred = within_head * np.abs(within_head), channels - 0.5
 
         def per_row(values):
-            return Undecayed(jnp.asarray(values, jnp.float32).reshape(heads, rows))
+            return NoWeightDecay(jnp.asarray(values, jnp.float32).reshape(heads, rows))
 
         self.decay = per_row(-5.5 + 6 * channels ** (1 + HALFWAY**0.3) + 2.5 * zigzag)
         self.rate = per_row(-0.19 + 0.3 * zigzag + 0.4 * centred)
@@ -134,12 +130,12 @@ class RWKV7(ScanMixer):
             a=-removed,
             b=removed * rate.astype(k.dtype),
             log_decay=log_decay,
-            initial_state=state.memory,
+            initial_state=state.memory.memory,
             **self.config.scan_options,
         )
         now = jnp.sum(r * k * _over_time(self.bonus, k), axis=-1, keepdims=True) * v
         y = self.gate(xg) * (self.norm(read) + now).reshape(x.shape)
-        return self.out(y), ShiftedState(memory, last_token)
+        return self.out(y), ShiftedState(MatrixState(memory), last_token)
 
     def _float32(self, from_x: Float[Array, "B T O"], bias: nnx.Param) -> Float[Array, "B T H K"]:
         """What depends on the data, by heads, and what does not."""
@@ -149,3 +145,6 @@ class RWKV7(ScanMixer):
 
 def _over_time(per_row: nnx.Param, like: Float[Array, "B T H K"]) -> Float[Array, "B T H K"]:
     return jnp.broadcast_to(per_row[...].astype(like.dtype), like.shape)
+
+
+RWKV7Config.mixer = RWKV7

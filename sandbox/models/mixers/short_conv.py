@@ -1,17 +1,18 @@
 """Gated short convolution: BaseConv of Arora et al. 2023 (`zoology/mixers/base_conv.py`)."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
-import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
 from sandbox.models.mixer import Card, Mixer, MixerConfig
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -31,15 +32,11 @@ class ShortConvConfig(MixerConfig):
     def __post_init__(self) -> None:
         check_at_least("mixer.width", self.width, 1)
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        return ShortConv(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class ShortConvState(NamedTuple):
     """The last `width - 1` inputs."""
 
-    conv: Float[Array, "B S D"]
+    conv: Annotated[Float[Array, "B S D"], StateKind.convolution]
 
 
 class ShortConv(Mixer):
@@ -56,3 +53,6 @@ class ShortConv(Mixer):
     def prefill(self, x: Activations, state: ShortConvState) -> tuple[Activations, ShortConvState]:
         y, window = self.conv.prefill(x, state.conv)
         return y * self.gate(x) + x, ShortConvState(window)
+
+
+ShortConvConfig.mixer = ShortConv

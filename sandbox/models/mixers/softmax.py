@@ -1,17 +1,17 @@
-"""Softmax attention (Vaswani et al. 2017), over all tokens so far: see `sandbox.models.attention`."""
+"""Softmax attention (Vaswani et al. 2017), over all tokens so far: see `sandbox.models.layers.attention`."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.attention import Attention, AttentionConfig, Positions, attention_implementation, join
-from sandbox.models.mixer import Card, Mixer
+from sandbox.models.layers.attention import Attention, AttentionConfig, Positions, attention_implementation, join
+from sandbox.models.mixer import Card
+from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -28,22 +28,17 @@ class SoftmaxConfig(AttentionConfig):
 
     positions: Positions = Positions.none
 
-    def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`."""
-        self.check(d_model)
-        return Softmax(self, d_model, rngs=rngs, dtype=dtype)
-
 
 class KVCache(NamedTuple):
     """The keys and values of all tokens so far; `max_len` rows are set aside from the start."""
 
-    k: Float[Array, "B S G K"]
-    v: Float[Array, "B S G K"]
-    near_k: Float[Array, "B R I K"] | None
+    k: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    v: Annotated[Float[Array, "B S G K"], StateKind.cache]
+    near_k: Annotated[Float[Array, "B R I K"], StateKind.cache] | None
     """The last rows, oldest first, of key/value heads whose query heads are all windowed (`hard_alibi`), up to the
     largest of these windows less the token itself. They are not in `k`. None where there is no such head."""
-    near_v: Float[Array, "B R I K"] | None
-    length: Int[Array, ""]
+    near_v: Annotated[Float[Array, "B R I K"], StateKind.cache] | None
+    length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
 
 
@@ -58,6 +53,7 @@ class Softmax(Attention):
             visible = positions[None, :] <= positions[:, None]
             return self._merge(self._attend(q, k, v, positions, positions, visible))
         implementation = attention_implementation(self.head_dim, q.dtype, self.config.positions)
+        note_implementation(implementation)
         return self._merge(jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=implementation))
 
     def init_state(self, batch_size: int, max_len: int) -> KVCache:
@@ -97,6 +93,5 @@ class Softmax(Attention):
         near = int((self.config.windows > 0).sum()) // group
         return near, near * group
 
-    def resolved_implementation(self, length: int) -> str:
-        """`cudnn` or `xla`: what runs attention over `length` tokens in its training form."""
-        return attention_implementation(self.head_dim, self.dtype, self.config.positions)
+
+SoftmaxConfig.mixer = Softmax

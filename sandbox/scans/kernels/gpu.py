@@ -1,8 +1,9 @@
 """Kernels for GPUs, by Pallas' Triton backend: one program loops over the chunks of a head.
 
-The grid is `(B, H, tiles of columns)`. The state, and in the backward pass its gradient and those of fixed inputs, are
-values of the loop. jax 0.11 deprecates this backend, the only one that covers jax 0.10 to 0.12 and GPUs from Ampere
-on, and says so with a DeprecationWarning whenever a kernel is lowered; only this file depends on the backend.
+The grid is `(B, H, tiles of columns)`. The state, and in the backward pass its gradient and those of fixed inputs,
+are values of the loop. jax 0.11 deprecates this backend, the only one that covers jax 0.10 to 0.12 and GPUs from
+Ampere on, and says so with a DeprecationWarning whenever a kernel is lowered; only this file depends on the
+backend.
 """
 
 import math

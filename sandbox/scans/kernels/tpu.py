@@ -1,8 +1,8 @@
 """Kernels for TPUs (Mosaic): chunk after chunk, with the state on the chip.
 
 The grid is `(B, H, tiles of columns, chunks)`, and the chunks of a head follow one another. A block that does not
-depend on the chunk stays on the chip from one chunk to the next: the final state carries the state, and its gradient
-and those of fixed inputs are summed where they are written.
+depend on the chunk stays on the chip from one chunk to the next: the final state carries the state, and its
+gradient and those of fixed inputs are summed where they are written.
 """
 
 from collections.abc import Callable

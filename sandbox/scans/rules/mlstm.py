@@ -16,7 +16,7 @@ Before the first token C, n and m are zero, as in the authors' code. With C and 
 state; a very negative one would only make exp(-m_t) overflow.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ from sandbox.scans.rules.parts.decay import sum_log_decays
 from sandbox.scans.rules.parts.draws import draw_queries_keys_values
 from sandbox.scans.rules.parts.matrix_state import check_queries_keys_values, empty_matrix
 from sandbox.shapes import PRNGKey
+from sandbox.state_kinds import StateKind
 
 NEVER = -1e30
 """The log of the input gate of a token that is not written."""
@@ -39,9 +40,9 @@ NEVER = -1e30
 class MLSTMState(NamedTuple):
     """Memory and normalizer in units of exp(stabilizer): C, n and m of the paper."""
 
-    memory: Float[Array, "... K V"]
-    normalizer: Float[Array, "... 1 K"]
-    stabilizer: Float[Array, "... 1 1"]
+    memory: Annotated[Float[Array, "... K V"], StateKind.memory]
+    normalizer: Annotated[Float[Array, "... 1 K"], StateKind.normaliser]
+    stabilizer: Annotated[Float[Array, "... 1 1"], StateKind.normaliser]
 
 
 class MLSTMInputs(NamedTuple):

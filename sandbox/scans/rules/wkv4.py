@@ -8,7 +8,7 @@ A new maximum only sets the scale, on which neither the sums nor the outputs dep
 derivatives. The maximum of the initial state is an ordinary argument, and has a gradient.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from sandbox.scans.argument_checks import check_is_a, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
 from sandbox.shapes import PRNGKey
+from sandbox.state_kinds import StateKind
 
 NOTHING_YET = -1e38
 """The maximum over no key: finite, so that the difference of two of them is not NaN."""
@@ -29,9 +30,9 @@ Channels = Float[Array, "E"]
 class WKV4State(NamedTuple):
     """The two sums over the tokens so far, both divided by exp(maximum)."""
 
-    numerator: Channels
-    denominator: Channels
-    maximum: Channels
+    numerator: Annotated[Channels, StateKind.memory]
+    denominator: Annotated[Channels, StateKind.normaliser]
+    maximum: Annotated[Channels, StateKind.normaliser]
 
 
 class WKV4Inputs(NamedTuple):

@@ -14,7 +14,7 @@ Its projections start in N(0, 0.02²), ours as every `Dense` here; its K follows
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import CausalConv, Dense, RMSNorm, l2_normalize
-from sandbox.models.mixer import MatrixMemoryConfig, ScanMixer
+from sandbox.models.layers.convolution import CausalConv
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.norms import RMSNorm, l2_normalize
+from sandbox.models.mixer import MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import gated_delta_rule
 from sandbox.shapes import Activations
+from sandbox.state_kinds import StateKind
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -42,15 +45,25 @@ class DeltaRuleConfig(MatrixMemoryConfig):
         super().__post_init__()
         check_at_least("mixer.conv_width", self.conv_width, 1)
 
+    @property
+    def value_heads(self) -> int:
+        """Heads of values, and so of memory; several may share a head of queries and keys."""
+        return self.num_heads
+
+    @property
+    def value_expansion(self) -> int:
+        """Channels of all values, in multiples of the width."""
+        return 1
+
 
 class DeltaRuleState(NamedTuple):
     """The memory, and the window of the short convolution over queries, keys and values."""
 
-    memory: Float[Array, "B H K V"]
-    conv: Float[Array, "B S E"]
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+    conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
-class DeltaRule(ScanMixer):
+class DeltaRule(Mixer):
     """See the module's docstring. Decode state: a `DeltaRuleState`.
 
     A family sets α by `_log_decay` and the gate by `_gate`. Heads of values may be more than those of queries and
@@ -58,21 +71,11 @@ class DeltaRule(ScanMixer):
     """
 
     config: DeltaRuleConfig
-    rule = "gated_delta_rule"
 
-    def __init__(
-        self,
-        config: DeltaRuleConfig,
-        d_model: int,
-        *,
-        value_heads: int,
-        values: int,
-        rngs: nnx.Rngs,
-        dtype: DTypeLike,
-    ):
-        """`values`: channels of all heads of values together."""
+    def __init__(self, config: DeltaRuleConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
-        self.value_heads = value_heads
+        self.value_heads = value_heads = config.value_heads
+        values = config.value_expansion * d_model
         self.rows, self.columns = config.d_state, values // value_heads
         channels = 2 * config.num_heads * config.d_state + values
         self.qkv = Dense(d_model, channels, rngs=rngs)

@@ -29,10 +29,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from sandbox.models.layers import Dense
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.rotary import rotate
 from sandbox.models.mixer import Mixer, MixerConfig
-from sandbox.models.positions import rotate
 from sandbox.option_checks import check_at_least, check_divides
+from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
 from sandbox.target import kernels_are_interpreted, target_platform
 
@@ -95,7 +96,7 @@ class AttentionConfig(MixerConfig):
                 f"got {length} tokens"
             )
 
-    def check(self, d_model: int) -> None:
+    def check_width(self, d_model: int) -> None:
         """Heads divide the width; rotary positions pair channels."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
         if self.positions is Positions.rope:
@@ -170,6 +171,7 @@ class Attention(Mixer):
             windows = jnp.asarray(self.config.windows[heads])[:, None, None]
             mask = mask & ((distance < windows) | (windows == 0))
         k, v = k.astype(q.dtype), v.astype(q.dtype)
+        note_implementation("xla")
         return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask[None])
 
     def _attend_by_block(

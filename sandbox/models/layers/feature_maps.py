@@ -29,7 +29,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.layers import Undecayed
+from sandbox.models.layers.parameters import NoWeightDecay
 
 
 class FeatureMap(enum.Enum):
@@ -103,7 +103,7 @@ class Hedgehog(nnx.Module):
 
     def __init__(self, num_heads: int, channels: int):
         self.kernel = nnx.Param(jnp.broadcast_to(jnp.eye(channels)[None], (num_heads, channels, channels)))
-        self.bias = Undecayed(jnp.zeros((num_heads, channels), jnp.float32))
+        self.bias = NoWeightDecay(jnp.zeros((num_heads, channels), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H O"]:
         y = jnp.einsum("bthk,hkj->bthj", x.astype(jnp.float32), self.kernel[...])

@@ -13,17 +13,18 @@ layer in the middle of a deep model, `HALFWAY`. Output projections of time mixin
 `Dense` here: a fresh mixer already lets its memory through.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sandbox.models.layers import Dense, Undecayed
+from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay, uniform_within
 from sandbox.models.mixer import State
 from sandbox.shapes import Activations, Token
+from sandbox.state_kinds import StateKind
 
 HALFWAY = 0.5
 """l / (L - 1), and 1 - l / L, of layer l in the middle of L, on which initial values depend."""
@@ -33,7 +34,7 @@ class ShiftedState(NamedTuple):
     """The memory of a mixer with a token shift, and the last token of its input."""
 
     memory: State
-    last_token: Token
+    last_token: Annotated[Token, StateKind.token_shift]
 
 
 def previous_share(d_model: int, exponent: float = 1.0) -> np.ndarray:
@@ -41,16 +42,11 @@ def previous_share(d_model: int, exponent: float = 1.0) -> np.ndarray:
     return 1 - (np.arange(d_model) / d_model) ** (exponent * HALFWAY)
 
 
-def uniform_within(bound: float) -> nnx.Initializer:
-    """Uniform between -bound and bound."""
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
-
-
 class TokenShift(nnx.Module):
     """One mixture of each token with the one before for each row of `shares`, which are learned."""
 
     def __init__(self, *shares: np.ndarray):
-        self.shares = Undecayed(jnp.asarray(np.stack(shares), jnp.float32))
+        self.shares = NoWeightDecay(jnp.asarray(np.stack(shares), jnp.float32))
 
     def __call__(self, x: Activations, last_token: Token) -> tuple[list[Activations], Token]:
         """The mixtures, and the last token, to be carried."""
@@ -68,7 +64,7 @@ class DataDependentTokenShift(TokenShift):
     def __init__(self, *shares: np.ndarray, first: np.ndarray, rank: int, rngs: nnx.Rngs):
         super().__init__(*shares)
         count, d_model = self.shares.shape
-        self.first = Undecayed(jnp.asarray(first, jnp.float32))
+        self.first = NoWeightDecay(jnp.asarray(first, jnp.float32))
         self.down = Dense(d_model, count * rank, kernel_init=nnx.initializers.zeros, rngs=rngs)
         self.up = nnx.Param(uniform_within(0.01)(rngs.params(), (count, rank, d_model), jnp.float32))
 

@@ -1,0 +1,58 @@
+"""Dense layers."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from sandbox.models.layers.parameters import LECUN_NORMAL, NoWeightDecay
+
+
+class Dense(nnx.Module):
+    """y = x W (+ b), over the last axis; W is drawn from N(0, 1 / fan-in), truncated, unless told otherwise."""
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        *,
+        use_bias: bool = False,
+        kernel_init: nnx.Initializer = LECUN_NORMAL,
+        rngs: nnx.Rngs,
+    ):
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (d_in, d_out), jnp.float32))
+        self.bias = NoWeightDecay(jnp.zeros((d_out,), jnp.float32)) if use_bias else None
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        # Two-dimensional on purpose: contracting [B, T, D] over two axes in the weight gradient misses
+        # the fast matrix product on CPU and takes three times as long.
+        y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
+        if self.bias is not None:
+            y = y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)
+        return y.reshape(*x.shape[:-1], -1)
+
+
+class LowRank(nnx.Module):
+    """y = f(x A) B (+ b), with `rank` channels in between; f is the identity where no activation is given."""
+
+    def __init__(
+        self,
+        d_in: int,
+        rank: int,
+        d_out: int,
+        *,
+        activation: Callable[[jax.Array], jax.Array] | None = None,
+        use_bias: bool = False,
+        down_init: nnx.Initializer = LECUN_NORMAL,
+        up_init: nnx.Initializer = LECUN_NORMAL,
+        rngs: nnx.Rngs,
+    ):
+        self.down = Dense(d_in, rank, kernel_init=down_init, rngs=rngs)
+        self.up = Dense(rank, d_out, use_bias=use_bias, kernel_init=up_init, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        x = self.down(x)
+        return self.up(x if self.activation is None else self.activation(x))

@@ -1,0 +1,122 @@
+"""The diagonal state-space model of S4D (arXiv:2206.11893) and H3; its equations stand in `mixers/s4d.py`."""
+
+import enum
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Complex, Float
+
+from sandbox.models.layers.convolution import long_convolution
+from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.option_checks import check_at_least
+from sandbox.ran import note_implementation
+from sandbox.scans import diagonal_scan
+from sandbox.shapes import Activations
+
+
+class Initialization(enum.Enum):
+    """Which frequencies the modes start at: see the table above."""
+
+    lin = "lin"
+    inv = "inv"
+    legs = "legs"
+
+
+class Discretization(enum.Enum):
+    """How the continuous system is turned into a recurrence: see the equations above."""
+
+    zoh = "zoh"
+    bilinear = "bilinear"
+
+
+class DiagonalSSM(nnx.Module):
+    """The state-space model of each of E channels by itself, without what mixes them.
+
+    Its state is `[B, E, N]` in float32: the real parts of the N/2 modes, then their imaginary parts.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        d_state: int,
+        *,
+        initialization: Initialization,
+        discretization: Discretization,
+        rngs: nnx.Rngs,
+    ):
+        self.discretization = discretization
+        modes = (channels, d_state // 2)
+        log_dt = jax.random.uniform(rngs.params(), (channels,), jnp.float32, math.log(0.001), math.log(0.1))
+        self.log_dt = NoWeightDecay(log_dt)
+        self.log_rates = NoWeightDecay(jnp.full(modes, math.log(0.5), jnp.float32))
+        frequencies = jnp.asarray(initial_frequencies(initialization, d_state), jnp.float32)
+        self.frequencies = NoWeightDecay(jnp.broadcast_to(frequencies, modes))
+        self.c_real = nnx.Param(math.sqrt(0.5) * jax.random.normal(rngs.params(), modes))
+        self.c_imag = nnx.Param(math.sqrt(0.5) * jax.random.normal(rngs.params(), modes))
+        self.skip = nnx.Param(jax.random.normal(rngs.params(), (channels,)))
+
+    def __call__(self, x: Activations) -> Activations:
+        """All outputs from the empty state, by convolution."""
+        note_implementation("convolution")
+        log_a, b = self._discretize()
+        times = jnp.arange(x.shape[1], dtype=jnp.float32)
+        powers = jnp.exp(log_a[None] * times[:, None, None])
+        kernel = jnp.sum(2 * jnp.real((self._c() * b)[None] * powers), axis=-1)
+        return long_convolution(x, kernel) + self._skipped(x)
+
+    def init_state(self, batch_size: int) -> Float[Array, "B E N"]:
+        """No inputs seen yet."""
+        channels, modes = self.c_real.shape
+        return jnp.zeros((batch_size, channels, 2 * modes), jnp.float32)
+
+    def prefill(
+        self, x: Activations, state: Float[Array, "B E N"], **scan_options: Any
+    ) -> tuple[Activations, Float[Array, "B E N"]]:
+        """The next T outputs, by the recurrence, and the state after them."""
+        log_a, b = self._discretize()
+        inputs = x.astype(jnp.float32)[..., None] * b[None, None]
+        real, imag = jnp.split(state, 2, axis=-1)
+        h, last = diagonal_scan(
+            jnp.exp(log_a)[None, None], inputs, initial_state=jax.lax.complex(real, imag), **scan_options
+        )
+        y = 2 * jnp.real(jnp.einsum("btem,em->bte", h, self._c()))
+        return y.astype(x.dtype) + self._skipped(x), jnp.concatenate([last.real, last.imag], axis=-1)
+
+    def _discretize(self) -> tuple[Complex[Array, "E M"], Complex[Array, "E M"]]:
+        """log a, and b."""
+        rates = jax.lax.complex(-jnp.exp(self.log_rates[...]), self.frequencies[...])
+        dt = jnp.exp(self.log_dt[...])[:, None]
+        if self.discretization is Discretization.bilinear:
+            half = dt * rates / 2
+            return jnp.log1p(half) - jnp.log1p(-half), dt / (1 - half)
+        return dt * rates, jnp.expm1(dt * rates) / rates
+
+    def _c(self) -> Complex[Array, "E M"]:
+        return jax.lax.complex(self.c_real[...], self.c_imag[...])
+
+    def _skipped(self, x: Activations) -> Activations:
+        return x * jnp.broadcast_to(self.skip[...].astype(x.dtype), x.shape)
+
+
+def initial_frequencies(initialization: Initialization, d_state: int) -> np.ndarray:
+    """The imaginary parts at which the d_state / 2 modes of a channel start."""
+    n = np.arange(d_state // 2)
+    if initialization is Initialization.lin:
+        return np.pi * n
+    if initialization is Initialization.inv:
+        return d_state / np.pi * (d_state / (2 * n + 1) - 1)
+    # HiPPO-LegS is -1/2 plus a skew-symmetric matrix, minus a matrix of rank one that S4D drops.
+    scale = np.sqrt(2 * np.arange(d_state) + 1)
+    skew = np.triu(np.outer(scale, scale), k=1) / 2
+    return np.linalg.eigvalsh(1j * (skew - skew.T))[d_state // 2 :]
+
+
+def check_even_d_state(d_state: int) -> None:
+    """Raises ValueError unless pairs of real numbers, one for each complex mode, make up `d_state`."""
+    check_at_least("mixer.d_state", d_state, 2)
+    if d_state % 2:
+        raise ValueError(f"mixer.d_state={d_state} must be even: two real numbers for each complex mode")
