@@ -3,8 +3,8 @@
     python benchmarks/kernel_sizes.py --out benchmarks/results/kernel_sizes_h200.csv
 
 The sizes in `sandbox/scans/kernels/gpu.py` were chosen by this. Limits on the length of a chunk and on shared
-memory are lifted: sizes that do not fit give a table row without seconds. Values are compared with the chunked form.
-`--interpret` tries the script out on any machine, where its seconds mean nothing.
+memory are lifted: sizes that do not fit give a table row without seconds. Values are compared with the chunked
+form. `--interpret` tries the script out on any machine, where its seconds mean nothing.
 """
 
 import argparse

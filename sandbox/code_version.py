@@ -1,4 +1,4 @@
-"""Which commit of the code runs: from git in a checkout, from the build metadata of an installed package."""
+"""The git commit of the code that runs: asked of git in a checkout, read from an installed package elsewhere."""
 
 import functools
 import importlib.metadata
@@ -7,12 +7,15 @@ import pathlib
 import subprocess
 
 UNKNOWN = "unknown"
+COMMIT_FILE = "commit.txt"
+"""Written into the package when a wheel is built in a checkout."""
 
 
 @functools.cache
 def code_commit() -> str:
-    """The commit, with `-dirty` where tracked files have changed since; `unknown` where nothing says."""
-    return _from_git(pathlib.Path(__file__).resolve().parents[1]) or _from_metadata() or UNKNOWN
+    """The commit, with `-dirty` if tracked files have changed since; `unknown` if nothing tells."""
+    package = pathlib.Path(__file__).resolve().parent
+    return _from_git(package.parent) or _from_build(package) or _from_install() or UNKNOWN
 
 
 def _from_git(checkout: pathlib.Path) -> str | None:
@@ -25,8 +28,13 @@ def _from_git(checkout: pathlib.Path) -> str | None:
         return None
 
 
-def _from_metadata() -> str | None:
-    """From `commit.txt`, which the build writes into the package, or what pip noted of an install from git."""
+def _from_build(package: pathlib.Path) -> str | None:
+    file = package / COMMIT_FILE
+    return file.read_text().strip() or None if file.is_file() else None
+
+
+def _from_install() -> str | None:
+    """The commit that an installer noted when it installed from a git address (PEP 610)."""
     try:
         package = importlib.metadata.distribution("sandbox")
     except importlib.metadata.PackageNotFoundError:

@@ -1,9 +1,10 @@
-"""The root config, put together from the parts' own dataclasses."""
+"""The root config of a run, composed of the dataclasses of its parts."""
 
 import dataclasses
 import enum
 import hashlib
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,62 +16,66 @@ from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
 
 NAME = "name"
-"""Key under which a plain config says which entry of `MIXERS` or `TASKS` it is."""
+"""Key of a plain config that holds the name of its entry in `MIXERS` or `TASKS`."""
 
 
 @dataclasses.dataclass
 class Config:
-    """One run: a model, a task, and how it trains. The first five keys determine its results and its id."""
+    """One run: a model, a task and how it trains. `RESULT_KEYS` determine its results and its id."""
 
     mixer: MixerConfig
     task: TaskConfig
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     seed: int = 0
-    """First seed of the population; a seed sets both parameters and training data."""
+    """First seed of the population; a seed determines both initial parameters and training data."""
 
     study: str = "runs"
-    """Folder of `output_dir` that collects the runs of one study."""
+    """Name of the folder in `output_dir` that collects the runs of one study."""
     label: str | None = None
-    """Name of this run in figures and tables. None: the name of the hybrid, if any, and of the mixer."""
+    """Name of this run in figures and tables. None: the names of the hybrid, if any, and of the mixer."""
     output_dir: str = "outputs"
     checkpoint_seconds: float = 20.0
-    """Least time between two checkpoints."""
+    """Shortest time between two checkpoints."""
 
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
+        folder = pathlib.PurePath(self.study)
+        if not folder.parts or folder.is_absolute() or ".." in folder.parts:
+            raise ValueError(f"study={self.study!r} must be the name of a folder within output_dir")
         check_at_least("seed", self.seed, 0)
         check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sequence that is trained on or tested."""
+        """Length in tokens of the longest sequence that is trained on or tested."""
         return max(task.max_len for task in (self.task, *self.task.test_tasks()))
 
     @property
     def run_id(self) -> str:
-        """Content hash of what determines the results."""
+        """Hash of everything that determines the results: equal runs have equal ids."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def resolved_label(self) -> str:
-        """Name of this run in figures and tables."""
+        """`label`, or the name that stands for it."""
         name = mixer_name(self.mixer)
         return self.label or (name if self.model.hybrid is None else f"{self.model.hybrid}, {name}")
 
 
 RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
+"""The keys of `Config` that determine the results of a run."""
 
 
 def mixer_name(mixer: MixerConfig) -> str:
-    """The name under which this config's class is registered."""
+    """The name of this mixer in `MIXERS`."""
     return registered_names()[type(mixer)]
 
 
 def plain(value: Any) -> Any:
-    """A config as plain dicts, lists and scalars: what YAML and JSON can hold."""
+    """Converts a config to dicts, lists and scalars, which YAML and JSON can hold."""
     if isinstance(value, enum.Enum):
         return value.name
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -85,5 +90,5 @@ def plain(value: Any) -> Any:
 
 
 def registered_names() -> dict[type, str]:
-    """The class of every mixer's and task's config -> the name under which it is registered."""
+    """Config class of every mixer and task -> its name in `MIXERS` or `TASKS`."""
     return {config_type: name for table in (MIXERS, TASKS) for name, config_type in table.items()}

@@ -1,5 +1,5 @@
-"""Errors that people cause and can mend."""
+"""Errors that a user causes and can correct."""
 
 
 class InputError(ValueError):
-    """Something that was asked for or read cannot be used; the message is one line, to be shown as it is."""
+    """An option or a file cannot be used; the message is one line, fit to be shown as it is."""

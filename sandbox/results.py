@@ -1,8 +1,7 @@
-"""What a run leaves behind: plain records in plain files, written last and atomically.
+"""The records of runs: what their columns are, and the files that hold them.
 
-A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and member), `checkpoints/` while it
-trains, and `summary.json`. The summary is written last by `os.replace`, so its presence means that the run is
-finished.
+A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and member), `checkpoints/` and
+`summary.json`. The summary is written last and atomically: a run that has one is finished.
 """
 
 import dataclasses
@@ -11,7 +10,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,31 +24,33 @@ FAILURE = "failure.txt"
 """The traceback of a run that failed."""
 
 RECORDS = "records.csv"
-"""All records of a folder of runs in one table."""
+"""The table of all records of a folder of runs, as `sandbox-collect` writes it."""
 CURVES = "evaluations.csv"
-"""All their evaluations in one table, beside it."""
+"""The table of all their evaluations, beside it."""
 
 STATUS_OK = "ok"
 STATUS_DIVERGED = "diverged"
 STATUS_FAILED = "failed"
-"""How the status of a failed run begins; `: why` follows."""
+"""Start of the status of a failed run; `: why` follows."""
 
+ALL_EXAMPLES = "all"
+"""The slice that holds every example of a split."""
 
 SCHEMA_VERSION = 2
-"""Of records and their tables: 2 has `study` (1: `experiment`), `commit` and `schema_version`."""
+"""Version of `Record`. 2 has `commit`, `schema_version`, and `study`, which 1 calls `experiment`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One member of one run, scored on one slice of one split: one row of a table of results.
+    """One member of one run, scored on one slice of one split: one row of a table of records.
 
-    The fields with defaults are those of a member; without them a record describes a run before it trains.
+    The fields with defaults belong to a member; left out, the record describes a run before it trains.
     """
 
     study: str
     """Folder that collects the runs of one study."""
     run_id: str
-    """Content hash of the run's config: equal configs, equal ids."""
+    """Hash of the part of the config that determines results."""
     label: str
     """Name of the run in figures and tables."""
     status: str = ""
@@ -66,29 +67,29 @@ class Record:
     accuracy: float = math.nan
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
     exact: float = math.nan
-    """Share of sequences of which every scored position is answered right: whole strings, in copying tasks."""
+    """Share of sequences whose scored positions are all answered right."""
     loss: float = math.nan
     """Cross entropy per scored position, in nats."""
     steps: int = 0
     """Optimiser steps that this member took; fewer than `train.steps` if it solved the task or diverged."""
     state_bytes: int
-    """Bytes that decoding carries per sequence at the longest length tested, measured on the decode state."""
+    """Bytes of the decode state per sequence at the longest length tested."""
     parameters: int
     """Number of trained parameters."""
     training_flops_per_token: float
-    """Operations of one training step, forward and backward without the optimiser, per token read, counting every
-    loop iteration of the traced program; nan where that cannot be done."""
+    """FLOPs of one training step (forward and backward, without the optimiser) per input token, counting every
+    loop iteration of the traced program; nan if it cannot be counted."""
     decode_flops_per_token: float
-    """Operations of one decoding step at the longest length tested."""
+    """FLOPs of one decoding step at the longest length tested."""
     seconds: float = math.nan
-    """Wall time of the whole run, all members together, compilation included."""
+    """Wall time of training all members together, compilation included."""
     implementation: str
-    """What ran: the implementations of scans and attention that the training step chose while it was traced."""
+    """Implementations of scans and attention that the training step chose when it was traced."""
     population: str
     """How the members were mapped: `vmap` or `map`."""
     platform: str
     commit: str
-    """Git commit of the code, with `-dirty` if files had changed since; `unknown` outside a checkout."""
+    """Git commit of the code, with `-dirty` if tracked files had changed since; else `unknown`."""
     schema_version: int = SCHEMA_VERSION
     versions: dict[str, str]
     config: dict[str, Any]
@@ -97,8 +98,8 @@ class Record:
     def row(self) -> dict[str, Any]:
         """One flat row: the fields, then `versions.*`, then the config's own keys.
 
-        A config key that has the name of a field (`seed`, `label`) becomes `config.seed`: the field says what
-        this member had, the config what the run was asked for.
+        A config key that is also a field (`seed`, `label`) becomes `config.seed`: the field describes this member,
+        the config what was asked for.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         versions, config = fields.pop("versions"), fields.pop("config")
@@ -112,12 +113,21 @@ class Record:
 FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
 """The columns that every table of records has."""
 
+RUN = ["study", "run_id"]
+"""The columns that identify a run."""
+MEMBER = [*RUN, "learning_rate", "seed"]
+"""The columns that identify a member."""
+
+MEASURES = ("state_bytes", "parameters", "training_flops_per_token", "decode_flops_per_token", "seconds")
+"""The numeric columns that describe a run rather than a member."""
+
 TEXT_FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.type is str)
+"""The columns that are read as text, whatever they look like."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One member at one evaluation during training: one row of `metrics.csv`."""
+    """One member at one evaluation during training: one table row of `metrics.csv`."""
 
     step: int
     learning_rate: float
@@ -128,38 +138,49 @@ class Evaluation:
     validation_accuracy: float
 
 
+EVALUATION_FIELDS = tuple(f.name for f in dataclasses.fields(Evaluation))
+
+
 def is_finished(run_dir: str | os.PathLike[str]) -> bool:
     """Whether the run in this directory has written its summary."""
     return (pathlib.Path(run_dir) / SUMMARY).is_file()
 
 
 def is_to_do(run_dir: str | os.PathLike[str]) -> bool:
-    """Whether the same command should start this run: it has no summary, or that of a failure."""
+    """Whether the run still has to be trained: it has no summary, or the summary of a failure."""
     return not is_finished(run_dir) or any(
         record.status.startswith(STATUS_FAILED) for record in read_summary(run_dir)
     )
 
 
 def write_summary(run_dir: str | os.PathLike[str], records: Sequence[Record]) -> None:
-    """Marks the run as finished. Atomic: a reader sees the whole summary or none."""
+    """Writes the summary atomically, which marks the run as finished."""
     text = json.dumps({"records": [dataclasses.asdict(record) for record in records]}, indent=1)
     write_atomically(pathlib.Path(run_dir) / SUMMARY, text + "\n")
 
 
 def read_summary(run_dir: str | os.PathLike[str]) -> list[Record]:
-    """The records of one finished run; InputError where the file holds something else."""
+    """The records of one finished run; raises InputError if the file holds something else."""
     path = pathlib.Path(run_dir) / SUMMARY
     try:
         records = json.loads(path.read_text())["records"]
-        if other := {record.get("schema_version", 1) for record in records} - {SCHEMA_VERSION}:
-            raise InputError(f"{path}: schema_version {min(other)}, this version reads {SCHEMA_VERSION}")
+        for record in records:
+            _check_version(path, record, record.get("schema_version"))
         return [Record(**record) for record in records]
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a summary that this version can read ({error})") from error
 
 
+def _check_version(source: pathlib.Path, names: Collection[str], version: object) -> None:
+    """Raises InputError for a record of another schema; `names` are those of its fields."""
+    if version is None and {"experiment", "run_id"} <= set(names):
+        version = 1  # had no column that says so
+    if version not in (None, SCHEMA_VERSION):
+        raise InputError(f"{source}: records of schema version {version}, this code reads {SCHEMA_VERSION}")
+
+
 def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Replaces the file in one step, so that a crash leaves the old text or the new one."""
+    """Replaces the file in one step: a crash leaves the old text or the new one."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     os.replace(partial, path)
@@ -171,7 +192,7 @@ def finished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
 
 
 def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The directories at or below `root` with a config and no summary, sorted; hidden ones do not count."""
+    """The directories at or below `root` with a config and no summary, sorted, without hidden ones."""
     root = pathlib.Path(root)
     return sorted(
         path.parent
@@ -180,8 +201,8 @@ def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
     )
 
 
-def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Records as a table, one row each: the fields, then the versions, then the config keys, both sorted."""
+def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
+    """One table row per record: the fields, then the versions, then the config keys, both sorted."""
     frame = pd.DataFrame([record.row() for record in records])
     others = sorted(set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name))
     return frame[[*FIELDS, *others]]
@@ -190,10 +211,10 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     """All records of all finished runs at or below `root`, by study, label, state size and run.
 
-    `root` may also be a table that `sandbox-collect` wrote, or a folder that holds one and no runs. Both
-    ways the same values come back: runs are read through the same CSV text.
+    `root` may also be a table that `sandbox-collect` wrote, or a folder with such a table and no runs. The values
+    are the same either way, because the records of runs are converted to CSV text and back.
 
-    Raises FileNotFoundError where there is nothing to read, InputError where there is something else.
+    Raises FileNotFoundError if there is nothing to read, and InputError if it is something else.
     """
     root = pathlib.Path(root)
     if not root.exists():
@@ -202,6 +223,8 @@ def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     table = root if root.is_file() else root / RECORDS
     if not runs and table.is_file():
         frame = _read_csv(table)
+        for version in frame["schema_version"].unique() if "schema_version" in frame else [None]:
+            _check_version(table, frame.columns, version)
         if missing := [name for name in FIELDS if name not in frame.columns]:
             raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
         if frame.empty:
@@ -211,39 +234,37 @@ def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     if not records:
         raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
     records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
-    return _read_csv(io.StringIO(to_csv(to_frame(records))))
+    return _read_csv(io.StringIO(to_csv(table_of_records(records))))
 
 
 def collect_curves(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """The `metrics.csv` of all finished runs at or below `root`, with `study` and `run_id` to join on.
+    """The evaluations of all finished runs at or below `root`, with the columns `RUN` to join on.
 
-    For a table of records, the curves that `sandbox-collect` wrote beside it. Empty where there are none.
+    If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
     """
     root = pathlib.Path(root)
     tables = []
     for run in [] if root.is_file() else finished_runs(root):
         records, metrics = read_summary(run), run / METRICS
         if records and metrics.is_file() and metrics.stat().st_size:
-            joins = {"study": records[0].study, "run_id": records[0].run_id}
-            tables.append(_read_csv(metrics).assign(**joins))
+            tables.append(_read_csv(metrics).assign(**{name: getattr(records[0], name) for name in RUN}))
     if tables:
         frame = pd.concat(tables, ignore_index=True)
-        return frame.sort_values(["study", "run_id"], kind="stable", ignore_index=True)
+        return frame.sort_values(RUN, kind="stable", ignore_index=True)
     collected = (root.parent if root.is_file() else root) / CURVES
     return _read_csv(collected) if collected.is_file() else pd.DataFrame()
 
 
 def outcomes(records: pd.DataFrame) -> dict[str, int]:
-    """How many runs, records and members a table of records holds, how many members diverged, runs failed."""
-    run, member = ["study", "run_id"], ["study", "run_id", "learning_rate", "seed"]
+    """The numbers of runs, records, members, diverged members and failed runs in a table of records."""
     diverged = records["status"] == STATUS_DIVERGED
     failed = records["status"].str.startswith(STATUS_FAILED)
     return {
-        "runs": len(records.drop_duplicates(run)),
+        "runs": len(records.drop_duplicates(RUN)),
         "records": len(records),
-        "members": len(records.drop_duplicates(member)),
-        "diverged": len(records[diverged].drop_duplicates(member)),
-        "failed": len(records[failed].drop_duplicates(run)),
+        "members": len(records.drop_duplicates(MEMBER)),
+        "diverged": len(records[diverged].drop_duplicates(MEMBER)),
+        "failed": len(records[failed].drop_duplicates(RUN)),
     }
 
 
@@ -253,10 +274,9 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
-    """Reads back what `to_csv` wrote, with text as text: a run id `12e4`, a version `0.10`.
+    """Reads what `to_csv` wrote and keeps text as text: a run id `12e4`, a version `0.10`.
 
-    A word such as `None` or `NA` may be the value of an option: only an empty field and `nan` mean that it
-    has none.
+    Only an empty field and `nan` are missing values: `None` and `NA` may be the values of options.
     """
     try:
         columns = pd.read_csv(source, nrows=0).columns

@@ -19,6 +19,7 @@ from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
 from sandbox.errors import InputError
 from sandbox.results import (
+    ALL_EXAMPLES,
     CONFIG,
     FAILURE,
     STATUS_DIVERGED,
@@ -32,25 +33,27 @@ from sandbox.results import (
 )
 from sandbox.tasks.streams import Split
 from sandbox.train.config import Loss
-from sandbox.train.evaluation import ALL, EvaluationSet
+from sandbox.train.evaluation import EvaluationSet
 from sandbox.train.loop import Fitted, Listener, fit
 from sandbox.train.population import mapping, members_of
 from sandbox.train.step import Problem, Scores
 
-MEASURED_WITH = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
+RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
+"""Packages whose versions a record keeps."""
 
 
 def run_directory(config: Config) -> pathlib.Path:
-    """Where this run leaves its files: `<output_dir>/<study>/<run id>`."""
+    """Folder that this run writes to: `<output_dir>/<study>/<run id>`."""
     return pathlib.Path(config.output_dir) / config.study / config.run_id
 
 
 def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:
-    """Trains and measures the population that `config` describes, or reads what a finished run left.
+    """Trains and measures the population that `config` describes, or reads the records of a finished run.
 
-    Goes on from the newest checkpoint where there is one. `listen` is told of every evaluation.
-    Raises InputError where the output folder cannot be written. Whatever else stops a run is raised again,
-    after its traceback was written to `failure.txt` and its records with the status `failed: why`.
+    Resumes from the newest checkpoint, if there is one. `listen` is called after every evaluation.
+    Raises InputError, before anything is compiled, if the output folder cannot be written to or a model cannot run
+    here. An error during training is raised again once its traceback is in `failure.txt` and the run has records
+    with the status `failed: why`.
     """
     directory = run_directory(config)
     if not is_to_do(directory):
@@ -80,7 +83,7 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
 
 
 def make_writable(directory: pathlib.Path) -> None:
-    """Creates the directory; raises InputError where no file can be made in it."""
+    """Creates the directory; raises InputError if no file can be created in it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         writable = os.access(directory, os.W_OK | os.X_OK)
@@ -91,9 +94,9 @@ def make_writable(directory: pathlib.Path) -> None:
 
 
 def describe(config: Config, problem: Problem) -> Record:
-    """What all records of a run share, known before it trains; scores and members are left open.
+    """The record that all members of a run start from. Traces the model, and compiles nothing.
 
-    Raises InputError where a mixer asks for an implementation that cannot run it here.
+    Raises InputError if a mixer asks for an implementation that cannot run it here.
     """
     model, length = problem.abstract_model, config.longest
     scored = None if config.train.loss is Loss.all else config.task.num_scored
@@ -115,7 +118,7 @@ def describe(config: Config, problem: Problem) -> Record:
         platform=jax.devices()[0].device_kind,
         commit=code_commit(),
         versions={"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in MEASURED_WITH},
+        | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
         config=flatten(plain(config)),
     )
 
@@ -123,7 +126,7 @@ def describe(config: Config, problem: Problem) -> Record:
 def measure(
     config: Config, problem: Problem, fitted: Fitted, validation: EvaluationSet, description: Record
 ) -> list[Record]:
-    """One record per member, split and slice."""
+    """The records of a trained population, one per member, split and slice."""
     population, train = fitted.population, config.train
     sets = {
         Split.VALIDATION: validation,
@@ -155,14 +158,14 @@ def measure(
 
 
 def failed_records(config: Config, description: Record, error: Exception) -> list[Record]:
-    """One record per member of a run that stopped: no scores, and the reason."""
+    """The records of a run that an error stopped, one per member: no scores, and the reason."""
     first_line = (str(error) or repr(error)).partition("\n")[0]
     return [
         dataclasses.replace(
             description,
             status=f"{STATUS_FAILED}: {first_line}",
             split=Split.TEST.name.lower(),
-            slice=ALL,
+            slice=ALL_EXAMPLES,
             learning_rate=rate.item(),
             seed=seed.item(),
         )
@@ -171,13 +174,13 @@ def failed_records(config: Config, description: Record, error: Exception) -> lis
 
 
 def best_learning_rate(rates: np.ndarray, validation: Scores) -> float:
-    """The learning rate with the best validation accuracy, averaged over seeds; the smaller of two that tie."""
+    """The learning rate with the best validation accuracy, averaged over seeds; if two tie, the smaller one."""
     accuracy = validation.accuracy.mean(axis=1)
     return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates))[1]
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"mixer": {"d_state": 8}}` as `{"mixer.d_state": 8}`; lists are written as text."""
+    """Turns `{"mixer": {"d_state": 8}}` into `{"mixer.d_state": 8}`, and lists into text."""
     leaves: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):

@@ -70,7 +70,7 @@ def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathl
     folder.mkdir(parents=True, exist_ok=True)
     table = recommend(points, args.recall)
     with mpl.rc_context(RC):
-        files = recommendation_map(points, along, args.cost).write(folder, args.formats)
+        files = recommendation_map(points, along, args.cost).write(folder, "recommendation", args.formats)
     files.append(folder / "recommendations.csv")
     write_atomically(files[-1], to_csv(table))
     return along, table, files

@@ -45,7 +45,7 @@ def print_scores(report: Report) -> None:
 
 def _score_table(report: Report, title: str, *, with_intervals: bool) -> TerminalTable:
     def cell(score: Score) -> str:
-        return f"{score.mean} ± {score.half}" if score.half and with_intervals else score.mean
+        return f"{score.mean} ± {score.half_width}" if score.half_width and with_intervals else score.mean
 
     table = TerminalTable(title=title, title_justify="left", box=SIMPLE_HEAD)
     rows = [[*texts, *map(cell, scores)] for texts, scores in report.table.rows]

@@ -19,7 +19,10 @@ from sandbox.option_checks import check_at_least
 from sandbox.shapes import Tokens
 
 SWEPT = "mixer"
-"""The name that stands for `mixer` itself, the one a sweep varies, in `model.layout`."""
+"""In `model.layout`, the mixer of the group `mixer`: the one that a sweep varies."""
+
+ATTENTION = "attention"
+"""In `model.layout`, the entry `attention` of `model.mixers`; softmax attention if there is none."""
 
 ModelState = tuple[BlockState, ...]
 """The decode state of each layer."""
@@ -37,23 +40,21 @@ class ModelConfig:
     """Width, depth, and which mixer stands in which layer."""
 
     d_model: int = 64
-    num_layers: int | None = None
-    """Layers; the layout is repeated until there are as many. None: the layout once."""
     layout: list[str] = dataclasses.field(default_factory=lambda: [f"{SWEPT}*2"])
-    """Mixer of each layer, first to last, each a name or `name*times`: `mixer` (the swept one), a name of
-    `model.mixers`, or a name of the mixer table, which then has its defaults."""
+    """The mixer of each layer, first to last, as a name or `name*times`. A name is `mixer` (the swept one), a name in
+    `model.mixers`, or that of any mixer, with its defaults."""
+    num_layers: int | None = None
+    """Number of layers: `layout` is cycled to this depth. None: one pass."""
     mixers: dict[str, MixerConfig] = dataclasses.field(default_factory=dict)
     """Further mixers of a hybrid, each with its own config, under a name for `layout`."""
     attention_every: int | None = None
-    """The last of every so many layers is `attention` in place of what `layout` has there: 4 makes layers
-    4, 8, 12, … attention. None: `layout` as it stands."""
-    attention: str = "softmax"
-    """What `attention_every` places: a name that `layout` could have."""
+    """4 makes layers 4, 8, 12, … attention: the entry `attention` of `model.mixers`, or softmax attention.
+    None: `layout` as it stands."""
     shared: list[str] = dataclasses.field(default_factory=list)
-    """Names of `layout` whose places are one layer with one set of weights, channel mixer included. Each
-    place carries a state of its own."""
+    """Names in `layout` whose layers share one set of weights, channel mixer included. Each layer carries its own
+    state."""
     hybrid: str | None = None
-    """What a preset of `conf/model/` is called in figures and tables, before the name of its mixer."""
+    """Name of a preset of `conf/model/` in figures and tables, before the name of its mixer."""
     channel_mixer: ChannelMixer = ChannelMixer.none
     """What follows the sequence mixer in each layer."""
     precision: Precision = Precision.float32
@@ -65,11 +66,11 @@ class ModelConfig:
         self.layer_names()
 
     def layer_names(self) -> list[str]:
-        """What stands in each layer: the layout with repeats written out, and `attention_every` applied.
+        """The name of each layer's mixer: the layout cycled to its depth, with `attention_every` applied.
 
         Raises ValueError for an unknown name, a malformed repeat, or a name that no layer would get.
         """
-        pattern = [name for entry in self.layout for name in self._repeated("model.layout", entry)]
+        pattern = [name for entry in self.layout for name in self._repeated(entry)]
         if not pattern:
             raise ValueError("model.layout=[] has no layer: name at least one mixer")
         every, depth = self.attention_every, self.num_layers or len(pattern)
@@ -78,8 +79,7 @@ class ModelConfig:
             check_at_least("model.attention_every", every, 1)
             if every > depth:
                 raise ValueError(f"model.attention_every={every} must be at most the number of layers, {depth}")
-            (attention,) = self._repeated("model.attention", self.attention)
-            names[every - 1 :: every] = [attention] * (depth // every)
+            names[every - 1 :: every] = [ATTENTION] * (depth // every)
         elif left_out := sorted({*pattern} - {*names}):
             raise ValueError(
                 f"model.num_layers={self.num_layers} leaves no layer for {', '.join(left_out)} "
@@ -89,21 +89,21 @@ class ModelConfig:
             raise ValueError(f"model.shared has {', '.join(unused)}, which no layer is; the layers: {names}")
         return names
 
-    def _repeated(self, key: str, entry: str) -> list[str]:
+    def _repeated(self, entry: str) -> list[str]:
         """`name*times` written out."""
-        known = [SWEPT, *self.mixers, *MIXERS]
+        known = [SWEPT, ATTENTION, *self.mixers, *MIXERS]
         parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
         if not parts or parts[1] not in known:
             choices = ", ".join(dict.fromkeys(known))
-            raise ValueError(f"{key} has {entry!r}: each entry is a name or name*times, names: {choices}")
+            raise ValueError(f"model.layout has {entry!r}: each entry is a name or name*times, names: {choices}")
         return [parts[1]] * int(parts[2] or 1)
 
     def layer_mixers(self, mixer: MixerConfig) -> list[MixerConfig]:
         """The mixer config of each layer, with `mixer` as the swept one; checked against `d_model`."""
-        named: Mapping[str, MixerConfig] = {SWEPT: mixer, **self.mixers}
+        named: Mapping[str, MixerConfig] = {ATTENTION: MIXERS["softmax"](), **self.mixers, SWEPT: mixer}
         configs = [named[name] if name in named else MIXERS[name]() for name in self.layer_names()]
         for config in configs:
-            config.check(self.d_model)
+            config.check_width(self.d_model)
         return configs
 
     def make(self, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs) -> "LanguageModel":

@@ -1,4 +1,4 @@
-"""Learning curves: validation accuracy against steps at the selected learning rate."""
+"""Learning curves: validation accuracy against optimiser steps, at the selected learning rate."""
 
 from collections.abc import Sequence
 
@@ -9,48 +9,48 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
-from sandbox.report.points import name_series
+from sandbox.report.points import name_series, series_names, sort_by_series
+from sandbox.results import EVALUATION_FIELDS, RUN
 
-_RUN = ["study", "run_id"]
-_NEEDED = ("step", "learning_rate", "seed", "validation_accuracy")
+_CAPTION = (
+    "Validation accuracy at the selected learning rate: mean over seeds, band from the worst seed to the best. "
+    "A member that stopped early keeps its last accuracy."
+)
 
 
 def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str], size: str) -> Drawing:
-    """A panel per series, a line per size: mean over seeds, with a band from the worst seed to the best.
+    """One panel per series and one line per size: mean over seeds, with a band from the worst seed to the best.
 
-    A member that stopped early (solved or diverged) keeps its last accuracy to the end of its line, so that
-    the mean is over the same members at every step. Raises NothingToDraw where no run left evaluations.
+    A member that stopped early (solved or diverged) keeps its last accuracy to the end of its line, so that the mean
+    is over the same members at every step. Raises NothingToDraw if no run has evaluations.
     """
     if evaluations.empty:
         raise NothingToDraw("no metrics.csv in the runs, and no evaluations.csv beside the records")
-    if missing := [name for name in (*_RUN, *_NEEDED) if name not in evaluations]:
+    if missing := [name for name in (*RUN, *EVALUATION_FIELDS) if name not in evaluations]:
         raise NothingToDraw(f"the evaluations have no column {', '.join(missing)}")
-    chosen = records[records["selected"].astype(bool)].drop_duplicates(_RUN)
+    chosen = records[records["selected"].astype(bool)].drop_duplicates(RUN)
     chosen = chosen.assign(series=name_series(chosen, keys, [size]))
-    columns = list(dict.fromkeys([*_RUN, "label", "series", *keys, size]))
-    rows = evaluations.merge(chosen[[*columns, "learning_rate"]], on=_RUN, suffixes=("", "_selected"))
+    columns = list(dict.fromkeys([*RUN, "label", "series", *keys, size]))
+    rows = evaluations.merge(chosen[[*columns, "learning_rate"]], on=RUN, suffixes=("", "_selected"))
     # The two files may print one learning rate in different precision.
     rows = rows[np.isclose(rows["learning_rate"], rows["learning_rate_selected"], rtol=1e-5, atol=0)]
     if rows.empty:
         raise NothingToDraw("no evaluation belongs to a selected member of these records")
-    without = len(chosen) - len(rows.drop_duplicates(_RUN))
-    notes = [f"curves: {without} of {len(chosen)} runs left no evaluations"] if without else []
+    without = len(chosen) - len(rows.drop_duplicates(RUN))
+    notes = [f"{without} of {len(chosen)} runs left no evaluations"] if without else []
     by = list(dict.fromkeys(["label", "series", *keys, size]))
     lines = [members for _, members in rows.groupby(by, sort=False, dropna=False)]
     configs = rows.drop_duplicates(by)[by].reset_index(drop=True)  # in the order of the groups
     numbers = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
-    series = list(dict.fromkeys(chosen["series"]))
     numbers = configs.merge(numbers, left_index=True, right_on="line").drop(columns="line")
-    numbers = numbers.sort_values(
-        ["series", size, "step"], key=lambda c: c.map(series.index) if c.name == "series" else c, kind="stable"
-    )
-    return Drawing("curves", numbers, _draw(numbers, keys, size), notes)
+    numbers = sort_by_series(numbers, series_names(chosen), [size, "step"])
+    return Drawing(numbers, _draw(numbers, keys, size), _CAPTION, notes)
 
 
 def _line(members: pd.DataFrame) -> pd.DataFrame:
-    """Mean, worst and best of the members at every step that any of them was evaluated at."""
-    members = members.drop_duplicates([*_RUN, "seed", "step"], keep="last")
-    table = members.pivot(index="step", columns=[*_RUN, "seed"], values="validation_accuracy").sort_index().ffill()
+    """Mean, worst and best accuracy of the members, at every step at which any of them was evaluated."""
+    members = members.drop_duplicates([*RUN, "seed", "step"], keep="last")
+    table = members.pivot(index="step", columns=[*RUN, "seed"], values="validation_accuracy").sort_index().ffill()
     summary = {"accuracy": table.mean(axis=1), "low": table.min(axis=1), "high": table.max(axis=1)}
     return pd.DataFrame(summary | {"num_seeds": table.notna().sum(axis=1)}).reset_index()
 
@@ -58,7 +58,7 @@ def _line(members: pd.DataFrame) -> pd.DataFrame:
 def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     sizes = sorted(set(numbers[size]))
     colors = shades(sizes)
-    figure, panels = panel_grid(list(dict.fromkeys(numbers["series"])), "Optimiser steps", "Validation accuracy")
+    figure, panels = panel_grid(series_names(numbers), "Optimiser steps", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
     for _, line in numbers.groupby(lines, sort=False, dropna=False):
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]

@@ -1,10 +1,11 @@
-"""What a figure is here: the numbers in it, the drawing, and the files that hold both."""
+"""A drawing is a figure with the numbers in it; here it is written to files."""
 
 import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,45 +19,71 @@ FORMATS = ("pdf", "png", "svg")
 
 
 class NothingToDraw(Exception):
-    """The records lack what a figure shows; the message is the reason, in one line."""
+    """The records lack what a figure shows; the message is the reason in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
     """A figure with exactly the numbers in it."""
 
-    name: str
     numbers: pd.DataFrame
     figure: Figure
+    caption: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
-    """What the figure leaves out, a line each."""
+    """What the figure leaves out, one line each."""
 
     @functools.cached_property
     def png(self) -> bytes:
         """The figure as a PNG image of 200 dots per inch."""
         return self._render("png")
 
-    def write(self, folder: pathlib.Path, formats: Sequence[str]) -> list[pathlib.Path]:
-        """Writes the figure in every format and the numbers as CSV."""
+    def write(self, folder: pathlib.Path, name: str, formats: Sequence[str]) -> list[pathlib.Path]:
+        """Writes the figure in every format and the numbers as CSV; returns the files."""
         paths = []
         for suffix in formats:
-            paths.append(folder / f"{self.name}.{suffix}")
-            paths[-1].write_bytes(self.png if suffix == "png" else self._render(suffix))
-        paths.append(folder / f"{self.name}.csv")
+            paths.append(folder / f"{name}.{suffix}")
+            paths[-1].write_bytes(self.png if suffix == "png" else self._render(suffix, name))
+        paths.append(folder / f"{name}.csv")
         write_atomically(paths[-1], to_csv(self.numbers))
         return paths
 
-    def _render(self, suffix: str) -> bytes:
-        # Without a date the same numbers give the same file.
+    def _render(self, suffix: str, salt: str = "") -> bytes:
+        # Without a date, and with a fixed salt, the same numbers give the same file.
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
         buffer = io.BytesIO()
-        with mpl.rc_context(RC | {"svg.hashsalt": self.name}):
+        with mpl.rc_context(RC | {"svg.hashsalt": salt}):
             self.figure.savefig(buffer, format=suffix, metadata=metadata)
         return buffer.getvalue()
 
 
+class Drawn(NamedTuple):
+    """The drawings by name, the files written, and notes on what was left out, one line each."""
+
+    drawings: dict[str, Drawing]
+    files: list[pathlib.Path]
+    notes: list[str]
+
+
+def draw_all(figures: Mapping[str, Callable[[], Drawing]], folder: pathlib.Path, formats: Sequence[str]) -> Drawn:
+    """Draws and writes every figure under its name, and removes older files of figures with nothing to draw."""
+    drawn = Drawn({}, [], [])
+    with mpl.rc_context(RC):
+        for name, draw in figures.items():
+            for suffix in (*FORMATS, "csv"):
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+            try:
+                drawing = draw()
+            except NothingToDraw as reason:
+                drawn.notes.append(f"{name}: not drawn, {reason}")
+                continue
+            drawn.drawings[name] = drawing
+            drawn.files.extend(drawing.write(folder, name, formats))
+            drawn.notes.extend(f"{name}: {note}" for note in drawing.notes)
+    return drawn
+
+
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises InputError for a format that figures are not written in."""
+    """Raises InputError for a format that figures cannot be written in."""
     for suffix in formats:
         if suffix not in FORMATS:
             raise InputError(f"format {suffix!r}: not one of {', '.join(FORMATS)}")

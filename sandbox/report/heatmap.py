@@ -1,4 +1,4 @@
-"""Accuracy by two things at once: the size of the state, and the slice or any key of the config."""
+"""The heatmap: accuracy by the size of a model, and by the slice or any key of the config."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +16,7 @@ from sandbox.report.points import COUNTS, format_value, name_series
 from sandbox.report.slices import a_few_of, difficulties, parse_slice
 from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, TITLE_LETTER, Number, axis_name, format_size
 
+_CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
 SLICE = "slice"
 _CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
 
@@ -23,11 +24,10 @@ _CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
 def heatmap(
     points: pd.DataFrame, keys: Sequence[str], rows: str, columns: str = SLICE, slice_name: str | None = None
 ) -> Drawing:
-    """Mean test accuracy, a row per value of `rows` (a size), a column per slice or value of a config key.
+    """Mean test accuracy by `rows`, a column of sizes, and by `columns`: the slice, or a key of the config.
 
-    One panel per series; one panel in all where `columns` is what tells the labels apart. With a config key
-    as columns the accuracy is that of `slice_name`. A dagger marks a cell with a diverged member. Raises
-    NothingToDraw where there are not two cells to compare.
+    There is one panel per series, or a single panel if `columns` alone tells the labels apart. If `columns` is a key,
+    the accuracy is that of `slice_name`. Raises NothingToDraw if there are not two cells to compare.
     """
     if columns == SLICE:
         if not (few := a_few_of(difficulties(points["slice"]))):
@@ -44,13 +44,13 @@ def heatmap(
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
     numbers = shown[[*identity, "accuracy", "low", "high", *COUNTS]]
-    return Drawing("heatmap", numbers.reset_index(drop=True), _draw(numbers, rows, columns))
+    return Drawing(numbers.reset_index(drop=True), _draw(numbers, rows, columns), _CAPTION)
 
 
 def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
     panels = dict(list(numbers.groupby("panel", sort=False)))
     across = difficulties(numbers[SLICE]) if columns == SLICE else _ordered(numbers[columns])
-    # Bytes differ from series to series, so each panel has its own rows; a config's size is common.
+    # Bytes differ between series, so each panel has its own sizes; a size in the config is common to all.
     common = sorted(set(numbers[rows])) if rows != "state_bytes" else []
     down = {name: common or sorted(set(part[rows])) for name, part in panels.items()}
     longest = TITLE_LETTER * max(len(str(name)) for name in panels)
@@ -75,7 +75,7 @@ def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
         image = _panel(ax, part, rows, down[name], columns, across)
         tallest = heights[number // per_row]
         ax.set_xticks(range(len(names)), names, **slant)
-        ax.set_ylim(-0.5, tallest - 0.5)  # cells of one height: a panel with fewer rows leaves room above it
+        ax.set_ylim(-0.5, tallest - 0.5)  # equally high cells: a panel with fewer leaves space above
         ax.set_title(name, y=len(down[name]) / tallest)
         ax.tick_params(labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels))
     figure.supxlabel(_columns_title(columns, across), fontsize=8)
@@ -92,13 +92,13 @@ def _panel(
 ) -> AxesImage:
     values, marks = np.full((len(down), len(across)), np.nan), {}
     for row in part.to_dict("records"):
-        place = down.index(row[rows]), across.index(row[columns])
-        values[place], marks[place] = row["accuracy"], "†" * (row["num_diverged"] > 0)
+        cell = down.index(row[rows]), across.index(row[columns])
+        values[cell], marks[cell] = row["accuracy"], "†" * (row["num_diverged"] > 0)
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
-    for place, value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{100 * value:.0f}{marks[place]}"
+    for cell, value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else f"{100 * value:.0f}{marks[cell]}"
         dark = not np.isnan(value) and value < 0.5
-        ax.text(*place[::-1], text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        ax.text(*cell[::-1], text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     ax.set_yticks(range(len(down)), [format_size(rows, size) for size in down])
     ax.tick_params(length=0)
     ax.grid(False)
@@ -111,7 +111,7 @@ def _ordered(values: pd.Series) -> list:
 
 
 def _one_key(across: Sequence[object]) -> str | None:
-    """The key that all slices share, when each is this key with a number."""
+    """The key of all slices, if they share one and each has a number."""
     parsed = [parse_slice(str(name)) for name in across]
     return parsed[0][0] if len({key for key, _ in parsed}) == 1 and parsed[0][1] is not None else None
 

@@ -1,4 +1,4 @@
-"""Tables as LaTeX: a booktabs `tabular` to be read with \\input, without float or caption around it."""
+"""Tables as LaTeX: a booktabs `tabular` to be read with \\input, without float or caption."""
 
 from sandbox.report.tables import Score, Table
 
@@ -12,12 +12,12 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    """The text with every character that LaTeX would read as a command made plain."""
+    """The text with the special characters of LaTeX escaped."""
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
 def to_latex(table: Table) -> str:
-    """The table in booktabs style; a series is named in its first row, and its best scores are bold."""
+    """The table in booktabs style: a series is named once, and the best scores are bold."""
     columns = "l" + "r" * (len(table.heads) - 1 + len(table.slices))
     marks = ", of each task" * table.has_tasks + _DAGGER * table.has_diverged
     lines = [
@@ -48,4 +48,4 @@ def _row(cells: list[str]) -> str:
 
 def _cell(score: Score) -> str:
     mean = rf"\textbf{{{score.mean}}}" if score.best else escape(score.mean)
-    return mean + (rf" $\pm$ {score.half}" if score.half else "")
+    return mean + (rf" $\pm$ {score.half_width}" if score.half_width else "")

@@ -1,4 +1,4 @@
-"""Validation accuracy against the learning rate: whether the grid was wide enough to hold the best one."""
+"""Validation accuracy against the learning rate, which shows whether the grid was wide enough."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
-from sandbox.report.points import name_series
-from sandbox.report.slices import ALL
-from sandbox.results import STATUS_DIVERGED
+from sandbox.report.points import name_series, series_names, sort_by_series
+from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED
 
+_CAPTION = (
+    "Validation accuracy of every member and the mean of each learning rate; a ring marks the selected one. "
+    "A ring at an end of the grid asks for a wider grid."
+)
 _TICKS = 5
 _MARKS: dict[str, dict[str, Any]] = {
     "selected": {"color": "0.3", "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none"},
@@ -22,15 +25,15 @@ _MARKS: dict[str, dict[str, Any]] = {
 
 
 def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_name: str) -> Drawing:
-    """A panel per series, a line per size through the means; a dot per member, a cross where it diverged.
+    """One panel per series, one line of means per size, and one dot per member, or a cross if it diverged.
 
-    Shows all difficulties together where the records have them so, else `slice_name`. Raises NothingToDraw
-    where there is nothing to compare.
+    Shows the slice `all` if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than two
+    learning rates to compare.
     """
     validation = records[records["split"] == "validation"]
     if validation.empty:
         raise NothingToDraw("no records of the validation split")
-    overall = ALL if (validation["slice"] == ALL).any() else slice_name
+    overall = ALL_EXAMPLES if (validation["slice"] == ALL_EXAMPLES).any() else slice_name
     members = validation[(validation["slice"] == overall) & validation["accuracy"].notna()]
     if members["learning_rate"].nunique() < 2:
         raise NothingToDraw("fewer than two learning rates were tried")
@@ -40,17 +43,13 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     members = members.assign(
         mean=groups["accuracy"].transform("mean"), selected=groups["selected"].transform("any")
     )
-    names = list(dict.fromkeys(members["series"]))
-    numbers = members[[*by, "seed", "status", "accuracy", "mean", "selected"]].sort_values(
-        ["series", size, "learning_rate"],
-        key=lambda c: c.map(names.index) if c.name == "series" else c,
-        kind="stable",
-    )
-    return Drawing("learning_rates", numbers, _draw(numbers, keys, size))
+    numbers = members[[*by, "seed", "status", "accuracy", "mean", "selected"]]
+    numbers = sort_by_series(numbers, series_names(members), [size, "learning_rate"])
+    return Drawing(numbers, _draw(numbers, keys, size), _CAPTION)
 
 
 def short_rate(rate: float) -> str:
-    """0.0003 is `3e-4`, 0.00032 is `3.2e-4`, and what has no exponent, such as `inf`, is what it is."""
+    """A learning rate as short text: 0.0003 is `3e-4`, 0.00032 is `3.2e-4`, infinity is `inf`."""
     if not math.isfinite(rate):
         return str(rate)
     mantissa, exponent = f"{rate:.1e}".split("e")
@@ -61,8 +60,7 @@ def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     sizes = sorted(set(numbers[size]))
     colors = shades(sizes)
     rates = sorted(set(numbers["learning_rate"]))
-    names = list(dict.fromkeys(numbers["series"]))
-    figure, panels = panel_grid(names, "Learning rate", "Validation accuracy")
+    figure, panels = panel_grid(series_names(numbers), "Learning rate", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
     diverged = numbers["status"] == STATUS_DIVERGED
     for _, line in numbers.groupby(lines, sort=False, dropna=False):

@@ -1,7 +1,8 @@
-"""From the rows of members to points: one per configuration and slice, over its seeds.
+"""Points and series: the records of members, averaged over seeds, and the names of the lines that they form.
 
-A point is a configuration up to its seed: runs that differ in nothing but a key named `seed` are pooled, and
-runs that differ in anything else never are. A seed that several of the pooled runs have counts once.
+A point is one configuration on one slice. Runs that differ only in keys named `seed` are pooled into one point, and
+a seed that several of them share counts once. A series is a line or panel of a figure: the points of one label, and of
+one value of each key that is needed to tell configurations apart (see `name_series`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +11,7 @@ import pandas as pd
 
 from sandbox.errors import InputError
 from sandbox.report.intervals import mean_and_interval
-from sandbox.results import FIELDS, STATUS_DIVERGED, STATUS_FAILED
-
-MEASURES = (
-    "state_bytes",
-    "parameters",
-    "training_flops_per_token",
-    "decode_flops_per_token",
-    "seconds",
-)
-"""Numbers of a run, not of a member: an axis may show them."""
+from sandbox.results import FIELDS, MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
 
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
@@ -31,7 +23,7 @@ MISSING = "–"
 
 
 def varying_keys(records: pd.DataFrame) -> list[str]:
-    """The columns that tell configurations apart: the study and each config key with several values."""
+    """The columns that tell configurations apart: those of the study and the config with several values."""
     candidates = ["study", *config_keys(records)]
     return [
         key
@@ -41,12 +33,12 @@ def varying_keys(records: pd.DataFrame) -> list[str]:
 
 
 def config_keys(records: pd.DataFrame) -> list[str]:
-    """The columns that came from the config."""
+    """The columns that hold keys of the config."""
     return [name for name in records.columns if name not in FIELDS and not name.startswith("versions.")]
 
 
 def check_axis(records: pd.DataFrame, column: str, option: str) -> None:
-    """Raises InputError where `column` cannot be an axis of numbers; `option` is where the user named it."""
+    """Raises InputError if `column` cannot be a numeric axis; `option` is the option that named it."""
     usable = [
         name
         for name in (*MEASURES, *config_keys(records))
@@ -59,22 +51,21 @@ def check_axis(records: pd.DataFrame, column: str, option: str) -> None:
 
 
 def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of one split with the learning rate that validation chose."""
+    """The records of one split at the learning rate that validation chose."""
     return records[records["selected"].astype(bool) & (records["split"] == split)]
 
 
 def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
-    """One row per configuration and slice: test accuracy at the selected learning rate, over the seeds.
+    """One table row per point, in order of first appearance: test accuracy at the selected learning rate, over seeds.
 
-    Columns: `label`, the keys that vary, `slice`, the measures (averaged where runs of a point differ, as
-    their seconds do), `accuracy` with `low` and `high` (see `mean_and_interval`; 0 to 1), `num_seeds`, and
-    of these `num_diverged` (their accuracy counts as it is) and `num_unscored` (no accuracy to count).
-    In order of first appearance.
+    Columns: `label`, the keys that vary, `slice`, the measures (averaged if they differ between the runs of a point, as
+    seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `num_seeds`, and among these
+    `num_diverged` (their accuracy is included) and `num_unscored` (they have no accuracy).
     """
     keys = varying_keys(records)
     measures = [name for name in dict.fromkeys(measures) if name not in keys]
     rows = []
-    # Of the members, and of what is drawn beside; the one in the config is where a run's seeds begin.
+    # The seeds of members and of what else is drawn; config.seed is only the first of a run's seeds.
     seeds = [key for key in map(str, records) if key.split(".")[-1] == "seed" and key != "config.seed"]
     by = ["label", *keys, "slice"]
     columns = [*by, *measures, "accuracy", "low", "high", *COUNTS]
@@ -97,20 +88,19 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
 
 
 def failures(records: pd.DataFrame) -> pd.DataFrame:
-    """One row per failed run: study, label, run_id and its status with the first line of the reason."""
+    """One table row per failed run: study, label, run_id, and the first line of its status."""
     failed = records[records["status"].str.startswith(STATUS_FAILED)]
-    failed = failed.drop_duplicates(["study", "run_id"])[["study", "label", "run_id", "status"]]
+    failed = failed.drop_duplicates(RUN)[["study", "label", "run_id", "status"]]
     return failed.assign(status=[status.splitlines()[0] for status in failed["status"]])
 
 
 def runs_not_shown(records: pd.DataFrame) -> int:
-    """How many runs have no selected row on the test split, so that they make no point; failed ones count."""
-    run = ["study", "run_id"]
-    return len(records.drop_duplicates(run)) - len(selected_members(records, "test").drop_duplicates(run))
+    """The number of runs without a selected record on the test split, failed runs included: they form no point."""
+    return len(records.drop_duplicates(RUN)) - len(selected_members(records, "test").drop_duplicates(RUN))
 
 
 def size_column(records: pd.DataFrame) -> str:
-    """The column that sizes models: `mixer.d_state` where all have one and it varies, else `state_bytes`."""
+    """The column of model sizes: `mixer.d_state` if every record has it and it varies, else `state_bytes`."""
     if STATE_SIZE in records and pd.api.types.is_numeric_dtype(records[STATE_SIZE]):
         sizes = records[STATE_SIZE]
         if sizes.notna().all() and sizes.nunique() > 1:
@@ -119,11 +109,11 @@ def size_column(records: pd.DataFrame) -> str:
 
 
 def name_series(points: pd.DataFrame, keys: Sequence[str], along: Sequence[str]) -> pd.Series:
-    """The name of the line or panel that each row belongs to, when `along` are its axes.
+    """The series that each point belongs to in a figure whose axes show the columns `along`.
 
-    It is the label, with the task where a label has several. Where there are several configurations at the same
-    place of the axes, the values of the keys that tell them apart follow: `gla, d_model=64` and
-    `gla, d_model=128` are two lines, not a zigzag.
+    The name is the label, and the task if the label has several. If several configurations share a position on the
+    axes, the values of the keys that tell them apart follow: `gla, d_model=64` and `gla, d_model=128` are two
+    lines, not a zigzag.
     """
     names = points["label"].astype(object)
     for label, rows in points.groupby("label", sort=False):
@@ -141,21 +131,34 @@ def name_series(points: pd.DataFrame, keys: Sequence[str], along: Sequence[str])
     return names
 
 
+def series_names(table: pd.DataFrame) -> list[str]:
+    """The names in the column `series`, each once, in order of first appearance."""
+    return list(dict.fromkeys(table["series"]))
+
+
+def sort_by_series(table: pd.DataFrame, names: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """The table sorted by its column `series`, in the order of `names`, and then by the columns `by`."""
+    rank = {name: number for number, name in enumerate(names)}
+    return table.sort_values(
+        ["series", *by], key=lambda column: column.map(rank) if column.name == "series" else column, kind="stable"
+    )
+
+
 def short_key(key: str, keys: Iterable[str]) -> str:
-    """The last part of a config key, or all of it where another key ends in the same word."""
+    """The last part of a config key, or all of it if another key ends in the same word."""
     last = key.split(".")[-1]
     return key if sum(other.split(".")[-1] == last for other in keys) > 1 else last
 
 
 def format_value(value: object) -> str:
-    """A config value as text: whole numbers without a point, a missing value as a dash."""
+    """A config value as text: integers without a decimal point, a missing value as a dash."""
     if isinstance(value, float):
         return MISSING if value != value else f"{value:g}"
     return str(value)
 
 
 def _swept_key(configs: pd.DataFrame, column: str, keys: Sequence[str]) -> str:
-    """The config key behind a measured axis: the one that a sweep over sizes changed for this label."""
+    """The config key that a sweep changed to move the configurations along a measured axis."""
     if column in keys:
         return column
     varying = [key for key in keys if configs[key].nunique(dropna=False) > 1]
@@ -168,7 +171,7 @@ def _swept_key(configs: pd.DataFrame, column: str, keys: Sequence[str]) -> str:
 
 
 def _keys_apart(configs: pd.DataFrame, axes: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """The fewest keys, taken greedily in order, that make configurations of equal `axes` distinct."""
+    """Keys, chosen greedily in order, that tell configurations with equal `axes` apart."""
     chosen: list[str] = []
     groups = len(configs.drop_duplicates(list(axes)))
     for key in candidates:

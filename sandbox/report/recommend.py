@@ -1,7 +1,7 @@
-"""What to take: the cheapest model that was measured to recall enough, from records and nothing else.
+"""Recommendations: the cheapest model that was measured to recall enough.
 
-A model answers for a difficulty that it was tested at, and for no other: nothing is interpolated or supposed.
-Where nothing measured recalls enough, there is no recommendation.
+A model is recommended only for a difficulty that it was tested at; nothing is interpolated. If no measured model
+recalls enough, there is no recommendation.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,21 @@ from matplotlib.figure import Figure
 from sandbox.errors import InputError
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.frontier import pareto
-from sandbox.report.points import COUNTS, TASK, check_axis, config_keys, make_points, name_series, varying_keys
+from sandbox.report.points import (
+    COUNTS,
+    TASK,
+    check_axis,
+    config_keys,
+    make_points,
+    name_series,
+    series_names,
+    varying_keys,
+)
 from sandbox.report.slices import choose_slice, difficulties, parse_slice
 from sandbox.report.style import PAGE_WIDTH, accuracy_axis, axis_name, format_size, series_style
 
 LENGTHS = ("length", "task.length")
-"""What is asked about unless told otherwise, as a slice or as a key of the config."""
+"""Default difficulties, as the name of a slice or a key of the config."""
 
 _COLUMN, _LEGEND = 0.75, 2.2  # inches
 
@@ -26,20 +35,19 @@ _COLUMN, _LEGEND = 0.75, 2.2  # inches
 def measured(
     records: pd.DataFrame, cost: str = "state_bytes", along: str | None = None
 ) -> tuple[pd.DataFrame, str]:
-    """A row for each model and difficulty that it was tested at, and what the difficulty is.
+    """One table row per model and difficulty that it was tested at, and the name of the difficulty.
 
     Args:
         records: see `sandbox.results.collect`.
-        cost: the column to save on.
-        along: what makes a question harder: the name in front of a slice's number, such as `pairs`, or a key of
-            the config with numbers. None: the length where several were tested, else the first kind of slice.
+        cost: the column to keep low.
+        along: the difficulty: the key of numbered slices, such as `pairs`, or a numeric key of the config. None: the
+            length if several were tested, else the key of the first numbered slice.
 
     Returns:
-        Columns `series`, `model` (the series, and what tells its sizes apart), `at` (the difficulty), `cost`,
-        `accuracy` with `low` and `high`, and the counts of seeds.
+        Columns `series`, `model` (the series, and what tells its sizes apart), `at` (the value of the difficulty),
+        `cost`, `accuracy` with `low` and `high`, and the counts of seeds.
 
-    Raises InputError for columns that the records do not have, and for records of several tasks, of which none
-    answers for another.
+    Raises InputError for columns that the records do not have, and for records of several tasks.
     """
     check_axis(records, cost, "--cost")
     keys = varying_keys(records)
@@ -47,15 +55,15 @@ def measured(
         tasks = ", ".join(sorted(records[TASK].unique()))
         raise InputError(f"{TASK}: these records are of several tasks ({tasks}); give those of one")
     slices = {name: parse_slice(name) for name in difficulties(records["slice"])}
-    kinds = list(dict.fromkeys(kind for kind, number in slices.values() if number is not None))
+    slice_keys = list(dict.fromkeys(key for key, number in slices.values() if number is not None))
     numeric = [key for key in config_keys(records) if key in keys and pd.api.types.is_numeric_dtype(records[key])]
     if along is None:
-        along = next((name for name in (*LENGTHS, *kinds) if name in (*kinds, *numeric)), None)
-    if along is None or along not in (*kinds, *numeric):
-        choices = ", ".join([*kinds, *numeric]) or "none in these records"
+        along = next((name for name in (*LENGTHS, *slice_keys) if name in (*slice_keys, *numeric)), None)
+    if along is None or along not in (*slice_keys, *numeric):
+        choices = ", ".join([*slice_keys, *numeric]) or "none in these records"
         raise InputError(f"--along {along!r}: no numbers of this name; there are {choices}")
     points = make_points(records, [cost])
-    if along in kinds:
+    if along in slice_keys:
         points = points[points["slice"].map(lambda name: parse_slice(name)[0] == along and name in slices)]
         points = points.assign(at=points["slice"].map(lambda name: parse_slice(name)[1]))
     else:
@@ -70,14 +78,14 @@ def measured(
 
 
 def recommend(points: pd.DataFrame, recalls: Sequence[float]) -> pd.DataFrame:
-    """For every difficulty and needed recall the cheapest model that reached it on average, and the runner-up.
+    """For every difficulty and needed recall, the cheapest model whose mean accuracy reached it, and the runner-up.
 
-    The runner-up is the cheapest of another series, and `margin` how many times as much it costs. Empty cells:
-    nothing measured answers.
+    The runner-up is the cheapest model of another series; `margin` is its cost relative to that of the first. Cells
+    are empty if no measured model reached the recall.
 
     Args:
-        points: of `measured`.
-        recalls: needed, from 0 to 1.
+        points: the table that `measured` returns.
+        recalls: the needed recalls, from 0 to 1.
     """
     rows = []
     for at in sorted(points["at"].unique()):
@@ -99,15 +107,15 @@ def recommend(points: pd.DataFrame, recalls: Sequence[float]) -> pd.DataFrame:
 
 
 def recommendation_map(points: pd.DataFrame, along: str, cost: str) -> Drawing:
-    """A column for each difficulty: which series is cheapest for which needed recall, over the measured points.
+    """For each difficulty, the series that is cheapest at each needed recall, with the measured points.
 
-    Raises NothingToDraw where nothing was measured.
+    Raises NothingToDraw if nothing was measured.
     """
     if points.empty:
         raise NothingToDraw(f"no model with an accuracy and a value of {cost}")
-    names, places = list(dict.fromkeys(points["series"])), sorted(points["at"].unique())
+    names, levels = series_names(points), sorted(points["at"].unique())
     regions = []
-    for at in places:
+    for at in levels:
         column = points[points["at"] == at]
         reached = 0.0
         for index in pareto(column["cost"], column["accuracy"]):
@@ -117,21 +125,21 @@ def recommendation_map(points: pd.DataFrame, along: str, cost: str) -> Drawing:
             )
             reached = best["accuracy"]
     numbers = points.merge(pd.DataFrame(regions), how="left", on=["series", "model", "at", "cost"])
-    return Drawing("recommendation", numbers, _draw(numbers, names, places, along, cost))
+    return Drawing(numbers, _draw(numbers, names, levels, along, cost))
 
 
-def _draw(numbers: pd.DataFrame, names: list[str], places: list[float], along: str, cost: str) -> Figure:
-    width = min(PAGE_WIDTH, max(1.0 + _COLUMN * len(places), 2.2) + _LEGEND)
+def _draw(numbers: pd.DataFrame, names: list[str], levels: list[float], along: str, cost: str) -> Figure:
+    width = min(PAGE_WIDTH, max(1.0 + _COLUMN * len(levels), 2.2) + _LEGEND)
     figure = Figure(figsize=(width, 2.8), layout="constrained")
     ax = figure.add_subplot()
     accuracy_axis(ax)
     ax.grid(False)
     ax.set_ylabel("Recall needed")
     ax.set_xlabel(f"{axis_name(along).capitalize()}; cheapest by {axis_name(cost).lower()}")
-    ax.set_xticks(range(len(places)), [f"{place:g}" for place in places])
-    ax.set_xlim(-0.55, len(places) - 0.45)
+    ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+    ax.set_xlim(-0.55, len(levels) - 0.45)
     for row in numbers.to_dict("records"):
-        number, column = names.index(row["series"]), places.index(row["at"])
+        number, column = names.index(row["series"]), levels.index(row["at"])
         style = series_style(number)
         if row["to"] == row["to"]:
             color = {"color": style["color"], "alpha": 0.3, "edgecolor": "white", "linewidth": 0.8, "zorder": 1}

@@ -1,4 +1,4 @@
-"""The table of a report: a row per configuration, a column per slice."""
+"""The table of a report: one table row per configuration, one score per slice."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sandbox.report.points import COUNTS, STATE_SIZE, TASK, format_value, name_series
+from sandbox.report.points import COUNTS, STATE_SIZE, TASK, format_value, name_series, series_names, sort_by_series
 from sandbox.report.slices import order_slices
 from sandbox.report.style import format_bytes
 
@@ -15,16 +15,16 @@ _NUMBERS = {"accuracy": "", "low": " low", "high": " high"}
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A cell: mean in per cent, half of its interval (empty for one seed), whether no mean is better."""
+    """A cell of text: mean in per cent, half the width of its interval (empty for one seed), whether it is best."""
 
     mean: str
-    half: str
+    half_width: str
     best: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What is printed: `heads` over `rows`, each row with its texts first and then a score per slice."""
+    """A table as it is printed: each of `rows` has a text per entry of `heads` and a score per slice."""
 
     heads: list[str]
     slices: list[str]
@@ -35,9 +35,9 @@ class Table:
 
 
 def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataFrame:
-    """A row per series and size, ordered by first appearance and size; per slice the mean, `low` and `high`.
+    """One table row per series and size, in this order; for each slice the mean accuracy, `low` and `high`.
 
-    Accuracies are shares from 0 to 1; a slice that a configuration was not scored on is empty.
+    Accuracies are between 0 and 1; a slice that a configuration was not scored on is empty.
     """
     points = points.assign(series=name_series(points, keys, [size]))
     slices = order_slices(points["slice"])
@@ -52,16 +52,14 @@ def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataF
         rows.append(row)
     columns = [*identity, *COUNTS, *(name + suffix for name in slices for suffix in _NUMBERS.values())]
     table = pd.DataFrame(rows, columns=columns)
-    names = list(dict.fromkeys(table["series"]))
-    order = table.assign(_series=table["series"].map(names.index)).sort_values(["_series", size], kind="stable")
-    return table.loc[order.index].reset_index(drop=True)
+    return sort_by_series(table, series_names(table), [size]).reset_index(drop=True)
 
 
 def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
-    """The wide table as people read it: per cent with one digit, mean and half of the interval.
+    """The wide table as text: per cent with one decimal, mean and half the width of its interval.
 
-    The best means of each task are marked; those that print the same are equally good. A dagger marks how many of
-    the seeds diverged.
+    The best means of each task are marked; means that print the same are equally good. A dagger follows the number of
+    seeds that diverged.
     """
     sized = STATE_SIZE in table and table[STATE_SIZE].notna().any()
     heads = ["Series", *(["d_state"] if sized else []), "State", "Seeds"]
@@ -90,5 +88,5 @@ def _score(row: dict, name: str, best: float) -> Score:
     mean, low, high = (100 * row[name + suffix] for suffix in ("", " low", " high"))
     if np.isnan(mean):
         return Score("–", "", False)
-    half = "" if np.isnan(low) else f"{(high - low) / 2:.1f}"
-    return Score(f"{mean:.1f}", half, bool(round(mean, 1) == best))
+    half_width = "" if np.isnan(low) else f"{(high - low) / 2:.1f}"
+    return Score(f"{mean:.1f}", half_width, bool(round(mean, 1) == best))

@@ -1,4 +1,4 @@
-"""What is said of an argument that is wrong: one line that names it, what it is, and what is expected."""
+"""Checks of arguments. Their errors are one line: the name, what it is, and what is expected."""
 
 from numbers import Integral
 from typing import Any
@@ -11,7 +11,7 @@ from sandbox.scans.rule import Inputs
 
 
 def read_dims(name: str, array: Array, letters: str) -> dict[str, int]:
-    """The size of every axis, by its letter. There must be at least one token (T)."""
+    """The size of every axis, by its letter; T must be at least one."""
     expected = f"[{', '.join(letters)}]"
     check_is_floating(name, array, expected)
     if array.ndim != len(letters):
@@ -23,7 +23,7 @@ def read_dims(name: str, array: Array, letters: str) -> dict[str, int]:
 
 
 def check_shape(name: str, array: Array, letters: str, dims: dict[str, int]) -> None:
-    """Refuses an array whose axes have other sizes than the letters stand for."""
+    """Rejects an array whose shape is not that of the letters."""
     expected = tuple(dims[letter] for letter in letters)
     check_is_floating(name, array, f"[{', '.join(letters)}]")
     if array.shape != expected:
@@ -31,21 +31,21 @@ def check_shape(name: str, array: Array, letters: str, dims: dict[str, int]) -> 
 
 
 def check_is_floating(name: str, array: Any, expected: str, *, may_be_complex: bool = False) -> None:
-    """Refuses what is no array, and arrays of whole numbers, whose outputs would be rounded to whole numbers."""
+    """Rejects what is not an array, and integer arrays, because outputs would be rounded to integers."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise ValueError(f"{name} is {array!r}, expected an array {expected}")
     if not jnp.issubdtype(array.dtype, jnp.inexact if may_be_complex else jnp.floating):
         raise ValueError(f"{name} has dtype {array.dtype}, expected a floating-point one")
 
 
-def check_is_a(kind: type, name: str, value: Any) -> None:
-    """Refuses a state that is not of the named tuple `kind`."""
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} is a {type(value).__name__}, expected {kind.__name__}")
+def check_is_a(expected: type, name: str, value: Any) -> None:
+    """Rejects a state that is not a named tuple of type `expected`."""
+    if not isinstance(value, expected):
+        raise ValueError(f"{name} is a {type(value).__name__}, expected {expected.__name__}")
 
 
 def check_chunk_size(chunk_size: Any) -> None:
-    """Refuses what is not a power of two; None leaves it to the rule."""
+    """Rejects a number that is not a power of two; None means the default of the rule."""
     if chunk_size is None:
         return
     if not isinstance(chunk_size, Integral) or chunk_size < 1 or chunk_size & (chunk_size - 1):
@@ -53,7 +53,7 @@ def check_chunk_size(chunk_size: Any) -> None:
 
 
 def check_inputs(inputs: Inputs) -> None:
-    """Refuses leaves that are not `[B, T, H, …]`, where B or T may be one."""
+    """Rejects leaves that are not `[B, T, H, …]`, where B or T may be one."""
     leaves = {name: leaf for name, leaf in inputs._asdict().items() if leaf is not None}
     for name, leaf in leaves.items():
         if leaf.ndim < 3:

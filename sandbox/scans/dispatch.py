@@ -1,4 +1,4 @@
-"""Which driver runs: the one decision, and the call that follows it."""
+"""Chooses the driver that runs a rule, notes it, and calls it."""
 
 import functools
 from collections.abc import Callable
@@ -26,16 +26,16 @@ IMPLEMENTATIONS: dict[str, Driver] = {
     "chunked": run_chunked,
     "pallas": run_pallas,
 }
-"""Every driver, by the name that the argument `implementation` takes."""
+"""Every driver, by its name in the argument `implementation`."""
 
 AUTO = {
     "cpu": ("recurrent", "chunked"),
     "gpu": ("pallas", "pallas"),
     "tpu": ("pallas", "pallas"),
 }
-"""What `auto` runs on each platform over more than one token: without gradients, and where they are taken.
+"""What `auto` runs on each platform for more than one token: without gradients, and with them.
 
-One token is one step of the definition everywhere. Where the kernels cannot run, `chunked` takes their place.
+One token is one step of the definition everywhere. If the kernels cannot run, `chunked` replaces them.
 """
 
 Run = Callable[[State, Inputs], tuple[Outputs, State]]
@@ -50,14 +50,14 @@ def run_rule(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Outputs, State]:
-    """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T may be one for what all share.
+    """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T is one for what all sequences or tokens share.
 
-    This is what the public functions call, and how a rule that is not in `RULES` is used. Where `auto` runs one
-    driver without gradients and another with them, it has no forward mode (`jax.jvp`); the drivers
-    `recurrent` and `chunked`, by name, have both.
+    The public functions call this, and so does the user of a rule that is not in `RULES`. If `auto` runs one driver
+    without gradients and another with them, it has no forward mode (`jax.jvp`); `recurrent` and `chunked`, by name,
+    have both.
 
-    A batch may lie over several devices. XLA divides `recurrent` and `chunked` among them; kernels it cannot
-    divide, so there `jax.shard_map(..., check_vma=False)` over the batch has to give each device its sequences.
+    A batch may be sharded over several devices. XLA divides `recurrent` and `chunked` among them, but not kernels:
+    for these, `jax.shard_map(..., check_vma=False)` over the batch has to give each device its sequences.
 
     Returns:
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
@@ -110,7 +110,7 @@ def resolve_implementation(
     dtype: DTypeLike = jnp.float32,
     differentiated: bool = True,
 ) -> str:
-    """The name of the driver that runs `rule` when `implementation` is asked for.
+    """The name of the driver that `implementation` selects for `rule`.
 
     Args:
         implementation: a name in `IMPLEMENTATIONS`, or "auto".
@@ -118,12 +118,12 @@ def resolve_implementation(
         num_tokens: T. A single token is a step without a loop.
         rows: K of the state of a head.
         columns: V of the state of a head. A state may be too large for the kernels.
-        dtype: that of the arithmetic: float32, or float64 where an input has it.
+        dtype: that of the arithmetic: float32, or float64 if an input has it.
         differentiated: whether gradients are taken.
 
     Raises:
         ValueError: `implementation` is not a known name.
-        NotImplementedError: a driver was asked for by name and cannot run this rule here.
+        NotImplementedError: the named driver cannot run this rule here.
     """
     if implementation not in ("auto", *IMPLEMENTATIONS):
         raise ValueError(f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}")

@@ -1,7 +1,7 @@
-"""How the arrays of a batch become those of one head, and which inputs are the same for every token.
+"""The layout of batches: how their arrays become those of one head, and which inputs are fixed over time.
 
-States have leaves `[B, H, …]`; inputs have leaves `[B, T, H, …]`, where B or T may be one: such an input is the
-same for all sequences, or for all tokens, and is not repeated in memory.
+States have leaves `[B, H, …]`. Inputs have leaves `[B, T, H, …]`, where B or T may be one: such an input is shared
+by all sequences, or by all tokens, and is not repeated in memory.
 """
 
 import functools
@@ -16,7 +16,7 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State, Update
 
 
 def compute_dtype(inputs: Inputs) -> DTypeLike:
-    """The precision of states and of arithmetic: float32, or float64 where an input has it."""
+    """The precision of states and of arithmetic: float32, or float64 if an input has it."""
     return jnp.promote_types(jnp.result_type(*jax.tree.leaves(inputs)), jnp.float32)
 
 
@@ -31,12 +31,12 @@ def batch_size(inputs: Inputs) -> int:
 
 
 def cast(tree: Any, dtype: DTypeLike) -> Any:
-    """The same tree in this precision."""
+    """The tree with all leaves in `dtype`."""
     return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
 
 
 def initial_states(rule: Rule, inputs: Inputs) -> State:
-    """The empty state of every head of every sequence: leaves `[B, H, …]`, where the batch lies."""
+    """The empty state of every head of every sequence: leaves `[B, H, …]`, sharded as the batch is."""
     of_one_token = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[3:], leaf.dtype), inputs)
     of_one_head = cast(rule.initial_state(of_one_token), compute_dtype(inputs))
     zeros = _zeros_like_batch(inputs)
@@ -47,7 +47,7 @@ def initial_states(rule: Rule, inputs: Inputs) -> State:
 
 
 def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
-    """Zeros that lie on the devices that the inputs lie on: of a constant, jax would have one copy on each."""
+    """Zeros sharded as the inputs are; of a constant, jax would keep a whole copy on each device."""
     batch = batch_size(inputs)
     of_first_token = [leaf[:, 0] for leaf in jax.tree.leaves(inputs) if leaf.shape[0] == batch]
     zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in of_first_token]
@@ -55,13 +55,13 @@ def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
 
 
 def states_with_columns(rule: Rule, state: State) -> State:
-    """Which leaves have the V columns as their last axis: a tree of truth values; none where columns mix."""
+    """Which leaves have the V columns as their last axis: a tree of bools, all False if columns mix."""
     has_columns = rule.column_states if rule.column_inputs else False
     return jax.tree.map(lambda _: has_columns, state) if isinstance(has_columns, bool) else has_columns
 
 
 def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
-    """The inputs that each token brings, and those fixed over time; None in place of the others."""
+    """The inputs that vary over time, and those that are fixed; each tree has None for the other's leaves."""
     tokens = num_tokens(inputs)
     varying = jax.tree.map(lambda leaf: leaf if leaf.shape[1] == tokens else None, inputs)
     fixed = jax.tree.map(lambda leaf: None if leaf.shape[1] == tokens else leaf, inputs)
@@ -69,17 +69,16 @@ def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
 
 
 def join(some: Inputs, others: Inputs) -> Inputs:
-    """Puts together what `split_fixed` took apart."""
+    """Undoes `split_fixed`."""
     return jax.tree.map(
         lambda one, other: other if one is None else one, some, others, is_leaf=lambda leaf: leaf is None
     )
 
 
 def over_batch_and_heads(update: Update, states: State, inputs: Inputs) -> tuple[State, Outputs]:
-    """Applies `update`, which knows one head of one sequence, to leaves whose leading axes are B (or 1) and H.
+    """Maps `update`, which works on one head of one sequence, over leaves whose leading axes are B (or 1) and H.
 
-    What is computed from inputs shared by all sequences alone, such as the decays of a gate that does not
-    depend on the data, is computed once per head.
+    What depends only on inputs that all sequences share, such as fixed decays, is computed once per head.
     """
     batch = jax.tree.leaves(states)[0].shape[0]
 
@@ -92,15 +91,15 @@ def over_batch_and_heads(update: Update, states: State, inputs: Inputs) -> tuple
 
 
 def padding_of(rule: Rule, inputs: Inputs) -> Inputs:
-    """What a token after the end of the sequence brings: the tree of `inputs` with a number at each leaf."""
+    """The inputs of a token after the end of the sequence: the tree of `inputs` with a number as each leaf."""
     named = {name: rule.padding.get(name, 0.0) for name in inputs._fields if getattr(inputs, name) is not None}
     return type(inputs)(**{name: named.get(name) for name in inputs._fields})
 
 
 def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C 1"]) -> Inputs:
-    """One head's inputs to `rule.chunk`: what is fixed over time is repeated for every token that exists.
+    """The inputs of one head to `rule.chunk`: fixed ones are repeated for every token that exists.
 
-    `varying` has leaves `[C, …]`, padded already; `fixed` has them without an axis of time.
+    Leaves of `varying` are `[C, …]`, padded already; those of `fixed` have no time axis.
     """
 
     def repeat(leaf: Array, number: float) -> Array:
@@ -110,7 +109,7 @@ def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, 
 
 
 def matmul_precision(inputs: Inputs) -> str:
-    """The precision of products that a rule leaves open: all digits, unless an input has only 16 bits."""
+    """The precision of products that a rule leaves open: full, unless an input has only 16 bits."""
     narrowest = min(leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs))
     return "default" if narrowest <= 2 else "highest"
 

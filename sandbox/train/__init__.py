@@ -1,1 +1,1 @@
-"""Training a population of models, in compiled chunks of steps."""
+"""Training a population of models, in compiled segments of steps."""

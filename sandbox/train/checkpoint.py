@@ -1,4 +1,4 @@
-"""Checkpoints of a whole population, so that a run that was killed goes on where it was, bit for bit."""
+"""Checkpoints of a whole population, from which a killed run resumes with bit-identical results."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -10,21 +10,21 @@ from sandbox.train.step import Member
 
 
 class Progress(NamedTuple):
-    """How far a run is: what training needs to go on, and what it has reported so far."""
+    """How far a run has come: what it needs to resume, and what it has reported."""
 
     step: int
     population: Member
     history: list[dict[str, Any]]
     """The rows of `metrics.csv`."""
     seconds: float
-    """Wall time spent, earlier processes included."""
+    """Wall time spent so far, in earlier processes too."""
 
 
 class Checkpoints:
-    """The newest `Progress` of one run, in a directory; saved whole or not at all."""
+    """The newest `Progress` of one run, saved atomically in a directory."""
 
     def __init__(self, directory: pathlib.Path):
-        # Not in the background: a save that fails there leaves threads that hold up the end of the process.
+        # Not in the background, where a failed save leaves threads that keep the process from ending.
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
@@ -35,7 +35,7 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, progress: Progress) -> None:
-        """Saves unless this step is saved already; older checkpoints are removed."""
+        """Saves, unless this step is saved already, and removes older checkpoints."""
         if progress.step == self._manager.latest_step():
             return
         self._manager.save(

@@ -8,32 +8,32 @@ from sandbox.option_checks import check_at_least
 
 
 class Loss(enum.Enum):
-    """Which positions the training loss is over."""
+    """Positions that the training loss averages over."""
 
     answers = "answers"
-    """Those that the task scores."""
+    """The positions that the task scores."""
     all = "all"
-    """Every one: the next token, or the answer where one is due."""
+    """Every position: its target is the answer if one is due, else the next token."""
 
 
 @dataclasses.dataclass
 class TrainConfig:
-    """AdamW with linear warm-up and a cosine to zero, over a population of learning rates × seeds."""
+    """AdamW with linear warm-up and a cosine to zero, for a population of learning rates × seeds."""
 
     steps: int = 1000
     """Optimiser steps of each member."""
     batch_size: int = 32
     """Sequences per step."""
     loss: Loss = Loss.answers
-    """What is learned: the answers alone, or `all` tokens as a language model does. Scores are over answers."""
+    """Train on the `answers` alone or, like a language model, on `all` tokens. Scores are always over answers."""
     learning_rates: list[float] = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
-    """Peak learning rates. The best on validation data is the one whose test score is reported."""
+    """Peak learning rates. The one that is best on validation data is reported."""
     num_seeds: int = 2
     """Members per learning rate, with seeds `seed`, `seed` + 1, ..."""
     warmup: float = 0.1
-    """Share of `steps` over which the learning rate rises linearly."""
+    """Share of `steps` during which the learning rate rises linearly."""
     weight_decay: float = 0.1
-    """Of matrices only: norms, biases and decay parameters have none."""
+    """Weight decay of matrices; norms, biases and decay parameters have none."""
     beta1: float = 0.9
     beta2: float = 0.95
     clip_norm: float = 1.0
@@ -45,7 +45,7 @@ class TrainConfig:
     validation_examples: int = 512
     test_examples: int = 2048
     solved_at: float = 0.999
-    """A member stops once its validation accuracy is at least this on every slice; above 1: never."""
+    """Validation accuracy on every slice at which a member stops early. Above 1: never."""
 
     def __post_init__(self) -> None:
         for name in (

@@ -1,4 +1,4 @@
-"""Scores on validation and test data: the first examples of a split, the same for every run of a task."""
+"""Scores on validation and test data, which are the same for every run of a task."""
 
 import dataclasses
 import functools
@@ -8,25 +8,23 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sandbox.results import Evaluation
+from sandbox.results import ALL_EXAMPLES, Evaluation
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 from sandbox.train.population import over_members
+from sandbox.train.random_keys import evaluation_data_key
 from sandbox.train.step import Params, Problem, Scores, score
 
-ALL = "all"
-"""The slice that holds every sequence."""
-
 EVALUATION_BATCH = 256
-"""Sequences scored at once: bounds the memory that an evaluation takes, not its result."""
+"""Sequences scored at once; bounds memory and does not change results."""
 
 
 class EvaluationSet:
-    """The first `num_examples` examples of a split, drawn once, and which of them belong to each slice.
+    """The first `num_examples` examples of a split, drawn once, and the slices that they belong to.
 
-    On test data these are as many of each of the task's `test_tasks`, whose lengths may differ from the training
-    task's: each length is compiled for once.
+    A test set has this number of examples of each of the task's `test_tasks`. Their lengths may differ from the
+    length trained on; each length compiles a program of its own.
     """
 
     def __init__(self, task: TaskConfig, split: Split, num_examples: int):
@@ -35,10 +33,10 @@ class EvaluationSet:
             for drawn in (task.test_tasks() if split is Split.TEST else (task,))
             for start in range(0, num_examples, EVALUATION_BATCH)
         ]
-        """Batches, and how many sequences of each count: the first ones."""
+        """Batches, each with the number of its leading sequences that count."""
         total = sum(count for _, count in self.parts)
-        self.slices = {ALL: np.ones(total, bool)}
-        """Masks over the examples: `all`, then `pairs=4` and so on where there are several difficulties."""
+        self.slices = {ALL_EXAMPLES: np.ones(total, bool)}
+        """Masks over the examples: `all`, then one per difficulty such as `pairs=4` if there are several."""
         for name in self.parts[0][0].slices:
             values = np.concatenate([batch.slices[name][:count] for batch, count in self.parts])
             different = np.unique(values)
@@ -55,7 +53,7 @@ class EvaluationSet:
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *kept)
 
     def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
-        """Which members answer at least this share of the questions on every slice."""
+        """Whether each member's accuracy is at least `threshold` on every slice."""
         worst = np.min([scores.accuracy[:, mask].mean(axis=1) for mask in self.slices.values()], axis=0)
         return worst >= threshold
 
@@ -63,7 +61,7 @@ class EvaluationSet:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def draw_evaluation(task: TaskConfig, split: Split, start: Int[Array, ""]) -> Example:
     """Examples `start` to `start + EVALUATION_BATCH - 1` of a split."""
-    return sample_batch(task, jax.random.key(2), split, start, EVALUATION_BATCH)
+    return sample_batch(task, evaluation_data_key(), split, start, EVALUATION_BATCH)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -75,7 +73,7 @@ def score_population(problem: Problem, params: Params, batch: Example) -> Scores
 def evaluation_rows(
     step: int, rates: np.ndarray, seeds: np.ndarray, train_loss: Float[np.ndarray, "P"], scores: Scores
 ) -> list[dict[str, Any]]:
-    """The rows of `metrics.csv` for one evaluation, one per member."""
+    """The table rows of `metrics.csv` for one evaluation, one per member."""
     loss, accuracy = np.mean(scores.loss, axis=1), np.mean(scores.accuracy, axis=1)
     members = zip(rates, seeds, train_loss, loss, accuracy, strict=True)
-    return [dataclasses.asdict(Evaluation(step, *(number.item() for number in member))) for member in members]
+    return [dataclasses.asdict(Evaluation(step, *(value.item() for value in member))) for member in members]

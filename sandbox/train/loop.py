@@ -1,4 +1,4 @@
-"""The order of things: train a chunk, evaluate, freeze what is done, checkpoint, log, stop."""
+"""The training loop: train a segment of steps, evaluate, freeze finished members, checkpoint, log, stop."""
 
 import pathlib
 import time
@@ -15,7 +15,7 @@ from sandbox.train.population import advance, init_population, members_of
 from sandbox.train.step import Member, Problem
 
 Listener = Callable[[int, list[dict[str, Any]]], None]
-"""Told the step and the rows of `metrics.csv` so far, after each evaluation."""
+"""Called after each evaluation with the step and all table rows of `metrics.csv` so far."""
 
 
 class Fitted(NamedTuple):
@@ -23,7 +23,7 @@ class Fitted(NamedTuple):
 
     population: Member
     seconds: float
-    """Wall time, compilation and earlier processes included."""
+    """Wall time, including compilation and earlier processes."""
 
 
 def fit(
@@ -37,7 +37,7 @@ def fit(
 ) -> Fitted:
     """Trains until every member has solved the task, diverged, or taken all its steps.
 
-    Goes on from the newest checkpoint in the directory, if there is one.
+    Resumes from the newest checkpoint in the directory, if there is one.
     """
     train, (rates, seeds) = problem.train, members_of(problem.train, seed)
     population = init_population(problem, seed)

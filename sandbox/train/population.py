@@ -1,8 +1,7 @@
-"""A population, learning rates × seeds, as one compiled program per phase.
+"""A population (learning rates × seeds) as one compiled program per phase.
 
-What the members share is traced and compiled once: sixteen members compile as fast as one. Data are drawn by
-programs of their own, which depend on the task alone and so are compiled once for a whole sweep; members with
-equal seeds share them.
+Sixteen members compile as fast as one. Training data are drawn by programs of their own, which depend on the task
+alone, so that a sweep compiles them once; members with equal seeds share their data.
 """
 
 import functools
@@ -19,19 +18,20 @@ from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 from sandbox.train.config import TrainConfig
+from sandbox.train.random_keys import training_data_key
 from sandbox.train.step import Member, Problem, init_member, train_step
 
 DRAWN_BYTES = 2**26
-"""Training data drawn ahead, at most, per seed; a step's batch is drawn even where it alone is more."""
+"""Most bytes of training data drawn ahead per seed; one batch is always drawn, even if it is larger."""
 
 
 def mapping() -> str:
-    """How members are mapped here: one after the other on CPU, where that is faster, else side by side."""
+    """How members are mapped: `map` (one after the other) on CPU, where it is faster, else `vmap`."""
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
 def over_members(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Applies `function` to every member: the arguments have a leading axis P."""
+    """Applies `function` to every member; all arguments have a leading axis P."""
 
     def over_local_members(*arguments: Any) -> Any:
         if mapping() == "vmap":
@@ -55,7 +55,7 @@ def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def init_population(problem: Problem, seed: int) -> Member:
-    """All members before their first step. Not compiled as a whole: drawing weights once is not worth it."""
+    """All members before their first step; not compiled, which would take longer than drawing them."""
     rates, seeds = members_of(problem.train, seed)
     members = [
         init_member(problem, jnp.float32(rate), jnp.int32(seed)) for rate, seed in zip(rates, seeds, strict=True)
@@ -64,9 +64,9 @@ def init_population(problem: Problem, seed: int) -> Member:
 
 
 def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
-    """Steps `start` to `stop - 1` of every active member, and its mean loss over them, [P]."""
+    """Trains all active members from step `start` to `stop - 1`; also returns their mean losses over these steps."""
     train = problem.train
-    example = jax.eval_shape(problem.task.sample, jax.random.key(0))
+    example = jax.eval_shape(problem.task.sample, training_data_key(0))
     step_bytes = train.batch_size * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(example))
     ahead = min(max(DRAWN_BYTES // step_bytes, 1), train.eval_every)
     total = np.zeros(train.num_members)
@@ -79,7 +79,7 @@ def advance(problem: Problem, population: Member, start: int, stop: int) -> tupl
             train.batch_size,
             train.num_examples,
         )
-        population, losses = train_chunk(problem, population, batches, first, min(first + ahead, stop))
+        population, losses = train_segment(problem, population, batches, first, min(first + ahead, stop))
         total += np.asarray(losses)
     return population, total / (stop - start)
 
@@ -96,7 +96,7 @@ def draw_training(
     """The batches of `num_steps` steps for each seed: leaves are [R, num_steps, batch_size, ...]."""
 
     def batch(seed: Int[Array, ""], step: Int[Array, ""]) -> Example:
-        key = jax.random.fold_in(jax.random.key(1), seed)
+        key = training_data_key(seed)
         return sample_batch(task, key, Split.TRAIN, step * batch_size, batch_size, num_examples)
 
     steps = start + jnp.arange(num_steps, dtype=jnp.int32)
@@ -104,12 +104,12 @@ def draw_training(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def train_chunk(
+def train_segment(
     problem: Problem, population: Member, batches: Example, start: Int[Array, ""], stop: Int[Array, ""]
 ) -> tuple[Member, Float[Array, "P"]]:
-    """Steps `start` to `stop - 1`, where `batches` begins with step `start`; the summed loss of each member.
+    """Trains from step `start`, the first in `batches`, to `stop - 1`; also returns the summed loss of each member.
 
-    The bounds are traced, so that chunks of any length share one program.
+    The bounds are traced, so that segments of any number of steps share one program.
     """
     seed_index = jnp.arange(problem.train.num_members) % problem.train.num_seeds
 

@@ -17,6 +17,7 @@ from sandbox.shapes import PRNGKey
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.task import Example
 from sandbox.train.config import Loss, TrainConfig
+from sandbox.train.random_keys import parameter_key
 
 Params = Any
 """The trained arrays of a model, as nested dicts."""
@@ -24,7 +25,7 @@ Params = Any
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """Everything that is fixed while a population trains: what compiled programs close over.
+    """The model, task and options that stay fixed while a population trains.
 
     Compared and hashed by identity, so that it can be a static argument of `jax.jit`.
     """
@@ -35,17 +36,17 @@ class Problem:
     train: TrainConfig
 
     def make_model(self, key: PRNGKey) -> LanguageModel:
-        """A freshly drawn model."""
+        """A model with parameters drawn from `key`."""
         return self.model.make(self.mixer, self.task.vocab_size, rngs=nnx.Rngs(params=key))
 
     @functools.cached_property
     def abstract_model(self) -> LanguageModel:
-        """The model with shapes in place of arrays; nothing is computed."""
-        return nnx.eval_shape(lambda: self.make_model(jax.random.key(0)))
+        """The model with shapes in place of arrays."""
+        return nnx.eval_shape(lambda: self.make_model(parameter_key(0)))
 
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
-        """AdamW (Loshchilov & Hutter 2019) without its learning rate, after clipping by global norm."""
+        """Clipping by global norm, then AdamW (Loshchilov & Hutter 2019) without its learning rate."""
         decayed = jax.tree.map(
             lambda variable: not isinstance(variable, NoWeightDecay),
             nnx.state(self.abstract_model, nnx.Param),
@@ -65,7 +66,7 @@ class Problem:
 
 
 class Member(NamedTuple):
-    """One member of the population; in a population every leaf has a leading axis P."""
+    """One member of a population, or a whole population, whose leaves have a leading axis P."""
 
     params: Params
     opt_state: optax.OptState
@@ -74,7 +75,7 @@ class Member(NamedTuple):
     steps: Int[Array, "*P"]
     """Optimiser steps taken."""
     active: Bool[Array, "*P"]
-    """False once the member has solved the task or diverged; it is then frozen."""
+    """False once the member is frozen, because it solved the task or diverged."""
     diverged: Bool[Array, "*P"]
 
 
@@ -82,11 +83,11 @@ class Scores(NamedTuple):
     """Scores of single sequences."""
 
     accuracy: Float[Array, "*PE"]
-    """Share of the scored positions answered right."""
+    """Share of scored positions answered right."""
     exact: Float[Array, "*PE"]
     """1 where all of them are."""
     loss: Float[Array, "*PE"]
-    """Mean cross entropy of the scored positions, in nats."""
+    """Mean cross entropy per scored position, in nats."""
 
 
 def schedule(train: TrainConfig, step: Int[Array, ""]) -> Float[Array, ""]:
@@ -102,7 +103,7 @@ def schedule(train: TrainConfig, step: Int[Array, ""]) -> Float[Array, ""]:
 
 def init_member(problem: Problem, learning_rate: Float[Array, ""], seed: Int[Array, ""]) -> Member:
     """A member before its first step. Its parameters depend on the seed alone."""
-    model = problem.make_model(jax.random.fold_in(jax.random.key(0), seed))
+    model = problem.make_model(parameter_key(seed))
     params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
     return Member(
         params=params,
@@ -118,7 +119,7 @@ def init_member(problem: Problem, learning_rate: Float[Array, ""], seed: Int[Arr
 def position_scores(
     problem: Problem, params: Params, batch: Example
 ) -> tuple[Float[Array, "B M"], Float[Array, "B M"]]:
-    """Cross entropy in nats, and 1 where the answer is right, at every place for a scored position."""
+    """Cross entropy in nats, and 1 for a right answer, at each of the M scored positions."""
     logits = problem.apply(params, batch)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     answers = jnp.argmax(logits, axis=-1)
@@ -128,19 +129,19 @@ def position_scores(
 
 
 def scored_everywhere(batch: Example) -> Example:
-    """The same sequences with every position scored but the last: the next token, or the answer where one is due.
+    """The same sequences with all positions scored but the last: on the answer if one is due, else on the next token.
 
-    What follows the end of a sequence that is shorter than T is padding, and learned as such.
+    Padding after a sequence shorter than T is learned like other tokens.
     """
     size, length = batch.tokens.shape
     rows = jnp.broadcast_to(jnp.arange(size)[:, None], batch.positions.shape)
-    places = jnp.where(batch.weights > 0, batch.positions, length)  # beyond the end, unused ones are dropped
+    answers = jnp.where(batch.weights > 0, batch.positions, length)  # unused ones lie past the end: dropped
     next_tokens = jnp.roll(batch.tokens, -1, axis=1)
     weights = jnp.ones((size, length)).at[:, -1].set(0.0)
     return batch._replace(
         positions=jnp.broadcast_to(jnp.arange(length)[None], (size, length)),
-        targets=next_tokens.at[rows, places].set(batch.targets, mode="drop"),
-        weights=weights.at[rows, places].set(1.0, mode="drop"),
+        targets=next_tokens.at[rows, answers].set(batch.targets, mode="drop"),
+        weights=weights.at[rows, answers].set(1.0, mode="drop"),
         legal=None,
     )
 
@@ -148,11 +149,10 @@ def scored_everywhere(batch: Example) -> Example:
 def train_step(
     problem: Problem, member: Member, step: Int[Array, ""], batch: Example
 ) -> tuple[Member, Float[Array, ""]]:
-    """Step number `step` on this batch, and the loss before it.
+    """The member after step number `step` on this batch, and its loss before that step.
 
-    A member whose loss or gradient is not finite keeps the parameters it had and is marked as diverged.
+    A member with a loss or gradient that is not finite keeps its parameters and is marked as diverged.
     """
-
     if problem.train.loss is Loss.all:
         batch = scored_everywhere(batch)
 

@@ -83,7 +83,7 @@ def test_float64_stays_float64(function):
 
 @pytest.fixture
 def drivers_that_ran(monkeypatch):
-    """Their names, in the order of the calls."""
+    """Names of the drivers, in the order of their calls while a program is traced."""
     names = []
 
     def recorded(name, driver):

@@ -141,7 +141,7 @@ class Attention(Mixer):
         """Queries, keys and values, by `layers` or else by the mixer's own."""
         if self.position_table is not None:
             learned = self.position_table[...][positions].astype(x.dtype)
-            x = x + jnp.broadcast_to(learned[None], x.shape)
+            x = x + learned[None]
         heads = (*x.shape[:2], -1, self.head_dim)
         q, k, v = (layer(x).reshape(heads) for layer in layers or (self.q, self.k, self.v))
         if self.config.positions is Positions.rope:

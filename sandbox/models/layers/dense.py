@@ -30,7 +30,7 @@ class Dense(nnx.Module):
         # the fast matrix product on CPU and takes three times as long.
         y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
         if self.bias is not None:
-            y = y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)
+            y = y + self.bias[...].astype(x.dtype)
         return y.reshape(*x.shape[:-1], -1)
 
 

@@ -99,7 +99,7 @@ class DiagonalSSM(nnx.Module):
         return jax.lax.complex(self.c_real[...], self.c_imag[...])
 
     def _skipped(self, x: Activations) -> Activations:
-        return x * jnp.broadcast_to(self.skip[...].astype(x.dtype), x.shape)
+        return x * self.skip[...].astype(x.dtype)
 
 
 def initial_frequencies(initialization: Initialization, d_state: int) -> np.ndarray:

@@ -33,7 +33,7 @@ from sandbox.models.layers.parameters import NoWeightDecay
 
 
 class FeatureMap(enum.Enum):
-    """What is done to queries and keys: see the table above."""
+    """The choices of `mixer.feature_map`; `favor` is the map of `mixer=performer`."""
 
     identity = "identity"
     relu = "relu"
@@ -45,7 +45,6 @@ class FeatureMap(enum.Enum):
     hedgehog = "hedgehog"
     taylor = "taylor"
     cosformer = "cosformer"
-    favor = "favor"
 
 
 ELEMENTWISE: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
@@ -90,8 +89,7 @@ def cosformer(
     """
     angles = (np.pi / 2 / max_positions) * positions.astype(jnp.float32)[None, :, None, None]
     x = jax.nn.relu(x)
-    cos, sin = (jnp.broadcast_to(turn(angles).astype(x.dtype), x.shape) for turn in (jnp.cos, jnp.sin))
-    return jnp.concatenate([x * cos, x * sin], axis=-1)
+    return jnp.concatenate([x * turn(angles).astype(x.dtype) for turn in (jnp.cos, jnp.sin)], axis=-1)
 
 
 class Hedgehog(nnx.Module):
@@ -107,7 +105,7 @@ class Hedgehog(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T H K"]) -> Float[Array, "B T H O"]:
         y = jnp.einsum("bthk,hkj->bthj", x.astype(jnp.float32), self.kernel[...])
-        y = y + jnp.broadcast_to(self.bias[...], y.shape)
+        y = y + self.bias[...]
         return jax.nn.softmax(jnp.concatenate([y, -y], axis=-1), axis=-1).astype(x.dtype)
 
 

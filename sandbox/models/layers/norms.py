@@ -21,7 +21,7 @@ class RMSNorm(nnx.Module):
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows I"]:
         x32 = x.astype(jnp.float32)
         y = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.epsilon)
-        return (y * jnp.broadcast_to(self.scale[...], y.shape)).astype(x.dtype)
+        return (y * self.scale[...]).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -47,9 +47,9 @@ class LayerNorm(nnx.Module):
         centred = x32 - jnp.mean(x32, axis=-1, keepdims=True)
         y = centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + self.epsilon)
         if self.scale is not None:
-            y = y * jnp.broadcast_to(self.scale[...], y.shape)
+            y = y * self.scale[...]
         if self.bias is not None:
-            y = y + jnp.broadcast_to(self.bias[...], y.shape)
+            y = y + self.bias[...]
         return y.astype(x.dtype)
 
 

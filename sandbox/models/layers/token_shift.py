@@ -86,4 +86,4 @@ def _difference(x: Activations, last_token: Token) -> Activations:
 
 
 def _mix(x: Activations, difference: Activations, share: Float[Array, "D"]) -> Activations:
-    return x + difference * jnp.broadcast_to(share.astype(x.dtype), x.shape)
+    return x + difference * share.astype(x.dtype)

@@ -154,7 +154,7 @@ class BigBird(Attention):
         shape = rows.shape
         rows = rows.reshape(shape[0], -1, *shape[3:])
         is_old = (jnp.arange(rows.shape[1]) < start)[None, :, None, None]
-        rows = jnp.where(jnp.broadcast_to(is_old, rows.shape), rows, 0)
+        rows = jnp.where(is_old, rows, 0)
         return jax.lax.dynamic_update_slice(rows, new.astype(rows.dtype), (0, start, 0, 0)).reshape(shape)
 
     def _fold(
@@ -162,9 +162,9 @@ class BigBird(Attention):
     ) -> Float[Array, "B pages C G K"]:
         """The blocks that have a page once `last` is begun."""
         held = jnp.asarray(plan.held)[last]
-        is_held = jnp.broadcast_to((held >= 0)[None, :, None, None, None], (1, *held.shape, 1, 1, 1))
+        is_held = (held >= 0)[:, None, None, None]
         pages = rows[:, held]
-        return jnp.where(jnp.broadcast_to(is_held, pages.shape), pages, 0)
+        return jnp.where(is_held, pages, 0)
 
     def _write(
         self,
@@ -177,8 +177,7 @@ class BigBird(Attention):
         size = self.config.d_state
         page, row = jnp.asarray(plan.page)[position[0] // size], position[0] % size
         block = jax.lax.dynamic_index_in_dim(pages, page, axis=1, keepdims=False)
-        rows = jnp.broadcast_to(jnp.arange(size)[None, :, None, None], block.shape)
-        new = jnp.broadcast_to(new.astype(block.dtype), block.shape)
+        rows, new = jnp.arange(size)[:, None, None], new.astype(block.dtype)
         block = jnp.where(rows < row, block, jnp.where(rows == row, new, 0))
         return jax.lax.dynamic_update_index_in_dim(pages, block, page, axis=1)
 

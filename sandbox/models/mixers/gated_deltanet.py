@@ -80,8 +80,8 @@ class GatedDeltaNet(DeltaRule):
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H 1"]:
         dt = self.dt(x).astype(jnp.float32)
-        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
-        return -(dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape))[..., None]
+        dt = jax.nn.softplus(dt + self.dt_bias[...])
+        return -(dt * jnp.exp(self.log_rates[...]))[..., None]
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"]:
         return jax.nn.silu(self.gate(x))

@@ -116,7 +116,7 @@ class H3(Mixer):
 
     def _products(self, k: Activations, shifted: Activations, v: Activations) -> Float[Array, "I T H"]:
         """k̃_i v_j of each head, with the P · P pairs (i, j) of a sequence as further sequences."""
-        k = shifted + k * jnp.broadcast_to(self.shift_skip[...].astype(k.dtype), k.shape)
+        k = shifted + k * self.shift_skip[...].astype(k.dtype)
         heads = (*k.shape[:2], self.num_heads, -1)
         products = jnp.einsum("bthi,bthj->bijth", k.reshape(heads), v.reshape(heads))
         return products.reshape(-1, *products.shape[3:])

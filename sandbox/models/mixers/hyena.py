@@ -88,7 +88,7 @@ class ImplicitFilter(nnx.Module):
         h = jnp.asarray(np.concatenate([p[:, None], np.cos(angles), -np.sin(angles)], axis=1), jnp.float32)
         for layer in self.layers:
             h = layer(h)
-            h = jnp.sin(h * jnp.broadcast_to(self.frequency[...], h.shape))
+            h = jnp.sin(h * self.frequency[...])
         rates = np.linspace(math.log(100) / 1.5, math.log(100) / 0.3, self.channels)
         return self.last(h) * jnp.asarray(np.exp(-np.outer(p, rates)), jnp.float32)
 
@@ -150,7 +150,7 @@ class Hyena(Mixer):
         return gate, u, HyenaState(past, state.length + x.shape[1], window)
 
     def _read(self, gate: Activations, u: Activations, y: Activations) -> Activations:
-        y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype), u.shape)
+        y = y + u * self.skip[...].astype(u.dtype)
         return self.out(gate * y)
 
 

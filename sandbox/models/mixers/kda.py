@@ -62,8 +62,8 @@ class KDA(DeltaRule):
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
         dt = self.dt(x).astype(jnp.float32).reshape(*x.shape[:2], *self.dt_bias.shape)
-        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
-        return -dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape)
+        dt = jax.nn.softplus(dt + self.dt_bias[...])
+        return -dt * jnp.exp(self.log_rates[...])
 
     def _gate(self, x: Activations) -> Activations:
         return jax.nn.sigmoid(self.gate(x))

@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, Int
 from sandbox.models.layers import feature_maps
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.feature_maps import ELEMENTWISE, SIGNED, FeatureMap, Hedgehog
-from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
-from sandbox.option_checks import check_at_least
+from sandbox.models.mixer import Card, Mixer, ScanConfig
+from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -32,7 +32,34 @@ EPSILON = 1e-6
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class LinearAttentionConfig(MatrixMemoryConfig):
+class FeatureConfig(ScanConfig):
+    """The options that all kinds of feature maps share."""
+
+    num_heads: int = 1
+    normalize: bool = True
+    """Divide what is read by the sum of its weights."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("mixer.num_heads", self.num_heads, 1)
+
+    def check_width(self, d_model: int) -> None:
+        """Heads divide the width."""
+        check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
+
+    @property
+    def channels(self) -> int:
+        """Channels of a head's queries and keys."""
+        raise NotImplementedError
+
+    @property
+    def num_features(self) -> int:
+        """Features that φ makes of these channels: rows of a head's matrix."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class LinearAttentionConfig(FeatureConfig):
     """A sum over all tokens, weighted by φ(q)·φ(k); see the module's docstring."""
 
     card: ClassVar[Card] = Card(
@@ -40,37 +67,29 @@ class LinearAttentionConfig(MatrixMemoryConfig):
         decay="none",
         update="add",
         paper="Katharopoulos et al. 2020, arXiv:2006.16236",
+        d_state="channels K of queries and keys; φ makes the rows from them",
     )
 
     d_state: int = 16
-    """Channels of a head's queries and keys. A head keeps as many rows of memory as φ makes features of them."""
-    num_heads: int = 1
+    """The size knob: channels of a head's queries and keys. A head keeps one row per feature φ makes of them."""
     feature_map: FeatureMap = FeatureMap.elu1
-    """φ: see `sandbox.models.layers.feature_maps`."""
-    normalize: bool = True
-    """Divide what is read by the sum of its weights."""
+    """φ: see `layers/feature_maps.py`."""
     dpfp_nu: int = 1
-    """ν of dpfp: it makes 2 ν · d_state features."""
-    favor_features: int = 64
-    """Random features of favor."""
-    favor_seed: int = 0
-    """Draws the random features of favor, which are not trained: equal seeds, equal features."""
+    """ν of dpfp, which makes 2 ν · d_state features."""
     max_positions: int = 2048
-    """M of cosformer, whose weights reach zero M tokens apart; longer sequences are refused."""
+    """M of cosformer, whose weights reach zero M tokens apart; longer sequences are rejected."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("dpfp_nu", "favor_features", "max_positions"):
+        for key in ("d_state", "dpfp_nu", "max_positions"):
             check_at_least(f"mixer.{key}", getattr(self, key), 1)
-        if self.feature_map is FeatureMap.favor and not self.normalize:
-            raise ValueError(
-                "mixer.normalize=false is not possible with mixer.feature_map=favor, which knows the features of "
-                "a query up to a factor only: use true"
-            )
 
     @property
-    def rows(self) -> int:
-        """Features that φ makes of `d_state` channels: rows of memory that a head keeps."""
+    def channels(self) -> int:
+        return self.d_state
+
+    @property
+    def num_features(self) -> int:
         match self.feature_map:
             case FeatureMap.dpfp:
                 return 2 * self.dpfp_nu * self.d_state
@@ -78,8 +97,6 @@ class LinearAttentionConfig(MatrixMemoryConfig):
                 return 2 * self.d_state
             case FeatureMap.taylor:
                 return 1 + self.d_state + self.d_state * (self.d_state + 1) // 2
-            case FeatureMap.favor:
-                return self.favor_features
             case _:
                 return self.d_state
 
@@ -93,8 +110,11 @@ class LinearAttentionConfig(MatrixMemoryConfig):
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class PerformerConfig(LinearAttentionConfig):
-    """Linear attention whose weights are random estimates of softmax attention's: FAVOR+."""
+class PerformerConfig(FeatureConfig):
+    """Linear attention whose weights are random estimates of softmax attention's: FAVOR+.
+
+    It has no `d_state`: the state has one row per random feature, so its size knob is `favor_features`.
+    """
 
     card: ClassVar[Card] = Card(
         equation="linear attention with φ_j(x) = exp(w_j·x / K^¼ - |x|² / 2√K), w_j random and orthogonal",
@@ -103,7 +123,30 @@ class PerformerConfig(LinearAttentionConfig):
         paper="Choromanski et al. 2021, arXiv:2009.14794",
     )
 
-    feature_map: FeatureMap = FeatureMap.favor
+    key_dim: int = 16
+    """Channels K of a head's queries and keys. They do not change the size of the state."""
+    favor_features: int = 64
+    """Random features: rows of a head's matrix."""
+    favor_seed: int = 0
+    """Draws the random features, which are not trained: equal seeds, equal features."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("key_dim", "favor_features"):
+            check_at_least(f"mixer.{key}", getattr(self, key), 1)
+        if not self.normalize:
+            raise ValueError(
+                "mixer.normalize=false is not possible with mixer=performer, which knows the features of a query "
+                "up to a factor only: use true"
+            )
+
+    @property
+    def channels(self) -> int:
+        return self.key_dim
+
+    @property
+    def num_features(self) -> int:
+        return self.favor_features
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -115,6 +158,7 @@ class BasedConfig(LinearAttentionConfig):
         decay="none",
         update="add",
         paper="Arora et al. 2024, arXiv:2402.18668",
+        d_state="channels K of queries and keys; 1 + K + K(K+1)/2 rows",
     )
 
     feature_map: FeatureMap = FeatureMap.taylor
@@ -130,22 +174,26 @@ class LinearAttentionState(NamedTuple):
 class LinearAttention(Mixer):
     """See the module's and the config's docstrings. Decode state: a `LinearAttentionState`."""
 
-    config: LinearAttentionConfig
+    config: LinearAttentionConfig | PerformerConfig
 
-    def __init__(self, config: LinearAttentionConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
+    def __init__(
+        self, config: LinearAttentionConfig | PerformerConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike
+    ):
         self.config = config
-        self.rows, self.columns = config.rows, d_model // config.num_heads + config.normalize
-        self.q = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
-        self.k = Dense(d_model, config.num_heads * config.d_state, rngs=rngs)
+        self.rows, self.columns = config.num_features, d_model // config.num_heads + config.normalize
+        heads, channels = config.num_heads, config.channels
+        self.q = Dense(d_model, heads * channels, rngs=rngs)
+        self.k = Dense(d_model, heads * channels, rngs=rngs)
         self.v = Dense(d_model, d_model, rngs=rngs)
         self.out = Dense(d_model, d_model, rngs=rngs)
-        learned = config.feature_map is FeatureMap.hedgehog
-        self.q_map = Hedgehog(config.num_heads, config.d_state) if learned else None
-        self.k_map = Hedgehog(config.num_heads, config.d_state) if learned else None
+        self.feature_map = config.feature_map if isinstance(config, LinearAttentionConfig) else None
+        learned = self.feature_map is FeatureMap.hedgehog
+        self.q_map = Hedgehog(heads, channels) if learned else None
+        self.k_map = Hedgehog(heads, channels) if learned else None
 
     def init_state(self, batch_size: int, max_len: int) -> LinearAttentionState:
         self.config.check_length(max_len)
-        counts = self.config.feature_map is FeatureMap.cosformer
+        counts = self.feature_map is FeatureMap.cosformer
         return LinearAttentionState(
             memory=jnp.zeros((batch_size, self.config.num_heads, self.rows, self.columns), jnp.float32),
             position=jnp.zeros((), jnp.int32) if counts else None,
@@ -166,7 +214,14 @@ class LinearAttention(Mixer):
     def _features(
         self, q: Float[Array, "B T H I"], k: Float[Array, "B T H I"], position: Int[Array, ""] | None
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"]]:
+        """φ of queries and of keys, which may differ."""
         config = self.config
+        if isinstance(config, PerformerConfig):
+            drawn = feature_maps.favor_directions(
+                config.favor_seed, config.num_heads, config.favor_features, config.key_dim
+            )
+            directions = jnp.asarray(drawn)
+            return feature_maps.favor_queries(q, directions), feature_maps.favor_keys(k, directions)
         if self.q_map is not None and self.k_map is not None:
             return self.q_map(q), self.k_map(k)
         if position is not None:
@@ -178,13 +233,6 @@ class LinearAttention(Mixer):
                 return feature_maps.dpfp(q, config.dpfp_nu), feature_maps.dpfp(k, config.dpfp_nu)
             case FeatureMap.taylor:
                 return feature_maps.taylor(q), feature_maps.taylor(k)
-            case FeatureMap.favor:
-                directions = jnp.asarray(
-                    feature_maps.favor_directions(
-                        config.favor_seed, config.num_heads, config.favor_features, config.d_state
-                    )
-                )
-                return feature_maps.favor_queries(q, directions), feature_maps.favor_keys(k, directions)
         elementwise = ELEMENTWISE[config.feature_map]
         return elementwise(q), elementwise(k)
 
@@ -192,9 +240,9 @@ class LinearAttention(Mixer):
         self, read: Float[Array, "B T H V"], weights: Float[Array, "B T H 1"]
     ) -> Float[Array, "B T H V"]:
         """Divides by the sum of the weights, away from zero."""
-        if self.config.feature_map in SIGNED:
+        if self.feature_map in SIGNED:
             return read / jnp.maximum(jnp.abs(weights), 1.0)
         return read / (weights + EPSILON)
 
 
-LinearAttentionConfig.mixer = LinearAttention
+FeatureConfig.mixer = LinearAttention

@@ -133,14 +133,14 @@ class Linformer(Attention):
         blocks = frame[:, : here.size * size].reshape(frame.shape[0], here.size, size, *frame.shape[2:])
         fresh = jnp.einsum("rc,bncgk->bnrgk", matrix[...].astype(blocks.dtype), blocks)
         is_complete = ((here + 1) * size <= end)[None, :, None, None, None]
-        fresh = jnp.where(jnp.broadcast_to(is_complete, fresh.shape), fresh, 0)
+        fresh = jnp.where(is_complete, fresh, 0)
         # The room behind is for the last block of all, which nobody will see compressed.
         padded = jnp.pad(compressed, ((0, 0), (0, here.size), (0, 0), (0, 0), (0, 0)))
         padded = jax.lax.dynamic_update_slice(padded, fresh, (0, here[0], 0, 0, 0))
         last = (end // size - here[0]) * size
         rows = jax.lax.dynamic_slice_in_dim(frame, last, size - 1, axis=1)
         is_new = (jnp.arange(size - 1) < end % size)[None, :, None, None]
-        rows = jnp.where(jnp.broadcast_to(is_new, rows.shape), rows, 0)
+        rows = jnp.where(is_new, rows, 0)
         return blocks, padded[:, : compressed.shape[1]], rows
 
     def _behind(

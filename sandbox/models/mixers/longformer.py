@@ -130,7 +130,7 @@ class Longformer(Attention):
         source = jnp.arange(old.shape[1]) - start
         is_new = (source >= 0) & (source < new.shape[1])
         found = jnp.take(new, source, axis=1, mode="clip").astype(old.dtype)
-        return jnp.where(jnp.broadcast_to(is_new[None, :, None, None], old.shape), found, old)
+        return jnp.where(is_new[None, :, None, None], found, old)
 
     def _replace_global(
         self,
@@ -146,7 +146,7 @@ class Longformer(Attention):
         def replace(parts):
             own = self._project(x[:, :front], positions, (self.global_q, self.global_k, self.global_v))
             return tuple(
-                part.at[:, :front].set(jnp.where(jnp.broadcast_to(is_global, new.shape), new, part[:, :front]))
+                part.at[:, :front].set(jnp.where(is_global, new, part[:, :front]))
                 for part, new in zip(parts, own, strict=True)
             )
 

@@ -89,12 +89,12 @@ class LRU(Mixer):
         log_modulus, phase = -jnp.exp(self.log_rates[...]), jnp.exp(self.log_phases[...])
         decay = jnp.exp(jax.lax.complex(log_modulus, phase))
         inputs = _complex(self.b(x).astype(jnp.float32))
-        inputs = inputs * jnp.broadcast_to(jnp.exp(self.log_gamma[...]), inputs.shape)
+        inputs = inputs * jnp.exp(self.log_gamma[...])
         h, last = diagonal_scan(
             decay[None, None], inputs, initial_state=_complex(state.units), **self.config.scan_options
         )
         # The kernel of C holds Re C above -Im C.
-        y = self.c(_real(h).astype(x.dtype)) + x * jnp.broadcast_to(self.skip[...].astype(x.dtype), x.shape)
+        y = self.c(_real(h).astype(x.dtype)) + x * self.skip[...].astype(x.dtype)
         return jax.nn.glu(self.out(jax.nn.gelu(y, approximate=False))), LRUState(_real(last))
 
 

@@ -110,7 +110,7 @@ class Mamba(Mixer):
         y, memory = selective_scan(
             u, dt, -jnp.exp(self.log_rates[...]), b, c, initial_state=state.memory, **self.config.scan_options
         )
-        y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype), u.shape)
+        y = y + u * self.skip[...].astype(u.dtype)
         return self.out(y * jax.nn.silu(gate)), MambaState(memory, window)
 
     def _selection(
@@ -121,7 +121,7 @@ class Mamba(Mixer):
         if self.dt_norm is not None and self.b_norm is not None and self.c_norm is not None:
             dt, b, c = self.dt_norm(dt), self.b_norm(b), self.c_norm(c)
         dt = self.dt(dt.astype(jnp.float32))
-        return jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape)), b, c
+        return jax.nn.softplus(dt + self.dt_bias[...]), b, c
 
 
 MambaConfig.mixer = Mamba

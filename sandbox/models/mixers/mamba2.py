@@ -111,8 +111,8 @@ class Mamba2(Mixer):
         u, b, c = jnp.split(jax.nn.silu(xbc), [channels, channels + groups * self.rows], axis=-1)
         u = u.reshape(*x.shape[:2], heads, self.columns)
         dt = dt.astype(jnp.float32)
-        dt = jax.nn.softplus(dt + jnp.broadcast_to(self.dt_bias[...], dt.shape))
-        log_decay = -dt * jnp.broadcast_to(jnp.exp(self.log_rates[...]), dt.shape)
+        dt = jax.nn.softplus(dt + self.dt_bias[...])
+        log_decay = -dt * jnp.exp(self.log_rates[...])
         y, memory = gated_linear_attention(
             self._of_each_head(c),
             self._of_each_head(b),
@@ -121,7 +121,7 @@ class Mamba2(Mixer):
             initial_state=state.memory,
             **self.config.scan_options,
         )
-        y = y + u * jnp.broadcast_to(self.skip[...].astype(u.dtype)[:, None], u.shape)
+        y = y + u * self.skip[...].astype(u.dtype)[:, None]
         y = y.reshape(gate.shape) * jax.nn.silu(gate)
         y = self.norm(y.reshape(*x.shape[:2], groups, -1)).reshape(gate.shape)
         return self.out(y), Mamba2State(memory, window)

@@ -181,7 +181,7 @@ class Outer(Mixer):
         logits = self.decay_bias[...]
         if self.decay_from_x is not None:
             shape = (*x.shape[:2], *logits.shape)
-            logits = jnp.broadcast_to(logits, shape) + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
+            logits = logits + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
         return jax.nn.log_sigmoid(logits)
 
 

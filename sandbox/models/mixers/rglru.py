@@ -80,7 +80,7 @@ class BlockDense(nnx.Module):
     def __call__(self, x: Float[Array, "B T E"]) -> Float[Array, "B T E"]:
         blocks = x.reshape(*x.shape[:2], self.kernel.shape[0], -1)
         y = jnp.einsum("bthi,hio->btho", blocks, self.kernel[...].astype(x.dtype))
-        return (y + jnp.broadcast_to(self.bias[...].astype(x.dtype), y.shape)).reshape(x.shape)
+        return (y + self.bias[...].astype(x.dtype)).reshape(x.shape)
 
 
 class RGLRU(Mixer):
@@ -115,7 +115,7 @@ class RGLRU(Mixer):
         recurrence_gate = jax.nn.sigmoid(self.recurrence_gate(u).astype(jnp.float32))
         input_gate = jax.nn.sigmoid(self.input_gate(u).astype(jnp.float32))
         rate = jax.nn.softplus(self.rate[...])
-        log_decay = -8.0 * recurrence_gate * jnp.broadcast_to(rate, recurrence_gate.shape)
+        log_decay = -8.0 * recurrence_gate * rate
         scale = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_decay), 2.5e-7))
         h, units = diagonal_scan(
             jnp.exp(log_decay), scale * input_gate * u, initial_state=state.units, **self.config.scan_options

@@ -73,7 +73,7 @@ class RWKV6(BonusTimeMixing):
         (xw,) = others
         shape = (*xw.shape[:2], *self.decay.shape)
         from_x = self.decay_from_x(xw).astype(jnp.float32).reshape(shape)
-        return -jnp.exp(jnp.broadcast_to(self.decay[...], shape) + from_x)
+        return -jnp.exp(self.decay[...] + from_x)
 
 
 RWKV6Config.mixer = RWKV6

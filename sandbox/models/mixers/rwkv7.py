@@ -121,8 +121,8 @@ class RWKV7(Mixer):
         log_decay = -math.exp(-0.5) * jax.nn.sigmoid(self._float32(self.decay_from_x(xd), self.decay))
         rate = jax.nn.sigmoid(self._float32(self.rate_from_x(xa), self.rate))
 
-        removed = l2_normalize(k * _over_time(self.removal, k), epsilon=1e-12)
-        k = k * (1 + (rate - 1) * _over_time(self.replacement, rate)).astype(k.dtype)
+        removed = l2_normalize(k * self.removal[...].astype(k.dtype), epsilon=1e-12)
+        k = k * (1 + (rate - 1) * self.replacement[...].astype(rate.dtype)).astype(k.dtype)
         read, memory = generalized_delta_rule(
             r,
             k,
@@ -133,18 +133,14 @@ class RWKV7(Mixer):
             initial_state=state.memory.memory,
             **self.config.scan_options,
         )
-        now = jnp.sum(r * k * _over_time(self.bonus, k), axis=-1, keepdims=True) * v
+        now = jnp.sum(r * k * self.bonus[...].astype(k.dtype), axis=-1, keepdims=True) * v
         y = self.gate(xg) * (self.norm(read) + now).reshape(x.shape)
         return self.out(y), ShiftedState(MatrixState(memory), last_token)
 
     def _float32(self, from_x: Float[Array, "B T O"], bias: nnx.Param) -> Float[Array, "B T H K"]:
         """What depends on the data, by heads, and what does not."""
         from_x = from_x.astype(jnp.float32).reshape(*from_x.shape[:2], *bias.shape)
-        return from_x + jnp.broadcast_to(bias[...], from_x.shape)
-
-
-def _over_time(per_row: nnx.Param, like: Float[Array, "B T H K"]) -> Float[Array, "B T H K"]:
-    return jnp.broadcast_to(per_row[...].astype(like.dtype), like.shape)
+        return from_x + bias[...]
 
 
 RWKV7Config.mixer = RWKV7

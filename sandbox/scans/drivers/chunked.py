@@ -26,16 +26,16 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State
 from sandbox.xla_workarounds import not_a_broadcast
 
 LARGEST_CHUNK_KEPT = 32
-"""Tokens of a chunk whose products are kept: those of 64 took 27 % more time to move than to compute again."""
+"""Largest chunk in tokens whose products are kept: at 64, storing them took 27 % more time than recomputing."""
 
 
 def run_chunked(
     rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
 ) -> tuple[Outputs, State]:
-    """Scans `rule.chunk` over chunks of the axis of time; leaves as `layout` describes them.
+    """Scans `rule.chunk` over chunks of the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
-    A rule without a chunk form loops over its step inside each chunk. The backward pass has the state at the
-    start of each chunk, and what `keeps_small_products` keeps; it computes the rest again. Outputs are in `dtype`.
+    A rule without a chunk form loops over its step inside each chunk. The backward pass recomputes everything but
+    the state at the start of each chunk and what `keeps_small_products` keeps.
     """
     exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
@@ -84,7 +84,7 @@ def run_chunked(
 def update_by_chunk_or_steps(
     rule: Rule, state: State, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]
 ) -> tuple[State, Outputs]:
-    """One head over one chunk, by the chunk form of the rule where it has one."""
+    """One head over one chunk, by the chunk form of the rule if it has one."""
     if rule.chunk is not None:
         return rule.chunk(state, whole_chunk(rule, varying, fixed, exists[:, None]))
 
@@ -97,9 +97,9 @@ def update_by_chunk_or_steps(
 
 
 def keeps_small_products(chunk_size: int) -> Callable[..., bool]:
-    """What the backward pass should have from the forward pass: the products of a chunk's tokens with one another.
+    """A checkpoint policy that keeps, for the backward pass, the products of a chunk's tokens with one another.
 
-    They are `[C, C]`: up to `LARGEST_CHUNK_KEPT`, moving them costs no more than computing them again.
+    They are `[C, C]`: up to `LARGEST_CHUNK_KEPT`, storing them costs no more than recomputing them.
     """
 
     def is_kept(primitive: Primitive, *operands: jax.core.ShapedArray, **parameters: Any) -> bool:

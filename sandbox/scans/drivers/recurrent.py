@@ -19,9 +19,9 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State
 def run_recurrent(
     rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
 ) -> tuple[Outputs, State]:
-    """Scans `rule.step` over the axis of time of `inputs`; leaves as `layout` describes them.
+    """Scans `rule.step` over the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
-    One token is one call of the step, without a loop. Outputs are in `dtype`. `chunk_size` has no meaning here.
+    One token is one call of the step, without a loop. `chunk_size` is ignored.
     """
     del chunk_size
     exact = compute_dtype(inputs)

@@ -1,4 +1,4 @@
-"""What a kernel costs at the true sizes, without padding: for the compiler, and for whoever asks it."""
+"""What a kernel costs at its true sizes, without padding: for the compiler and for counts of operations."""
 
 import math
 
@@ -13,9 +13,9 @@ from sandbox.scans.rule import Inputs
 
 
 def estimate_cost(plan: Plan, varying: Inputs, *, backward: bool) -> pl.CostEstimate:
-    """Operations for all tokens of all heads, and the bytes of all that is read and written, each once.
+    """Operations for all tokens of all heads, and bytes read and written, each array once.
 
-    `varying` are the arrays in memory, for their precision.
+    The arrays in `varying` are used for their precision alone.
     """
     leaves = plan.state, plan.varying, plan.fixed
     shapes = jax.tree.map(

@@ -1,4 +1,4 @@
-"""A chunk of a rule as a traced program, and what its matrix products read."""
+"""A chunk of a rule as a traced program, and the operands of its matrix products."""
 
 import itertools
 import math
@@ -15,9 +15,9 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 
 def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int, backward: bool) -> Any:
-    """The jaxpr of a chunk of `size` tokens, or of one token where the rule has no chunk form, or of the gradient.
+    """The jaxpr of a chunk of `size` tokens, or of one token if the rule has no chunk form; or of the gradient.
 
-    The arrays are those of one head and one token, of which only the shapes matter.
+    Arguments are those of one head and one token; only their shapes matter.
     """
 
     def update(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
@@ -38,7 +38,7 @@ def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int
 
 
 def reused_operands(jaxpr: Any) -> int:
-    """Bytes of the arrays that enter several matrix products, which are kept where products read them."""
+    """Bytes of the arrays that are operands of several matrix products, and stay in the memory these read."""
     uses = Counter(itertools.chain.from_iterable(_operands_of_products(jaxpr)))
     return sum(
         math.prod(operand.aval.shape) * operand.aval.dtype.itemsize for operand, times in uses.items() if times > 1
@@ -46,7 +46,7 @@ def reused_operands(jaxpr: Any) -> int:
 
 
 def shortest_side(jaxpr: Any) -> int:
-    """The least number of rows or columns of an array that is multiplied as a matrix."""
+    """The smallest number of rows or columns of an operand of a matrix product."""
     operands = itertools.chain.from_iterable(_operands_of_products(jaxpr))
     return min((size for operand in operands for size in operand.aval.shape), default=sys.maxsize)
 

@@ -1,4 +1,4 @@
-"""Products with vectors, as single steps of a rule have them, written as sums: kernels multiply matrices only."""
+"""Rewrites the products with vectors in single steps of a rule as sums, because kernels multiply matrices only."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sandbox.scans.rule import Inputs, Outputs, State, Update
 
 
 def sum_vector_products(step: Update) -> Update:
-    """The same step, with `q @ S` and its like as `sum(q[:, None] * S, axis=0)`."""
+    """The same step, with products such as `q @ S` computed as `sum(q[:, None] * S, axis=0)`."""
 
     def run(state: State, inputs: Inputs) -> tuple[State, Outputs]:
         jaxpr, results = jax.make_jaxpr(step, return_shape=True)(state, inputs)
@@ -23,7 +23,7 @@ def sum_vector_products(step: Update) -> Update:
 
 
 def _evaluate(closed: Any, arguments: list[Any]) -> list[Any]:
-    """The results of a closed jaxpr."""
+    """Evaluates a closed jaxpr with the products of vectors replaced."""
     jaxpr = closed.jaxpr
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *arguments), strict=True))
 

@@ -1,4 +1,4 @@
-"""Matrix products, masks and the triangular solve that the chunk forms of the rules are made of.
+"""Matrix products, masks and the triangular solve of which the chunk forms of rules are made.
 
 Nothing here slices, sorts, scans or divides integers: those have no counterpart inside a TPU or GPU kernel.
 """
@@ -21,19 +21,19 @@ def matmul(
     product: Literal["AB", "ABᵀ", "AᵀB"] = "AB",
     precision: Precision = None,
 ) -> Float[Array, "_ _"]:
-    """One of the three products of two matrices, accumulated in float32, or in float64 where one of them is."""
+    """One of three products of two matrices, accumulated in float32, or in float64 if one of them is float64."""
     dimension_numbers = (_CONTRACTED_AXES[product], ((), ()))
     exact = jnp.promote_types(jnp.result_type(a, b), jnp.float32)
     return lax.dot_general(a, b, dimension_numbers, precision, preferred_element_type=exact)
 
 
 def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array, "_ _"]:
-    """The product in full float32, for sums of gates and for inverses: TF32 or bfloat16 would round them."""
+    """The product in full float32, for sums of gates and for inverses, which TF32 or bfloat16 would round."""
     return matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
 def rows_and_columns(size: int) -> tuple[Int[Array, "{size} {size}"], Int[Array, "{size} {size}"]]:
-    """The row number i and the column number j of every entry of a square matrix."""
+    """The row index i and the column index j of every entry of a square matrix."""
     return lax.broadcasted_iota(jnp.int32, (size, size), 0), lax.broadcasted_iota(jnp.int32, (size, size), 1)
 
 
@@ -54,9 +54,9 @@ def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]}
 def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
     """`(I - L)⁻¹` for a strictly lower triangular L whose size is a power of two.
 
-    Doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half` rows,
+    Each iteration doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half` rows,
     `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. This is block substitution. The
-    shorter product (I + L)(I + L²)(I + L⁴)… is not: its terms grow without bound where keys repeat.
+    shorter product (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
     """
     size = lower.shape[0]
     i, j = rows_and_columns(size)
@@ -79,7 +79,7 @@ def solve_unit_lower(lower: Float[Array, "C C"], right: Float[Array, "C V"]) -> 
 def _solve_unit_lower_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Float[Array, "C V"], Float[Array, "C V"]]:
-    """Differentiates the equation and not the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
+    """Differentiates the equation instead of the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
     lower, right = primals
     lower_tangent, right_tangent = tangents
     inverse = unit_lower_inverse(lower)

@@ -1,16 +1,16 @@
-"""The decay inside one chunk of tokens, for each kind of decay, at the least cost for that kind.
+"""The decay inside one chunk of tokens: absent, per head or per channel, each at its least cost.
 
-With g_t <= 0 the log decay of token t, and rows counted from 1 to C, a chunk form needs
+With g_t <= 0 the log decay of token t, and tokens counted from 1 to C, a chunk form needs
 
-    from_start_i    exp(Σ_{s <= i} g_s)              what is left of the state before the chunk when i reads
-    to_end_j        exp(Σ_{s > j} g_s)               what is left at the end of the chunk of what j wrote
-    whole           exp(Σ_s g_s)                     what is left at the end of the state before the chunk
+    from_start_i    exp(Σ_{s <= i} g_s)              what is left of the initial state when token i reads
+    to_end_j        exp(Σ_{s > j} g_s)               what is left at the end of what token j wrote
+    whole           exp(Σ_s g_s)                     what is left at the end of the initial state
     gram(x, y)_ij   Σ_d x_id y_jd exp(Σ_{j < s <= i} g_sd)
 
 A rule that reads before it writes has `exclusive` decays: `s < i` in place of `s <= i`.
 
-Every exponent is a sum of log decays over a range of tokens, taken with a matrix of zeros and ones, and never
-a difference of two longer sums. So nothing overflows at any decay and nothing cancels.
+Every exponent is a sum of log decays over a range of tokens, computed as a product with a matrix of zeros and
+ones, and never a difference of two longer sums. So nothing overflows at any decay, and nothing cancels.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ from sandbox.scans.rules.parts.algebra import (
 
 
 class ChunkDecay(ABC):
-    """What the chunk forms ask of a decay. The factors multiply `[C, K]` (`whole`: the state `[K, V]`)."""
+    """What chunk forms need of a decay. The factors multiply `[C, K]`, and `whole` the state `[K, V]`."""
 
     from_start: Float[Array, "C 1"] | Float[Array, "C K"] | float
     to_end: Float[Array, "C 1"] | Float[Array, "C K"] | float
@@ -43,13 +43,13 @@ class ChunkDecay(ABC):
 
     @abstractmethod
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        """The same for i >= j: the diagonal is x_i · y_i, undecayed."""
+        """`gram` for i >= j: the diagonal is x_i · y_i, undecayed."""
 
 
 def chunk_decay(
     log_decay: Float[Array, "C 1"] | Float[Array, "C K"] | None, *, size: int, exclusive: bool = False
 ) -> ChunkDecay:
-    """The decay of a chunk of `size` tokens; the shape of `log_decay` is its kind."""
+    """The decay of a chunk of `size` tokens, chosen by the shape of `log_decay`."""
     if log_decay is None:
         return NoDecay(size)
     if log_decay.shape[1] == 1:
@@ -58,7 +58,7 @@ def chunk_decay(
 
 
 class NoDecay(ChunkDecay):
-    """Nothing is forgotten: a causal mask."""
+    """No decay: a causal mask."""
 
     def __init__(self, size: int) -> None:
         self.from_start = self.to_end = self.whole = 1.0
@@ -74,7 +74,7 @@ class NoDecay(ChunkDecay):
 
 
 class LogDecaySums(NamedTuple):
-    """The logs of the factors above, for one decay per head; `between[i, j]` is that in `gram(x, y)[i, j]`."""
+    """The logs of the factors above, for one decay per head; `between[i, j]` is the exponent in `gram`."""
 
     from_start: Float[Array, "C 1"]
     to_end: Float[Array, "C 1"]
@@ -83,7 +83,7 @@ class LogDecaySums(NamedTuple):
 
 
 def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> LogDecaySums:
-    """Sums over ranges of tokens, for rules that compare decays with other logs before the exponential."""
+    """Sums over ranges of tokens, also for rules that compare log decays with other logs."""
     i, j = rows_and_columns(log_decay.shape[0])
     summed = _summed_from_start(log_decay.shape[0], exclusive)
     row = log_decay.T
@@ -97,13 +97,13 @@ def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> L
 
 
 def _summed_from_start(size: int, exclusive: bool) -> Bool[Array, "{size} {size}"]:
-    """True where the log decay of token s is part of what is left of the state before the chunk when i reads."""
+    """True where the log decay of token s is part of what is left of the initial state when token i reads."""
     i, s = rows_and_columns(size)
     return (s < i) if exclusive else (s <= i)
 
 
 class ScalarDecay(ChunkDecay):
-    """One decay per head: `x yᵀ` times a matrix of decays."""
+    """One decay per head: `x yᵀ` is multiplied by a matrix of decays."""
 
     def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool) -> None:
         self._i, self._j = rows_and_columns(log_decay.shape[0])
@@ -155,7 +155,7 @@ class ChannelDecay(ChunkDecay):
 
 
 def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int, Float[Array, "C K"]]:
-    """The decay of every row up to its cut, for each half size of a block."""
+    """The decay between every row and its cut, for each half size of a block."""
     size = log_decay.shape[0]
     i, s = rows_and_columns(size)
     summed = _summed_from_start(size, exclusive)
@@ -166,7 +166,7 @@ def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int
         to_cut = ((i ^ s) < half) & ((after_cut & summed) | (~after_cut & (s > i)))
         decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
         half //= 2
-    if size > 1:  # a cut between neighbours: nothing to sum
+    if size > 1:  # a cut between neighbours needs no sum
         own = in_second_half(log_decay.shape, 1) & (not exclusive)
         decays[1] = jnp.where(own, jnp.exp(log_decay), 1.0)
     return decays
@@ -174,7 +174,7 @@ def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _products_across_cuts(rows: Float[Array, "C K"], half: int) -> Float[Array, "C C"]:
-    """`rows · rowsᵀ` where i is after and j before the cut of the same block of `2 * half` rows; else zero."""
+    """`rows · rowsᵀ` for i after and j before the cut of the same block of `2 * half` rows; zero elsewhere."""
     return jnp.where(block_pairs(rows.shape[0], half), matmul(rows, rows, "ABᵀ"), 0.0)
 
 
@@ -182,10 +182,10 @@ def _products_across_cuts(rows: Float[Array, "C K"], half: int) -> Float[Array, 
 def _products_across_cuts_jvp(
     half: int, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
-    """One product for both terms of the product rule, each the transpose of the other; so one goes back too."""
+    """One product gives both terms of the product rule, because each is the transpose of the other."""
     (rows,), (rows_tangent,) = primals, tangents
     pairs = block_pairs(rows.shape[0], half)
     term = matmul(rows_tangent, rows, "ABᵀ")
-    # Not a call of the function itself: that would hide the product from a driver that keeps products.
+    # Not a call of the function itself, which would hide the product from the policy of the chunked driver.
     products = jnp.where(pairs, matmul(rows, rows, "ABᵀ"), 0.0)
     return products, jnp.where(pairs, term + term.T, 0.0)
