@@ -1,11 +1,11 @@
-"""Compiles every kernel for accelerators that are not here: each rule, each of its examples, forward and backward.
+"""Compiles every kernel for accelerators that this machine lacks: every rule and example, forward and backward.
 
     python .ci/compile_kernels.py v5e v6e h100 a100
 
 TPUs need the package libtpu; GPUs need jax-cuda12-plugin, jax-cuda12-pjrt and nvidia-cuda-nvcc-cu12, in the
-versions that `jax[tpu]` and `jax[cuda12]` name. A target whose packages are missing is skipped, and says so.
-Prints a line per kernel, and fails if one does not compile. Lowering alone, which the tests check, does not see
-a kernel that takes more memory than the chip has, or an operation that a generation of chips lacks.
+versions that `jax[tpu]` and `jax[cuda12]` name. A target whose packages are missing is reported and skipped.
+Prints a line per kernel, and fails if one does not compile. Lowering alone, which the tests check, does not notice
+a kernel that needs more memory than the chip has, or an operation that a generation of chips lacks.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# libtpu else looks for a machine with a TPU, and lets no other process use it.
+# Otherwise libtpu looks for a machine with a TPU, and keeps other processes from using it.
 os.environ |= {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -33,12 +33,12 @@ from sandbox.scans import RULES, Rule, draw_batch, run_rule
 from sandbox.scans.layout import initial_states
 
 SIZES = {"batch": 2, "tokens": 77, "heads": 2, "rows": 64, "columns": 64}
-"""Odd, as a sweep may have them, in time; and as wide as is customary."""
+"""A length that no chunk divides, as in sweeps, and the customary width."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An accelerator, and how to get a device that only compiles."""
+    """An accelerator, and a device of it that only compiles."""
 
     platform: str
     device: AbstractDevice
@@ -58,7 +58,7 @@ def tpu(kind: str, topology: str) -> Target:
 
 
 def gpu(kind: str, *, capability: tuple[int, int], multiprocessors: int, shared_memory: int) -> Target:
-    """A GPU, from a description of our own: the numbers are in the CUDA C++ programming guide and data sheets."""
+    """A GPU, from a description whose numbers are in the CUDA C++ programming guide and in data sheets."""
     major, minor = capability
     description = f"""
         platform_name: "CUDA"
@@ -105,7 +105,7 @@ TARGETS = {
 
 
 def kernels(dtype: str) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, Any]]]:
-    """A name, a program, and the shapes of its arguments, for each kernel; a rule with chunks also without."""
+    """Yields a name, a program and the shapes of its arguments per kernel; chunked rules also step by step."""
     for rule in RULES.values():
         variants = [(rule.name, rule, list(rule.examples))]
         if rule.chunk is not None:
@@ -132,13 +132,13 @@ def forward(rule: Rule, state: Any, inputs: Any) -> Any:
 
 
 def backward(rule: Rule, state: Any, inputs: Any) -> Any:
-    """All gradients; the forward kernel is here too, and keeps states."""
+    """All gradients, after a forward kernel that keeps states."""
     results, pullback = jax.vjp(functools.partial(forward, rule), state, inputs)
     return pullback(results)
 
 
 def compile_for(target: Target, device: Any, program: Callable[..., Any], arguments: Any) -> None:
-    """Traces, lowers and compiles a program for a device that is not here."""
+    """Traces, lowers and compiles a program for a device that this machine lacks."""
     sharding = SingleDeviceSharding(device)
     arguments = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arguments
@@ -148,14 +148,14 @@ def compile_for(target: Target, device: Any, program: Callable[..., Any], argume
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package, or a part of one, can be imported."""
+    """Whether a package or module can be imported."""
     with contextlib.suppress(ModuleNotFoundError):
         return importlib.util.find_spec(package) is not None
     return False
 
 
 def main() -> int:
-    """Compiles for all targets that are named; 1 if anything failed."""
+    """Compiles for all named targets; returns 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="+", choices=TARGETS)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the inputs")

@@ -1,10 +1,10 @@
-"""How much of a training step is drawing its data: seconds of both, side by side, and their ratio.
+"""Measures the share of a training step that drawing its data takes, timed side by side.
 
 The step is that of a run with a population of one, which draws its data on the device: a model of two layers, a
-gated short convolution and softmax attention, width 64, on MQAR with the filler that takes most drawing. Blocks
-of drawing alone and of whole steps, drawing included, take turns, so that a drift of the machine hits both
-alike. The defaults are the largest of Zoology's training settings at batch 64. With `sandbox` installed: `python
-benchmarks/drawing.py`.
+gated short convolution and softmax attention, width 64, on MQAR with the filler that is slowest to draw. Blocks
+of drawing alone alternate with blocks of whole steps, drawing included, so that a drift of the machine affects
+both alike. The defaults are the largest of Zoology's training settings at batch 64. Run:
+`python benchmarks/drawing.py`.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import numpy as np
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.mqar import MQARConfig
+from sandbox.tasks.parts.filler import Filler
 from sandbox.train.config import TrainConfig
 from sandbox.train.population import advance, draw_training, init_population
 from sandbox.train.step import Problem

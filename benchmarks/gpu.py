@@ -1,15 +1,15 @@
-"""Everything that needs a GPU or a TPU, in one command: the values of every kernel, then its seconds.
+"""Checks the values of every kernel on a GPU or a TPU, then times the kernels.
 
     python benchmarks/gpu.py --out benchmarks/results/scans_h100.csv --lengths 2048 --dtype bfloat16
 
-First every kind of inputs of every rule is run by its kernel as compiled for this machine, at lengths around the
-edges of a chunk, in float32 and in bfloat16, and compared with its definition in float64, gradients included:
-compilers have been wrong on new hardware without a word. Each is a process, as many at a time as there are cores.
-What fails is listed with what is wrong, and the rest goes on.
+First, the kernel of every rule is compiled for this machine and run on every kind of inputs, at lengths around the
+edges of a chunk, in float32 and bfloat16. Outputs and gradients are compared with the definition in float64,
+because compilers have silently been wrong on new hardware. Checks run in processes, one per core; a failure is
+printed and the others continue.
 
-Then `sandbox-bench scans` times the kernels beside the chunked form, attention, and the kernels of others that are
-installed; options not listed here are passed on to it. The exit code is 1 if a value was wrong. `--interpret`
-tries the first part out on a CPU.
+Then `sandbox-bench scans` times the kernels beside the chunked form, attention, and installed kernels of other
+packages; options not listed here are passed on to it. The exit code is 1 if a value was wrong. `--interpret` tries
+out the first part on a CPU.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from sandbox.target import interpreted_kernels
 
 
 def problems(rule: str, kind: str, dtype: str, lengths: list[int] | None, interpret: str | None) -> str:
-    """What is wrong, in lines; empty if nothing is."""
+    """The problems, one per line; empty if there are none."""
     with contextlib.nullcontext() if interpret is None else interpreted_kernels(interpret):
         try:
             check_rule(
@@ -42,13 +42,13 @@ def problems(rule: str, kind: str, dtype: str, lengths: list[int] | None, interp
                 columns=64,
                 dtype=dtype,
             )
-        except (AssertionError, RuntimeError) as error:  # the second is what compilers and devices raise
+        except (AssertionError, RuntimeError) as error:  # compilers and devices raise the second
             return str(error)
     return ""
 
 
 def check_values(lengths: list[int] | None, interpret: str | None) -> bool:
-    """Prints a line for every rule, kind of inputs and precision; whether nothing is wrong."""
+    """Prints a line for every rule, kind of inputs and precision; returns whether all are right."""
     right = True
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as workers:

@@ -22,15 +22,15 @@ D_MODEL, MAX_LEN = 64, 1021  # a prime, so that an axis as long as the sequence 
 HEADER = f"""# All mixers
 
 Made from the code by `python docs/mixers_page.py`; the tests compare. Letters: T time, D model width, H heads, K
-rows and V columns of a head's memory, N numbers that an SSM keeps for a channel, W window. `mixer.d_state` sets
-K, N or W.
+rows and V columns of a head's memory, N numbers that an SSM keeps for a channel, W window. The column
+`d_state` says what `mixer.d_state` sets.
 
 State and arithmetic are measured, at `model.d_model={D_MODEL}` and each mixer's defaults in float32: the arrays
 that one sequence carries from token to token, and the multiplications and additions of one decoding step (`step`),
 projections included. T is the longest sequence that the state has room for: {MAX_LEN:,} in bytes and arithmetic.
 
-| mixer | equation | forgets | writes | state carried | bytes | FLOPs per token | paper |
-| --- | --- | --- | --- | --- | ---: | ---: | --- |
+| mixer | equation | forgets | writes | `d_state` | state carried | bytes | FLOPs per token | paper |
+| --- | --- | --- | --- | --- | --- | ---: | ---: | --- |
 """
 
 
@@ -48,6 +48,7 @@ def _row(name: str, kind: type[MixerConfig]) -> str:
         kind.card.equation,
         kind.card.decay,
         kind.card.update,
+        kind.card.d_state,
         ", ".join(_shapes(state)),
         f"{num_bytes:,}",
         f"{_flops(mixer, state):,.0f}",

@@ -33,7 +33,8 @@ FREE = frozenset(
         "unstack",
     }
 )
-"""What moves numbers, or changes their type."""
+"""Primitives that only move elements or change their type."""
+
 TRANSCENDENTAL = frozenset(
     {
         "atan2",
@@ -58,29 +59,32 @@ TRANSCENDENTAL = frozenset(
         "tanh",
     }
 )
+
 OPAQUE = frozenset({"cholesky", "core_map", "eigh", "lu", "qr", "svd", "triangular_solve", "while"})
-"""What does not say how much there is to do."""
+"""Primitives whose number of operations their parameters do not tell."""
+
 COMPLEX = {"mul": 6, "div": 11, "integer_pow": 6}
-"""Real operations of a complex one; of any other two."""
+"""Real operations in one complex operation; any other has two."""
 
 
 def operations(jaxpr: Any, *, loops_once: bool = False) -> tuple[int, int]:
-    """Ordinary operations, and transcendental functions, which are not among them."""
+    """The numbers of ordinary operations and of transcendental functions, which are counted apart."""
     counts = operations_by_primitive(jaxpr, loops_once=loops_once)
     transcendental = sum(count for name, count in counts.items() if name in TRANSCENDENTAL)
     return counts.total() - transcendental, transcendental
 
 
 def operations_by_primitive(jaxpr: Any, *, loops_once: bool = False) -> Counter[str]:
-    """Operations of a program, under the names of the primitives that do them.
+    """The number of operations of a program, by primitive.
 
-    A product has two for each of its terms, a sum one less than its terms, and anything else one for each
-    number that comes out. A complex number counts as the real operations it takes, and a Fourier transform of
-    N numbers as 5 N log2 N, or half of that where they are real. Moving numbers is free, and so is changing
-    their type. A kernel has what it says it has. A loop has the operations of all its turns, or with
-    `loops_once` of those that are written in it; a condition has those of its largest branch.
+    A matrix product has two per term, a sum one less than its terms, and any other primitive one per element of
+    its result. A complex operation counts as the real operations in it, and a Fourier transform of N elements as
+    5 N log2 N, or half of that if they are real. Moving elements and changing their type is free. A kernel counts
+    as its cost estimate. A loop counts every iteration, or with `loops_once` those in its compiled body; a
+    condition counts its largest branch.
 
-    Raises NotImplementedError for what is `OPAQUE`, and for a kernel that does not say what it costs.
+    Raises:
+        NotImplementedError: a primitive is `OPAQUE`, or a kernel has no cost estimate.
     """
     counts: Counter[str] = Counter()
     for equation, times in equations(jaxpr, loops_once=loops_once):
@@ -119,7 +123,7 @@ def operations_of(equation: Any) -> int:
 
 
 def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterator[tuple[Any, int]]:
-    """All equations that are not calls, and how often each is run."""
+    """All equations that are not calls, each with the number of times it runs."""
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         if name in OPAQUE or (name == "pallas_call" and params["cost_estimate"] is None):
@@ -128,20 +132,20 @@ def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterat
             called = [
                 max((branch.jaxpr for branch in params["branches"]), key=lambda branch: operations(branch)[0])
             ]
-        elif name == "pallas_call" or name.startswith(("scatter", "reduce_")):  # what is called is a detail of it
+        elif name == "pallas_call" or name.startswith(("scatter", "reduce_")):  # their inner program is a detail
             called = []
         else:
             called = [getattr(value, "jaxpr", value) for value in params.values()]
             called = [inner for inner in called if hasattr(inner, "eqns")]
-        turns = _turns(params, loops_once) if name == "scan" else 1
+        iterations = _iterations(params, loops_once) if name == "scan" else 1
         for inner in called:
-            yield from equations(inner, times * turns, loops_once=loops_once)
+            yield from equations(inner, times * iterations, loops_once=loops_once)
         if not called:
             yield equation, times
 
 
-def _turns(params: dict[str, Any], loops_once: bool) -> int:
-    """Turns of a scan, or those that are written one after another in its compiled program."""
+def _iterations(params: dict[str, Any], loops_once: bool) -> int:
+    """Iterations of a scan, or with `loops_once` those written out in its compiled program."""
     length, unroll = params["length"], params["unroll"]
     if not loops_once or length <= unroll:
         return length

@@ -1,10 +1,10 @@
-"""Which implementation ran, noted at the place that chooses it while a program is traced.
+"""Which implementation ran: noted where it is chosen, while a program is traced.
 
     with noted_implementations() as noted:
         jax.eval_shape(program, *arguments)
     noted.names     # ["chunked"]
 
-A program that `jax.jit` has traced before is not traced again, and so notes nothing.
+A program that `jax.jit` has traced before is not traced again, and notes nothing.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Choice:
-    """One choice of an implementation; differentiation may replace what was chosen."""
+    """One choice of an implementation; `name` changes if the program turns out to be differentiated."""
 
     name: str
 
@@ -28,7 +28,7 @@ class Noted:
 
     @property
     def names(self) -> list[str]:
-        """Each implementation that ran, once."""
+        """Each implementation that ran, without repetitions."""
         return list(dict.fromkeys(choice.name for choice in self.choices))
 
 
@@ -45,7 +45,7 @@ def note_implementation(name: str) -> Choice:
 
 @contextlib.contextmanager
 def noted_implementations() -> Iterator[Noted]:
-    """Collects what is traced within its scope; an inner scope has notes of its own."""
+    """Collects the choices made within its scope, except those in an inner scope."""
     token = _scope.set(noted := Noted())
     try:
         yield noted

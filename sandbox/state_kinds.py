@@ -1,7 +1,7 @@
 """What each array of a decode state is, declared beside it.
 
-    class GLAState(NamedTuple):
-        memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+class GLAState(NamedTuple):
+    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
 """
 
 import enum
@@ -29,7 +29,9 @@ def kinds_of(state: Any) -> Iterator[tuple[StateKind, Any]]:
     Raises TypeError, naming the class and the field, for an array without a declared kind.
     """
     if not isinstance(state, tuple):
-        raise TypeError(f"a decode state is a named tuple whose fields declare a StateKind, got {type(state).__name__}")
+        raise TypeError(
+            f"a decode state is a named tuple whose fields declare a StateKind, got {type(state).__name__}"
+        )
     names = getattr(state, "_fields", range(len(state)))
     for name, value in zip(names, state, strict=True):
         if isinstance(value, tuple):
@@ -48,5 +50,5 @@ def _declared(state_type: type) -> dict[str, StateKind]:
     for name, hint in get_type_hints(state_type, include_extras=True).items():
         for option in (hint, *get_args(hint)):
             if get_origin(option) is Annotated:
-                declared |= {name: kind for kind in get_args(option)[1:] if isinstance(kind, StateKind)}
+                declared.update((name, kind) for kind in get_args(option)[1:] if isinstance(kind, StateKind))
     return declared

@@ -1,4 +1,4 @@
-"""Which kind of device a program is traced for, and whether its kernels are interpreted."""
+"""The kind of device that a program is traced for, and whether its kernels are interpreted."""
 
 import contextlib
 import contextvars
@@ -10,10 +10,9 @@ _interpreted: contextvars.ContextVar[str | None] = contextvars.ContextVar("inter
 
 
 def target_platform() -> str:
-    """`cpu`, `gpu` or `tpu`: of the kernels to interpret, of the abstract device in scope, or of this machine.
+    """`cpu`, `gpu` or `tpu`: that of the interpreted kernels, of the abstract device in scope, or of this machine.
 
-    An abstract device (`jax.sharding.use_abstract_mesh`) is how a program is lowered for hardware that is not
-    here.
+    An abstract device (`jax.sharding.use_abstract_mesh`) lowers a program for hardware that this machine lacks.
     """
     if (platform := _interpreted.get()) is not None:
         return platform
@@ -30,8 +29,8 @@ def kernels_are_interpreted() -> bool:
 def interpreted_kernels(platform: str) -> Iterator[None]:
     """In its scope `implementation="pallas"` runs the kernels for `platform`, `gpu` or `tpu`, on any machine.
 
-    Pallas' interpreter executes them: right values, slowly, for tests. A program that `jax.jit` has traced
-    outside of the scope is not traced again.
+    Pallas' interpreter executes them slowly, for tests. A program that `jax.jit` has traced outside the scope is
+    not traced again.
     """
     if platform not in ("gpu", "tpu"):
         raise ValueError(f"platform={platform!r} is not one of gpu, tpu")

@@ -1,14 +1,14 @@
 """Workarounds for wrong code by XLA's CPU compiler: one bug, and two cures for two situations.
 
 From jaxlib 0.10.2 on, XLA may fuse a matrix product with its surroundings for the library YNNPACK. Reported in
-jax-ml/jax: wrong values of a summed matrix-vector product (issue 39103; 0.10.2, gone in 0.12.0), and crashes (39257
-and 40412; 0.10.2 and 0.11.0). No report is known of the case met here, with 0.10.2 and 0.12.0: a product with a
-broadcast, such as an empty state, reads uninitialised memory. `tests/scans/test_empty_state.py` shows whether a newer
-version still needs these:
+jax-ml/jax: wrong values of a summed matrix-vector product (issue 39103: in 0.10.2, no longer in 0.12.0), and
+crashes (39257 and 40412: in 0.10.2 and 0.11.0). No report is known of the case met here, in 0.10.2 and 0.12.0: a
+product with a broadcast, such as an empty state, reads uninitialised memory. `tests/scans/test_empty_state.py`
+shows whether a newer version still needs the cures:
 
-- `disable_ynn_fusions` sets the flag that turns the fusions off, which cures all of them. It has to come before JAX
-  starts. Training steps are as fast or faster.
-- `not_a_broadcast` keeps scans from an empty state right where the flag came too late.
+- `disable_ynn_fusions` sets the flag that turns the fusions off. It has to come before JAX starts. Training steps
+  are as fast or faster.
+- `not_a_broadcast` keeps scans from an empty state right if the flag came too late.
 """
 
 import os
@@ -51,8 +51,8 @@ def _jax_has_read_the_flags() -> bool:
 def not_a_broadcast(state: "Array") -> "Array":
     """The same state, in a form that XLA cannot see to be constant.
 
-    A scan over four chunks or more keeps the state in its own buffer; one over two or three is unrolled completely,
-    and then the compiler sees that the first state is a broadcast zero.
+    A scan over four chunks or more keeps the state in its own buffer; one over two or three is unrolled, and then
+    the compiler sees that the first state is a broadcast zero.
     """
     from jax import lax
 

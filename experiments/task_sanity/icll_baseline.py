@@ -1,7 +1,7 @@
-"""What counting n-grams within each sequence scores on the `icll` of this experiment: its model stands beside it.
+"""Scores a predictor that counts n-grams within each sequence on the `icll` of this experiment, as a baseline.
 
-At each question the predictor takes the longest context, of at most n tokens, that the sequence had before, and
-answers with what followed it most often. Run: `python experiments/task_sanity/icll_baseline.py`
+At each question the predictor takes the longest context of at most n tokens that occurred earlier in the sequence,
+and answers with the token that followed it most often. Run: `python experiments/task_sanity/icll_baseline.py`
 """
 
 import collections
@@ -27,7 +27,7 @@ def task_of_the_run() -> TaskConfig:
 
 
 def predict(tokens: list[int], longest: int) -> int:
-    """The next token by the longest context that occurred before; token 0 where nothing did."""
+    """The token that most often followed the longest context that occurred before; token 0 if there is none."""
     for n in range(longest, -1, -1):
         context = tokens[len(tokens) - n :]
         followers = [tokens[i + n] for i in range(len(tokens) - n) if tokens[i : i + n] == context]
@@ -43,10 +43,10 @@ def main() -> None:
     batch = jax.tree.map(np.asarray, batch)
     for longest in range(6):
         right = [
-            batch.legal[row, place, predict(batch.tokens[row, : position + 1].tolist(), longest)]
+            batch.legal[row, question, predict(batch.tokens[row, : position + 1].tolist(), longest)]
             for row in range(EXAMPLES)
-            for place, position in enumerate(batch.positions[row])
-            if batch.weights[row, place]
+            for question, position in enumerate(batch.positions[row])
+            if batch.weights[row, question]
         ]
         print(f"contexts of up to {longest}: {100 * np.mean(right):.1f} % of {len(right):,} answers are legal")
 

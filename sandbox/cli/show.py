@@ -1,4 +1,4 @@
-"""`sandbox-show task=copy task.max_length=8`: explains a task by its options, its vocabulary and a few examples."""
+"""`sandbox-show task=copy task.max_length=8`: explains a task by its options, vocabulary and examples."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Memory that decoding carries, from the shapes of the decode state itself: no formula, nothing allocated."""
+"""Size of the decode state, measured from the shapes of its arrays; nothing is allocated."""
 
 import math
 from collections import defaultdict
@@ -11,20 +11,20 @@ from sandbox.models.lm import LanguageModel
 from sandbox.state_kinds import StateKind, kinds_of
 
 ZOOLOGY = (StateKind.memory, StateKind.cache)
-"""What the `state_size` methods of Zoology count: memories and caches, and not what stands beside them."""
+"""Kinds that the `state_size` methods of Zoology count."""
 
 
 class Size(NamedTuple):
-    """How much there is of something."""
+    """The size of a part of the state."""
 
     elements: int
     bytes: int
 
 
 def state_sizes(model: LanguageModel, num_tokens: int) -> dict[StateKind, Size]:
-    """What one sequence carries to the next token after `num_tokens` tokens, by kind; only kinds that occur.
+    """Size of one sequence's decode state after `num_tokens` tokens, for each kind that occurs.
 
-    Everything in the state that `model.step` takes and returns counts: caches, windows and counters included.
+    Everything that `model.step` takes and returns counts, including caches, windows and counters.
     """
     state = nnx.eval_shape(lambda: model.init_state(1, num_tokens))
     sizes: dict[StateKind, Size] = defaultdict(lambda: Size(0, 0))
@@ -35,20 +35,20 @@ def state_sizes(model: LanguageModel, num_tokens: int) -> dict[StateKind, Size]:
 
 
 def state_bytes(model: LanguageModel, num_tokens: int) -> int:
-    """Bytes that one sequence carries to the next token after `num_tokens` tokens, all kinds together."""
+    """Bytes of one sequence's decode state after `num_tokens` tokens, all kinds together."""
     return sum(size.bytes for size in state_sizes(model, num_tokens).values())
 
 
 def zoology_bytes(model: LanguageModel, num_tokens: int) -> int:
-    """What the convention of Zoology (Arora et al. 2023, arXiv:2312.04927) counts: to compare with its figures.
+    """Bytes by the convention of Zoology (Arora et al. 2023, arXiv:2312.04927), for comparison with its figures.
 
-    Four bytes for each number of a memory or cache, whatever its type. Windows of convolutions, last tokens,
-    normalisers and counters do not count. Two things differ from the published numbers: Zoology counts the `width`
-    rows of a convolution that is a layer of its own (BaseConv), and one row more of a window of attention.
+    Each element of a memory or cache counts four bytes, whatever its type; the other kinds do not count. The
+    published sizes differ in two cases: Zoology also counts the `width` rows of a convolution that is a layer of
+    its own (BaseConv), and one more row of an attention window.
     """
     return 4 * sum(size.elements for kind, size in state_sizes(model, num_tokens).items() if kind in ZOOLOGY)
 
 
 def num_parameters(model: LanguageModel) -> int:
-    """Trained numbers in the model."""
+    """Number of trained parameters of the model."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

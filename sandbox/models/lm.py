@@ -41,8 +41,8 @@ class ModelConfig:
 
     d_model: int = 64
     layout: list[str] = dataclasses.field(default_factory=lambda: [f"{SWEPT}*2"])
-    """The mixer of each layer, first to last, as a name or `name*times`. A name is `mixer` (the swept one), a name in
-    `model.mixers`, or that of any mixer, with its defaults."""
+    """The mixer of each layer, first to last, as a name or `name*times`. A name is `mixer` (the swept one), a name
+    in `model.mixers`, or that of any mixer, with its defaults."""
     num_layers: int | None = None
     """Number of layers: `layout` is cycled to this depth. None: one pass."""
     mixers: dict[str, MixerConfig] = dataclasses.field(default_factory=dict)
@@ -120,7 +120,7 @@ class LanguageModel(nnx.Module):
         self.embedding = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
         blocks: list[Block] = []
-        self.places: list[int] = []  # which block each layer is; several layers may be one block
+        self.places: list[int] = []  # index of each layer's block; layers that share weights have the same
         for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):
             if name in config.shared and name in names[:layer]:
                 self.places.append(self.places[names.index(name)])
@@ -132,7 +132,7 @@ class LanguageModel(nnx.Module):
         self.norm = RMSNorm(config.d_model)
 
     def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
-        """Logits at `positions`, or at every position (M = T) where none are given.
+        """Logits at `positions`, or at every position (M = T) if none are given.
 
         Only these positions reach the readout: at a vocabulary of 8192 that is most of the arithmetic.
         """

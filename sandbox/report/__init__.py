@@ -1,4 +1,4 @@
-"""Records -> tables -> figures -> one page; without JAX, so that it runs where the results are read."""
+"""Reports on records: tables, figures and one page. It imports no JAX, so it runs wherever results are read."""
 
 from sandbox.report.write import Report, write_report
 

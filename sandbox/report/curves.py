@@ -21,8 +21,8 @@ _CAPTION = (
 def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str], size: str) -> Drawing:
     """One panel per series and one line per size: mean over seeds, with a band from the worst seed to the best.
 
-    A member that stopped early (solved or diverged) keeps its last accuracy to the end of its line, so that the mean
-    is over the same members at every step. Raises NothingToDraw if no run has evaluations.
+    A member that stopped early (solved or diverged) keeps its last accuracy to the end of its line, so that the
+    mean is over the same members at every step. Raises NothingToDraw if no run has evaluations.
     """
     if evaluations.empty:
         raise NothingToDraw("no metrics.csv in the runs, and no evaluations.csv beside the records")

@@ -26,8 +26,8 @@ def heatmap(
 ) -> Drawing:
     """Mean test accuracy by `rows`, a column of sizes, and by `columns`: the slice, or a key of the config.
 
-    There is one panel per series, or a single panel if `columns` alone tells the labels apart. If `columns` is a key,
-    the accuracy is that of `slice_name`. Raises NothingToDraw if there are not two cells to compare.
+    There is one panel per series, or a single panel if `columns` alone tells the labels apart. If `columns` is a
+    key, the accuracy is that of `slice_name`. Raises NothingToDraw if there are not two cells to compare.
     """
     if columns == SLICE:
         if not (few := a_few_of(difficulties(points["slice"]))):

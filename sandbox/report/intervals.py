@@ -1,4 +1,4 @@
-"""The interval that a mean over seeds is reported with."""
+"""The bootstrap interval of a mean over seeds."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,13 +11,12 @@ _RESAMPLES = 20_000
 def mean_and_interval(values: ArrayLike) -> tuple[float, float, float]:
     """The mean over seeds and the ends of its 95 % percentile bootstrap interval.
 
-    Up to 6 seeds every resample with replacement is counted, so the ends are exact; with more, 20,000 are
-    drawn from a fixed stream, so the same values always give the same ends. Values that are not finite stand
-    for members without a score and are left out; without any value all three numbers are nan.
+    For up to 6 seeds all resamples with replacement are enumerated, so the ends are exact; for more, 20,000 are
+    drawn with a fixed seed. Values that are not finite (members without a score) are left out; if none is left,
+    all three results are nan. For a single seed the ends are nan.
 
-    With few seeds read it as what it is: for 2 and 3 seeds each extreme is more than 2.5 % of the resamples,
-    so the interval is the range of the seeds, which covers the true mean far less often than 95 %.
-    One seed says nothing about the spread: its ends are nan.
+    For 2 and 3 seeds each extreme makes up more than 2.5 % of the resamples, so the interval is the range of the
+    seeds, which covers the true mean far less often than 95 % of the time.
     """
     scores = np.sort(np.asarray(values, dtype=float))
     scores = scores[np.isfinite(scores)]
@@ -33,6 +32,6 @@ def mean_and_interval(values: ArrayLike) -> tuple[float, float, float]:
         drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
     means = scores[drawn].mean(axis=1)
     tail = (1 - LEVEL) / 2
-    # The resampled means are a finite distribution: its quantile is one of them, never a point between two.
+    # The quantile of this finite distribution is one of the means, never a point between two.
     low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
     return mean, float(low), float(high)

@@ -27,8 +27,8 @@ _MARKS: dict[str, dict[str, Any]] = {
 def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_name: str) -> Drawing:
     """One panel per series, one line of means per size, and one dot per member, or a cross if it diverged.
 
-    Shows the slice `all` if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than two
-    learning rates to compare.
+    Shows the slice `all` if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than
+    two learning rates to compare.
     """
     validation = records[records["split"] == "validation"]
     if validation.empty:

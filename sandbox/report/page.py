@@ -1,8 +1,8 @@
-"""One self-contained HTML page: figures, table, what went wrong, and what was run."""
+"""The page of a report: one self-contained HTML file with its figures, its table, failures and settings."""
 
 import base64
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jinja2
 import pandas as pd
@@ -12,27 +12,18 @@ from sandbox.report.points import config_keys, failures, format_value
 from sandbox.report.tables import Table
 from sandbox.results import outcomes
 
-CAPTIONS = {
-    "frontier": "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with "
-    "its 95 % bootstrap interval. Grey: the best mean of all series of a task up to there.",
-    "heatmap": "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member.",
-    "curves": "Validation accuracy at the selected learning rate: mean over seeds, band from the worst seed "
-    "to the best. A member that stopped early keeps its last accuracy.",
-    "learning_rates": "Validation accuracy of every member and the mean of each learning rate; a ring marks "
-    "the selected one. A ring at an end of the grid asks for a wider grid.",
-}
 _PIXELS_PER_INCH = 128
-_RAN_ON = ("platform", "implementation", "population")
+_RAN_ON = ("platform", "implementation", "population", "commit")
 
 
 def render_page(
     records: pd.DataFrame,
     table: Table,
-    drawings: Sequence[Drawing],
+    drawings: Mapping[str, Drawing],
     notes: Sequence[str],
     keys: Sequence[str],
 ) -> str:
-    """The page as HTML text, with the figures inside it as PNG."""
+    """The page as HTML, with the figures embedded as PNG images."""
     template = importlib.resources.files("sandbox.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -42,7 +33,7 @@ def render_page(
     return environment.from_string(template).render(
         title=", ".join(dict.fromkeys(records["study"])) or "Report",
         counts=outcomes(records),
-        figures=[_figure(drawing) for drawing in drawings],
+        figures=[_figure(name, drawing) for name, drawing in drawings.items()],
         table=table,
         notes=notes,
         failures=failures(records).to_dict("records"),
@@ -53,11 +44,10 @@ def render_page(
     )
 
 
-def _figure(drawing: Drawing) -> dict[str, object]:
-    slices = drawing.numbers.get("slice", pd.Series(dtype=str)).drop_duplicates()
+def _figure(name: str, drawing: Drawing) -> dict[str, object]:
     return {
-        "name": drawing.name,
-        "caption": CAPTIONS[drawing.name].format(slice=", ".join(slices)),
+        "name": name,
+        "caption": drawing.caption,
         "width": round(drawing.figure.get_figwidth() * _PIXELS_PER_INCH),
         "png": base64.b64encode(drawing.png).decode(),
     }

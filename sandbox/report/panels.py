@@ -1,4 +1,4 @@
-"""Panels side by side, a line per size in shades that run from light (small) to dark (large)."""
+"""Grids of panels whose lines are shaded by model size, from light (small) to dark (large)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,21 +22,21 @@ from sandbox.report.style import (
 )
 
 _PER_ROW = 3
-_ALL_PANELS = 5.7  # inches that the legend and the labels leave for panels
-_LEGEND_ENTRIES = 8  # more sizes than this are told by a colour bar
+_ALL_PANELS = 5.7  # inches of width left for panels beside legend and labels
+_LEGEND_ENTRIES = 8  # more sizes than this get a colour bar
 _BAR_LABELS = 16
 # Viridis without its bright end, so that the smallest size is visible on white.
 _SHADES = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.82, 0.0, 256)))
 
 
 def balanced(panels: int, most: int) -> tuple[int, int]:
-    """Rows, and panels in a row, at most `most`: four panels are two and two, not three and one."""
+    """The number of rows and of panels per row, at most `most`: four panels make 2 + 2 and not 3 + 1."""
     rows = math.ceil(panels / most)
     return rows, math.ceil(panels / rows)
 
 
 def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with one panel per title, equal axes, accuracy as y; tick labels only at the outer panels."""
+    """A figure with one panel per title, shared axes, accuracy on y, and tick labels on the outer panels only."""
     longest = max(map(len, titles)) * TITLE_LETTER
     rows, per_row = balanced(len(titles), max(1, min(_PER_ROW, int(_ALL_PANELS / longest))))
     width = COLUMN_WIDTH if per_row == 1 else PAGE_WIDTH
@@ -56,16 +56,16 @@ def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figur
 
 
 def shades(sizes: Sequence[Number]) -> dict[Number, tuple]:
-    """The colour of each size, by rank: neighbours differ equally however far apart their values are."""
+    """The colour of each size, by rank and not by value, so that neighbours differ equally."""
     ordered = sorted(set(sizes))
-    places = np.linspace(0, 1, len(ordered)) if len(ordered) > 1 else [0.5]
-    return {size: _SHADES(float(place)) for size, place in zip(ordered, places, strict=True)}
+    levels = np.linspace(0, 1, len(ordered)) if len(ordered) > 1 else [0.5]
+    return {size: _SHADES(float(level)) for size, level in zip(ordered, levels, strict=True)}
 
 
 def explain(
     figure: Figure, axes: Sequence[Axes], column: str, sizes: Sequence[Number], marks: Mapping[str, dict]
 ) -> None:
-    """Says right of the panels which shade is which size, and what the `marks` mean (a line style each)."""
+    """Adds a legend of the shades of all sizes and of the `marks`, a line style each, right of the panels."""
     colors = shades(sizes)
     extra = [Line2D([], [], **style, label=name) for name, style in marks.items()]
     if len(colors) <= _LEGEND_ENTRIES:

@@ -1,8 +1,8 @@
 """Points and series: the records of members, averaged over seeds, and the names of the lines that they form.
 
-A point is one configuration on one slice. Runs that differ only in keys named `seed` are pooled into one point, and
-a seed that several of them share counts once. A series is a line or panel of a figure: the points of one label, and of
-one value of each key that is needed to tell configurations apart (see `name_series`).
+A point is one configuration on one slice. Runs that differ only in keys named `seed` are pooled into one point,
+and a seed that several of them share counts once. A series is a line or panel of a figure: the points of one
+label, and of one value of each key that is needed to tell configurations apart (see `name_series`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,11 +56,11 @@ def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
-    """One table row per point, in order of first appearance: test accuracy at the selected learning rate, over seeds.
+    """The points, in order of first appearance: test accuracy at the selected learning rate, over seeds.
 
-    Columns: `label`, the keys that vary, `slice`, the measures (averaged if they differ between the runs of a point, as
-    seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `num_seeds`, and among these
-    `num_diverged` (their accuracy is included) and `num_unscored` (they have no accuracy).
+    Columns: `label`, the keys that vary, `slice`, the measures (averaged if they differ between the runs of a
+    point, as seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `num_seeds`, and
+    among these `num_diverged` (their accuracy is included) and `num_unscored` (they have no accuracy).
     """
     keys = varying_keys(records)
     measures = [name for name in dict.fromkeys(measures) if name not in keys]

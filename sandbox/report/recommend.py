@@ -40,8 +40,8 @@ def measured(
     Args:
         records: see `sandbox.results.collect`.
         cost: the column to keep low.
-        along: the difficulty: the key of numbered slices, such as `pairs`, or a numeric key of the config. None: the
-            length if several were tested, else the key of the first numbered slice.
+        along: the difficulty: the key of numbered slices, such as `pairs`, or a numeric key of the config. None:
+            the length if several were tested, else the key of the first numbered slice.
 
     Returns:
         Columns `series`, `model` (the series, and what tells its sizes apart), `at` (the value of the difficulty),
@@ -78,10 +78,10 @@ def measured(
 
 
 def recommend(points: pd.DataFrame, recalls: Sequence[float]) -> pd.DataFrame:
-    """For every difficulty and needed recall, the cheapest model whose mean accuracy reached it, and the runner-up.
+    """For every difficulty and needed recall, the cheapest model that reached it on average, and the runner-up.
 
-    The runner-up is the cheapest model of another series; `margin` is its cost relative to that of the first. Cells
-    are empty if no measured model reached the recall.
+    The runner-up is the cheapest model of another series; `margin` is its cost relative to that of the first.
+    Cells are empty if no measured model reached the recall.
 
     Args:
         points: the table that `measured` returns.

@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colours, markers, axes of bytes. Lengths are in inches, type in points."""
+"""The style of all figures: sizes, colours, markers and axes. Lengths are in inches, font sizes in points."""
 
 import itertools
 import math
@@ -17,15 +17,15 @@ from matplotlib.ticker import (
 )
 
 Number = float | int
-"""A size as a table holds it."""
+"""A size in a table."""
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 
 _LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
-"""Of one column beside the axes: entries, and the width that is not text."""
+"""Of one legend column beside the axes: its most entries, and the width that is not text."""
 
 TITLE_LETTER = 0.068
-"""Width of a letter in the titles and labels, on average."""
+"""Average width of a letter in titles and labels."""
 
 RC: dict[Any, Any] = {
     "font.size": 8,
@@ -49,15 +49,15 @@ RC: dict[Any, Any] = {
     "lines.markersize": 4,
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    "pdf.fonttype": 42,  # TrueType: text stays text, and no journal refuses Type 3 fonts
+    "pdf.fonttype": 42,  # TrueType: text stays text; many journals reject Type 3 fonts
 }
 
-# Okabe and Ito's palette without its yellow, which is too light for a line on white.
+# The palette of Okabe and Ito without yellow, which is too light for a line on white.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES = ("-", "--", ":")
 
-_LARGE = 10_000  # numbers from here on are written with k and M
+_LARGE = 10_000  # from here on numbers are written with k and M
 
 AXIS_NAMES = {
     "state_bytes": "State carried per sequence",
@@ -71,7 +71,7 @@ AXIS_NAMES = {
 
 
 def series_style(number: int) -> dict[str, Any]:
-    """Colour, marker and dash of a series; a colour that comes back has another marker and dash."""
+    """Colour, marker and dash of a series; a repeated colour has another marker and dash."""
     return {
         "color": COLORS[number % len(COLORS)],
         "marker": MARKERS[number % len(MARKERS)],
@@ -80,19 +80,19 @@ def series_style(number: int) -> dict[str, Any]:
 
 
 def legend_beside(figure: Figure, names: Sequence[str]) -> None:
-    """A legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as its names take."""
+    """Adds a legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as `names` need."""
     columns = math.ceil(len(names) / _LEGEND_ROWS)
     figure.set_figwidth(COLUMN_WIDTH + columns * (_LEGEND_HANDLE + TITLE_LETTER * max(map(len, names))))
     figure.legend(loc="outside right upper", ncols=columns)
 
 
 def axis_name(column: str) -> str:
-    """The title of an axis that shows this column."""
+    """The title of an axis for this column."""
     return AXIS_NAMES.get(column, column)
 
 
 def format_bytes(size: Number) -> str:
-    """1536 is `1.5 KiB`: at most three digits, binary units."""
+    """Bytes in binary units with three significant digits: 1536 is `1.5 KiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
             break
@@ -101,25 +101,25 @@ def format_bytes(size: Number) -> str:
 
 
 def format_size(column: str, size: Number) -> str:
-    """A value of a size column as text: bytes with their unit, other numbers as they are."""
+    """A value of a size column as text: bytes with their unit, other sizes as they are."""
     return format_bytes(size) if column == "state_bytes" else f"{size:g}"
 
 
 def accuracy_axis(ax: Axes) -> None:
-    """Accuracy from 0 to 1 as per cent on y, with room for a marker at either end."""
+    """Shows accuracy from 0 to 1 as per cent on y, with space for a marker at either end."""
     ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
-    """An x axis for sizes: logarithmic, with bytes at powers of two; linear where values are close."""
+    """Makes x an axis of sizes: logarithmic, with ticks of bytes at powers of two; linear if values are close."""
     low, high = min(values), max(values)
     ax.set_xlabel(axis_name(column))
     if high >= _LARGE:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     narrow = column != "state_bytes" and low < high < 4 * low
-    if low <= 0 or narrow:  # a model without state has no place on a logarithmic axis
+    if low <= 0 or narrow:  # a logarithmic axis cannot show a model without state
         return
     ax.set_xscale("log", base=2)
     margin = (high / low) ** 0.06 if high > low else 2
@@ -141,5 +141,5 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
 
 
 def log_ticks(low: Number, high: Number) -> tuple[int, ...]:
-    """Which digits of each decade have a tick of their own on a logarithmic axis of this range."""
+    """The multiples of each power of ten that get a tick on a logarithmic axis of this range."""
     return (1, 2, 5) if high < 300 * low else (1,)

@@ -15,7 +15,7 @@ _NUMBERS = {"accuracy": "", "low": " low", "high": " high"}
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A cell of text: mean in per cent, half the width of its interval (empty for one seed), whether it is best."""
+    """A cell: mean in per cent, half the width of its interval (empty for one seed), whether it is the best."""
 
     mean: str
     half_width: str
@@ -58,8 +58,8 @@ def wide_table(points: pd.DataFrame, keys: Sequence[str], size: str) -> pd.DataF
 def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
     """The wide table as text: per cent with one decimal, mean and half the width of its interval.
 
-    The best means of each task are marked; means that print the same are equally good. A dagger follows the number of
-    seeds that diverged.
+    The best means of each task are marked; means that print the same are equally good. A dagger follows the number
+    of seeds that diverged.
     """
     sized = STATE_SIZE in table and table[STATE_SIZE].notna().any()
     heads = ["Series", *(["d_state"] if sized else []), "State", "Seeds"]

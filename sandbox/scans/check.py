@@ -1,4 +1,4 @@
-"""One call that holds a rule to its definition: every driver against its step in float64, gradients included.
+"""One call that compares every driver of a rule with its step in float64, gradients included.
 
 from sandbox.scans.check import check_rule
 check_rule(MY_RULE)
@@ -27,23 +27,23 @@ DRIVERS: Mapping[str, Callable[..., Any]] = IMPLEMENTATIONS | {
     "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),
     "pallas_gpu": functools.partial(run_pallas_gpu, interpret=True),
 }
-"""What can be checked: the implementations, and the kernels of each platform in Pallas' interpreter."""
+"""Everything that can be checked: implementations, and the kernels of each platform in Pallas' interpreter."""
 
 CHECKED = tuple(name for name in DRIVERS if name != "pallas" or jax.default_backend() != "cpu")
-"""What is checked: on an accelerator also its kernels as they are compiled for it."""
+"""What is checked by default: on an accelerator also its compiled kernels."""
 
 QUICKLY_COMPILED: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
-"""For programs that run once or twice."""
+"""Compiler options for programs that run once or twice."""
 
 if jax.__version_info__ < (0, 11):
-    QUICKLY_COMPILED["xla_cpu_use_fusion_emitters"] = False  # later ones have no such option, and are quick
+    QUICKLY_COMPILED["xla_cpu_use_fusion_emitters"] = False  # no option of later versions, which are quick
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest relative root-mean-square error of any tensor of any sequence, by the precision of the inputs."""
 
 BATCH = 2
 PREFIX = 5
-"""Tokens that a rule has seen before those it is checked on."""
+"""Tokens that a rule processes before those it is checked on."""
 
 
 Tensors = dict[str, Any]
@@ -51,7 +51,7 @@ Tensors = dict[str, Any]
 
 
 class Fixture(NamedTuple):
-    """What a rule is run on, and what its outputs and final state are weighed with to take gradients."""
+    """The arguments of a rule, and the cotangents of its outputs and final state."""
 
     state: State
     inputs: Inputs
@@ -72,13 +72,12 @@ def check_rule(
     """Runs the examples of `rule` by every implementation, at lengths around the edges of a chunk.
 
     Outputs, final state, and the gradients with respect to each input and the initial state are compared with
-    the rule's own `step`, run token by token in float64. `kinds` are names in `rule.examples`; None is all.
+    the rule's own `step`, run token by token in float64. `kinds` are names in `rule.examples`; None means all.
 
     Raises:
-        AssertionError: a tensor is further off than `TOLERANCES` allow, or not finite, or a token after the end
-            changes the state, or columns mix that `column_inputs` says do not; all that is wrong is listed, each
-            in a line.
-        ValueError: there is nothing to check, or an argument is not one of those that are known.
+        AssertionError: an error exceeds `TOLERANCES`, a tensor is not finite, a token after the end changes the
+            state, or columns mix although `column_inputs` says otherwise. The message has one line per problem.
+        ValueError: there is nothing to check, or an argument is unknown.
     """
     kinds = _known("kinds", rule.examples if kinds is None else kinds, rule.examples)
     implementations = _known("implementations", implementations, DRIVERS)
@@ -107,7 +106,7 @@ def check_rule(
 
 
 def _known(argument: str, asked: Iterable[str], names: Iterable[str]) -> list[str]:
-    """What was asked for, all of it among `names`, and not nothing."""
+    """The names asked for: at least one, and all among `names`."""
     asked, names = [asked] if isinstance(asked, str) else list(asked), list(names)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
@@ -126,8 +125,8 @@ def draw_fixture(
     dtype: DTypeLike = jnp.float32,
     from_nothing: bool = False,
 ) -> Fixture:
-    """Inputs in `dtype`, and a state as the rule leaves it after a few other tokens, or an empty one."""
-    longest = max(64, next_power_of_two(PREFIX + tokens))  # few different programs draw for all lengths
+    """Inputs in `dtype`, and the state after a few other tokens or the empty one."""
+    longest = max(64, next_power_of_two(PREFIX + tokens))  # so that few programs are compiled for all lengths
     drawn, empty, reached = jax.tree.map(np.asarray, _draw(rule, example, longest, heads, rows, columns))
     inputs = jax.tree.map(
         lambda leaf: leaf if leaf.shape[1] == 1 else leaf[:, PREFIX : PREFIX + tokens], cast(drawn, dtype)
@@ -153,7 +152,7 @@ def _draw(
 
 
 def reference(rule: Rule, fixture: Fixture) -> Tensors:
-    """What `values_and_gradients` gives for the definition in float64."""
+    """`values_and_gradients` of the definition in float64."""
     with jax.enable_x64(True):
         exact = cast(jax.tree.map(np.asarray, fixture), np.float64)
         return _compiled(rule, "recurrent", None, QUICKLY_COMPILED)(exact)
@@ -163,7 +162,7 @@ def values_and_gradients(
     rule: Rule, fixture: Fixture, implementation: str, *, chunk_size: int | None = None
 ) -> Tensors:
     """Outputs, final state and all gradients by name, by one of `DRIVERS`."""
-    # What is not interpreted is checked as XLA compiles it for use.
+    # Drivers that are not interpreted are compiled as users compile them.
     options = None if implementation in IMPLEMENTATIONS else QUICKLY_COMPILED
     return _compiled(rule, implementation, chunk_size, options)(fixture)
 
@@ -193,7 +192,7 @@ def _compiled(
 def differences(
     expected: Tensors, found: Tensors, dtype: DTypeLike, names: Sequence[str] | None = None
 ) -> list[str]:
-    """One line for every tensor that is too far off, or not finite, in a sequence; `names` are the sequences'."""
+    """One line for every tensor whose error in a sequence is too large or NaN; `names` are those of sequences."""
     tolerance = TOLERANCES[jnp.dtype(dtype).name]
     lines = []
     for tensor, tree in expected.items():
@@ -220,10 +219,10 @@ def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:
 
 
 def columns_mix(rule: Rule, fixture: Fixture) -> bool:
-    """Whether the first column of the inputs and states that have columns has to do with anything but itself.
+    """Whether the first column of inputs and states affects anything but itself.
 
-    A kernel may give each column to another program, so that what a step makes of the others, and of states
-    that have none, must not change with it.
+    A kernel may give each column to a different program, so the other columns, and states without columns, must
+    not depend on it.
     """
     has_columns = states_with_columns(rule, fixture.state)
 

@@ -50,11 +50,11 @@ def run_rule(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Outputs, State]:
-    """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T is one for what all sequences or tokens share.
+    """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T may be one for what all share.
 
-    The public functions call this, and so does the user of a rule that is not in `RULES`. If `auto` runs one driver
-    without gradients and another with them, it has no forward mode (`jax.jvp`); `recurrent` and `chunked`, by name,
-    have both.
+    The public functions call this, and so does the user of a rule that is not in `RULES`. If `auto` runs one
+    driver without gradients and another with them, it has no forward mode (`jax.jvp`); `recurrent` and `chunked`,
+    by name, have both.
 
     A batch may be sharded over several devices. XLA divides `recurrent` and `chunked` among them, but not kernels:
     for these, `jax.shard_map(..., check_vma=False)` over the batch has to give each device its sequences.

@@ -6,8 +6,8 @@ Three pairs, vocabulary 16 (keys 1..7, values 8..15); `.` is not scored:
     token      5  12   3   9   1  12   3
     target     .   .   .   .   .   .   9
 
-Keys are distinct, each is as likely to be asked for, and values are drawn independently, so that two keys may
-have the same.
+Keys are distinct and equally likely to be asked for. Values are drawn independently, so two keys may have the
+same value.
 
 Source: Ba et al. 2016, "Using Fast Weights to Attend to the Recent Past" (arXiv 1610.06258), "associative
 retrieval", whose letters and digits are keys and values here. Differences:

@@ -1,4 +1,4 @@
-"""Compositional recall: a key has two parts, and neither tells the value without the other.
+"""Compositional recall: a key has two parts, and neither determines the value without the other.
 
 Four pairs in 24 tokens, vocabulary 18 (first parts 1..5, second parts 6..11, values 12..17), filler `zeros`; `.`
 is not scored:
@@ -7,9 +7,9 @@ is not scored:
     token      4   7  13   2   9  17   4   9  12   2   7  15   2   7   0   4   9   0   2   9   0   4   7   0
     target     .   .   .   .   .   .   .   .   .   .   .   .   .  15   .   .  12   .   .  17   .   .  13   .
 
-The keys of a sequence are all combinations of g first and g second parts, so each part stands in g keys and the
-number of pairs is a square. A query is both parts of a key, and the answer is due at the second; it takes up 3
-positions of those after the context, drawn with the law of `mqar`.
+The keys of a sequence are all combinations of g first and g second parts, so each part occurs in g keys and the
+number of pairs is a square. A query is both parts of a key, and the answer is due at the second; a query takes 3
+positions after the context, drawn with the law of `mqar`.
 
 Source: the code of Zoology (Arora et al. 2023, arXiv 2312.04927), `zoology/data/compositional_mqar.py`.
 Differences: those of `mqar`, and the length may be odd.
@@ -54,7 +54,7 @@ class CompositionalConfig(QueriesConfig):
         return 3 * pairs
 
     def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
-        """Reject numbers of pairs that are no squares, or for which there is no room or are too few tokens."""
+        """Reject numbers of pairs that are not squares, or need a longer sequence or a larger vocabulary."""
         grid = math.isqrt(difficulty.pairs)
         asking = f"{pairs_key}={difficulty.pairs}"
         if grid**2 != difficulty.pairs:

@@ -1,25 +1,25 @@
-"""Compression: read random letters, then say which letter stood at each place.
+"""Compression: read random letters, then say which letter stood at each position.
 
-Three letters of an alphabet of 4 (tokens 1..4, token 0 ends the string, 5..7 ask for the places); `.` is not
-scored:
+Three letters of an alphabet of 4 (tokens 1..4, token 0 ends the string, 5..7 ask for the
+positions); `.` is not scored:
 
     position    0    1    2    3    4    5    6
     written     b    d    a    |   #1   #2   #3
     token       2    4    1    0    5    6    7
     target      .    .    .    .    2    4    1
 
-What is asked is told by the question alone, so that all that a recurrent model knows of the string when it
-answers has gone through its state at the end of the string.
+Only the question says what is asked, so whatever a recurrent model answers has gone through its state at the end
+of the string.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844),
 compression of MAD; `generate_compression_instance` in `mad/data/instances.py` of its code. There the model is an
-encoder: its output at the last position, one vector, is given to an MLP that decodes it at every place, with the
-place as a sum of sines. Here one model reads and answers. So:
+encoder: its output at the last position, one vector, goes to an MLP that decodes it at every
+position of the string, the position encoded as a sum of sines. Here one model reads and answers. So:
 
-- the place is a token of its own instead of sines, and the model itself answers instead of the MLP;
+- the position is a token of its own instead of sines, and the model itself answers instead of the MLP;
 - the bottleneck is the state of the model, not a vector of its width. A model with a fixed state must compress;
   attention, which may look back at the string, need not;
-- the end of the string is not asked for; there it is one of the places.
+- the end of the string is not asked for; there it is one of the positions.
 """
 
 from dataclasses import dataclass
@@ -40,14 +40,14 @@ FIRST_LETTER = 1
 
 @dataclass(unsafe_hash=True)
 class CompressionConfig(AlphabetConfig, FixedLengthConfig):
-    """Recall of letters by their places."""
+    """Recall of letters by their positions in the string."""
 
     marks: ClassVar[tuple[str, ...]] = ("|",)
 
     length: int = 31
     """Letters of the string; a sequence has 2 x length + 1 tokens."""
     alphabet_size: int = 15
-    """Number of different letters; the vocabulary adds the end of the string and a token for each place."""
+    """Number of different letters; the vocabulary adds the end of the string and a token for each position."""
 
     def __post_init__(self) -> None:
         check_whole_number("task.length", self.length, least=1)
@@ -55,36 +55,36 @@ class CompressionConfig(AlphabetConfig, FixedLengthConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: the end, the letters, the places."""
+        """N: the end, the letters, the positions."""
         return super().vocab_size + self.length
 
     @property
     def max_len(self) -> int:
-        """T: the letters, the end, the places."""
+        """T: the letters, the end, the positions."""
         return 2 * self.length + 1
 
     @property
     def num_scored(self) -> int:
-        """M: the places."""
+        """M: the positions."""
         return self.length
 
     @property
-    def _first_place(self) -> int:
+    def _first_position(self) -> int:
         return super().vocab_size
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """The end, the letters and the places."""
-        if token >= self._first_place:
-            return TokenMeaning("place", f"#{token - self._first_place + 1}")
+        """The end, the letters and the positions."""
+        if token >= self._first_position:
+            return TokenMeaning("position", f"#{token - self._first_position + 1}")
         return super().describe_token(token)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw the letters, and ask for all places in order."""
-        letters = jax.random.randint(key, (self.length,), FIRST_LETTER, self._first_place, dtype=jnp.int32)
-        places = jnp.arange(self.length, dtype=jnp.int32)
+        """Draw the letters, and ask for all of them in order."""
+        letters = jax.random.randint(key, (self.length,), FIRST_LETTER, self._first_position, dtype=jnp.int32)
+        positions = jnp.arange(self.length, dtype=jnp.int32)
         return Example(
-            tokens=jnp.concatenate([letters, jnp.array([END]), self._first_place + places]),
-            positions=self.length + 1 + places,
+            tokens=jnp.concatenate([letters, jnp.array([END]), self._first_position + positions]),
+            positions=self.length + 1 + positions,
             targets=letters,
             weights=jnp.ones(self.length),
             slices=self.slices,

@@ -6,7 +6,7 @@ A string of 3 letters; `.` is not scored, and padding follows up to the longest 
     token     BOS   c    a    t   SEP   c    a    t
     target     .    .    .    .    c    a    t   EOS
 
-The answer is teacher-forced: whatever the model says, it reads the right letters. So each letter after the
+The answer is teacher-forced: whatever the model predicts, it reads the right letters. So each letter after the
 first few can be found by looking up what followed the last few letters in the string.
 
 Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than State Space Models at Copying"
@@ -14,11 +14,11 @@ Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than Stat
 The loss is on the answer and its EOS only, as there. Differences:
 
 - one string per sequence, padded; the original packs strings into training sequences of 220 tokens;
-- the whole string is copied; the original's program can also ask for its first letters alone.
+- the whole string is copied; the original's program can also ask for only its first letters.
 
 Lengths default to those of the original's program, 5 to 20 letters. Its figure on longer strings trains on up to
-50 letters and tests on up to 1000: `task.max_length=50 task.test_lengths=[50,100,200,400,1000]`. What it
-plots is the share of strings without any error, which records have as `exact`.
+50 letters and tests on up to 1000: `task.max_length=50 task.test_lengths=[50,100,200,400,1000]`. It plots
+the share of strings without any error, which records call `exact`.
 """
 
 from dataclasses import dataclass

@@ -1,19 +1,19 @@
-"""Copying of strings in which some letters occur twice: a model that finds its place by n-grams loses it there.
+"""Copying of strings in which some letters occur twice: a model that navigates by n-grams gets lost there.
 
-A string of 8 letters with "an" (`ngram=2`) at two places; `.` is not scored, and padding follows:
+A string of 8 letters with "an" (`ngram=2`) in it twice; `.` is not scored, and padding follows:
 
     position   0    1    2    3    4    5    6    7    8    9   10   11   12  ...  16   17
     token     BOS   b    a    n    d    s    a    n    k   SEP   b    a    n  ...   n    k
     target     .    .    .    .    .    .    .    .    .    b    a    n    d  ...   k   EOS
 
-It is the task `copy` but for the string: an n-gram of it is written over another place of the same string, the
-two places drawn uniformly among all pairs that do not overlap. With `ngram=0` nothing is written: plain copying.
+The task is `copy`, except that one n-gram of the string is written over another one, the two drawn uniformly
+among all pairs that do not overlap. With `ngram=0` nothing is written: plain copying.
 
 Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than State Space Models at Copying"
 (arXiv 2402.01032), `duplicate_ngram` in `synthetic_exps/data_utils.py` of its code. The original uses it for
 tests alone, of models that were trained to copy: `task.ngram=0 task.test_ngrams=[1,2,3,4,5,6,7]`. Differences:
 
-- the original's two places may overlap, and may already hold the same letters, which leaves the string as it was;
+- the original's two n-grams may overlap or be equal already, which leaves the string as it was;
 - it replaces every occurrence of the n-gram that is overwritten;
 - one string per sequence, padded; the original packs strings into training sequences of 220 tokens.
 """
@@ -63,21 +63,21 @@ class DuplicateNgramConfig(StringConfig):
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a string, repeat an n-gram of it, and ask for the result."""
-        string_key, places_key = jax.random.split(key)
+        string_key, starts_key = jax.random.split(key)
         string = self.draw_string(string_key)
         if self.ngram:
-            string = self._repeat_ngram(places_key, string)
+            string = self._repeat_ngram(starts_key, string)
         prompt = [mark(BOS), string, mark(SEP)]
         slices = {"length": string.length, "ngram": jnp.int32(self.ngram)}
         return self.write_answer(prompt, answer=string, slices=slices)
 
     def _repeat_ngram(self, key: PRNGKey, string: Piece) -> Piece:
-        """Write the n-gram of one place over another, in either order."""
-        # Of `places` numbers two different ones are drawn; moving the larger on by n-1 keeps the n-grams apart.
-        places = string.length - 2 * self.ngram + 2
+        """Write an n-gram over another one, which may stand before or after it."""
+        # Two different starts from a range that is n-1 shorter; adding n-1 to the larger keeps the n-grams apart.
+        num_starts = string.length - 2 * self.ngram + 2
         first_key, second_key = jax.random.split(key)
-        read = jax.random.randint(first_key, (), 0, places, dtype=jnp.int32)
-        write = jax.random.randint(second_key, (), 0, places - 1, dtype=jnp.int32)
+        read = jax.random.randint(first_key, (), 0, num_starts, dtype=jnp.int32)
+        write = jax.random.randint(second_key, (), 0, num_starts - 1, dtype=jnp.int32)
         write = jnp.where(write >= read, write + 1, write)
         apart = self.ngram - 1
         read, write = jnp.where(read > write, read + apart, read), jnp.where(write > read, write + apart, write)

@@ -1,4 +1,4 @@
-"""Forgetting: recall where some keys are given another value later, and the answer is the last one.
+"""Forgetting: recall when some keys get another value later: the answer is the last one.
 
 Two pairs of which one is updated, 14 tokens, vocabulary 16 (keys 1..7, values 8..15), filler `zeros`; `.` is not
 scored:
@@ -9,15 +9,14 @@ scored:
 
 The pairs come first, then the updates, then the queries as in `mqar`: each key once, at even offsets, mostly
 soon. A model that only adds what it reads to its state recalls a mixture of both values. Nothing marks the end
-of the updates: with the filler `random`, a key in it looks like one more of them, which `random_no_live_keys`
-avoids.
+of the updates: with the filler `random`, a key in the filler looks like another update, which
+`random_no_live_keys` avoids.
 
 Source: the code of Zoology (Arora et al. 2023, arXiv 2312.04927), `zoology/data/forgetting_mqar.py`.
 Differences:
 
-- a new value differs from the one that its key had, which is what that code is meant to do: it draws the j-th
-  new value to differ from the value of key j, but gives it to another key, which then may be updated with its
-  old value;
+- a new value differs from the old value of its key, as that code intends: it draws the j-th new value to differ
+  from the value of key j, but gives it to another key, which may thus be updated with its old value;
 - the differences of `mqar`.
 """
 
@@ -44,7 +43,7 @@ class ForgettingConfig(QueriesConfig, KeyValueConfig):
     length: Any = 64
     """Tokens of a sequence (int or list of int): even, at least 4 per pair and 2 per update."""
     num_updates: int = 4
-    """Number of keys that are given another value."""
+    """Number of keys that get another value."""
 
     def __post_init__(self) -> None:
         check_whole_number("task.num_updates", self.num_updates, least=1)
@@ -55,7 +54,7 @@ class ForgettingConfig(QueriesConfig, KeyValueConfig):
         return 2 * (pairs + self.num_updates)
 
     def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
-        """Reject odd lengths, more updates than pairs, and more pairs than there is room or are keys for."""
+        """Reject odd lengths, more updates than pairs, and more pairs than fit or have keys."""
         check_even(length_key, difficulty.length)
         check_order("task.num_updates", self.num_updates, pairs_key, difficulty.pairs)
         asking = f"{pairs_key}={difficulty.pairs}, task.num_updates={self.num_updates}"

@@ -1,4 +1,4 @@
-"""Fuzzy in-context recall: keys and values are motifs of several tokens, whose number varies.
+"""Fuzzy in-context recall: keys and values are motifs, each of several tokens, whose number varies.
 
 Three pairs, keys of 1 or 2 tokens from 1..7, values of 1 or 2 tokens from 8..15, the last pair a repetition of the
 first; `.` is not scored, and padding follows up to the length, 11:
@@ -7,19 +7,20 @@ first; `.` is not scored, and padding follows up to the length, 11:
     token      5   2  12   8   5  11   5   2  12   0   0
     target     .   .   .   .   .   .   .  12   8   .   .
 
-A motif has different tokens, its size is drawn first, all sizes equally likely. So a key may begin another one,
-as 5 begins 5 2. A sequence keeps the value of each key; wherever a key occurs again, all tokens of its value are
-scored, the first one at the last token of the key, and each is shown after it is due. The sequence has as many
-pairs as fit, and ends with one more whose key is one of those that occurred, all equally likely.
+The size of a motif is drawn first, all sizes equally likely, and its tokens are distinct. One key may be the
+beginning of another, as 5 is of 5 2. Within a sequence a key always has the same value. Whenever a key occurs
+again, all tokens of its value are scored: the first is due at the last token of the key, and each is shown after
+it is due. The sequence has as many pairs as fit, then one more, whose key is one of those that occurred, all
+equally likely.
 
-In the tests all keys have the largest size, as in the source.
+In tests all keys have the largest size, as in the source.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844), fuzzy
 in-context recall of MAD; `generate_fuzzy_in_context_recall_instance` in `mad/data/instances.py` of its code,
 with several queries as in `configs/tasks/fuzzy-in-context-recall.yml`. Differences:
 
-- there the last pair is drawn first and written somewhere into the sequence, at times beyond its end, so that it
-  asks for what was not shown;
+- there the last pair is drawn first and written somewhere into the sequence, sometimes beyond its end, so that the
+  question asks for what was not shown;
 - padding is at the end; there it comes first;
 - MAD trains on all tokens, with `train.loss=all` here, and its accuracy is the mean over classes.
 """
@@ -47,7 +48,7 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
 
     vocab_size: int = 16
     length: int = 128
-    """Tokens of a sequence, padding included: at least twice the longest pair, less one."""
+    """Tokens of a sequence, padding included: at least twice the longest pair, minus one."""
     min_key_size: int = 1
     """Tokens of the shortest key in training."""
     key_size: int = 3
@@ -73,7 +74,7 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
 
     @property
     def num_scored(self) -> int:
-        """M: the largest share of the tokens that values can have, the one that is not shown included."""
+        """M: the largest number of value tokens in a sequence, including the last, which is not shown."""
         return (self.length + 1) * self.value_size // (self.min_key_size + self.value_size)
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:
@@ -83,7 +84,7 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
     def sample(self, key: PRNGKey) -> Example:
         """Draw as many pairs as could fit, of which the first that do are used."""
         key_sizes_key, value_sizes_key, keys_key, values_key, probe_key = jax.random.split(key, 5)
-        # A pair begins where it and the last pair would fit even if they were longest.
+        # A pair starts only if it and the last pair would fit even at their largest sizes.
         last_start = self.length + 1 - 2 * self._longest_pair
         most_pairs = last_start // (self.min_key_size + 1) + 1
         key_sizes = jax.random.randint(key_sizes_key, (most_pairs,), self.min_key_size, self.key_size + 1)

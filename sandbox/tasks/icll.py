@@ -1,4 +1,4 @@
-"""In-context language learning: find out a language from a few of its strings, and go on in it.
+"""In-context language learning: infer a language from a few of its strings, and continue in it.
 
 Strings of an automaton that leaves its first state by a or b, and returns to it by c; `|` ends a string, `.` is
 not scored, and padding follows:
@@ -10,16 +10,16 @@ not scored, and padding follows:
 
 Each sequence has an automaton of its own, drawn at random: every state has 1 to `max_edges` edges, with different
 symbols and to different other states. A string is a walk from the first state, with an edge drawn uniformly at
-each step. Next symbols are asked, all but the first of the sequence; ends of strings are not. A model can't know
-which of the edges is taken, so any symbol that the state has an edge for is right.
+each step. Every next symbol but the first of the sequence is asked for; ends of strings are not. A model
+can't know which edge is taken, so any symbol that the state has an edge for is right.
 
 Source: Akyürek et al. 2024, "In-Context Language Learning: Architectures and Algorithms" (arXiv 2401.12973), the
 data set RegBench; `src/dataloaders/dfa.py` of its code (berlino/seq_icl). Differences:
 
-- strings have up to 12 symbols by default, where RegBench has 1 to 49 (`task.max_length=49`);
-- RegBench asks for up to 4 edges, 20 strings and 50 symbols, but draws below these ends; the defaults here are the
-  numbers that it reaches;
-- each example draws an automaton of its own, where RegBench has 5000 for training and 500 others for tests;
+- strings have 1 to 12 symbols by default; those of RegBench have 1 to 49 (`task.max_length=49`);
+- RegBench is configured for up to 4 edges, 20 strings and 50 symbols, but its draws exclude these limits; the
+  defaults here are the numbers that it reaches;
+- each example draws its own automaton; RegBench has 5000 for training and 500 others for tests;
 - automata are not minimised, which changes neither the strings nor what is legal.
 """
 
@@ -43,7 +43,7 @@ FIRST_SYMBOL = 2
 
 
 class Automaton(NamedTuple):
-    """The edges of each state, of which the first are used."""
+    """The edges of each state, of which the first `num_edges` are used."""
 
     num_states: Int[Array, ""]
     num_edges: Int[Array, "Q"]
@@ -56,7 +56,7 @@ class ICLLConfig(TaskConfig):
     """Strings of a random automaton; numbers of states, symbols and strings are drawn uniformly."""
 
     num_symbols: int = 18
-    """Symbols of the vocabulary, which adds padding and the end of a string."""
+    """Number of symbols; the vocabulary adds padding and the end of a string."""
     min_symbols: int = 4
     """Smallest number of symbols that a sequence's automaton may use; the largest is `num_symbols`."""
     min_states: int = 4
@@ -93,7 +93,7 @@ class ICLLConfig(TaskConfig):
 
     @property
     def max_len(self) -> int:
-        """T: as many of the longest strings as there can be, each with its end."""
+        """T: the largest number of strings, each of the largest length and with its end."""
         return self.max_strings * (self.max_length + 1)
 
     @property
@@ -110,11 +110,11 @@ class ICLLConfig(TaskConfig):
         }
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Padding, the end of a string, and the symbols: letters, as far as they reach."""
+        """Padding, the end of a string, and the symbols."""
         return mark_or_letter(token, marks=("PAD", "|"), kind="symbol")
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw an automaton, and strings of it side by side; then write these one after the other."""
+        """Draw an automaton and strings of it, then write the strings one after another."""
         automaton_key, count_key, lengths_key, walks_key = jax.random.split(key, 4)
         automaton = self._draw_automaton(automaton_key)
         num_strings = jax.random.randint(count_key, (), self.min_strings, self.max_strings + 1, dtype=jnp.int32)
@@ -160,12 +160,12 @@ class ICLLConfig(TaskConfig):
         )
 
     def _choose(self, key: PRNGKey, allowed: Bool[Array, "Q n"]) -> Int[Array, "Q E"]:
-        """For each state, as many different ones of those that are allowed as it can have edges."""
+        """Draw `max_edges` different numbers for each state, among those that are allowed."""
         keys = jax.random.split(key, self.max_states)
         return jax.vmap(lambda key, allowed: draw_among(key, allowed, self.max_edges))(keys, allowed)
 
     def _walk(self, key: PRNGKey, automaton: Automaton) -> tuple[Int[Array, "S L"], Int[Array, "S L"]]:
-        """The states and symbols of as many of the longest walks as there can be strings."""
+        """The states and symbols of `max_strings` walks of `max_length` steps."""
         shape = (self.max_length, self.max_strings)
         fractions = jax.random.uniform(key, shape)
 

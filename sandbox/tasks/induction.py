@@ -6,17 +6,17 @@
     token      c   a   !   d   a   b   d   !
     target     .   .   .   .   .   .   .   d
 
-The special token stands at the end and at one earlier place that leaves room for what follows it, all such places
-equally likely. The other tokens are drawn independently.
+The special token stands at the end and at one earlier position, followed by at least one other token, all such
+positions equally likely. The other tokens are drawn independently.
 
 Source: Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (arXiv 2312.00752),
 section 4.1.2 and appendix E.1: 16 tokens, trained on length 256 and tested on 64 to 2^20, which is
 `task.test_lengths=[64,128,256,512,1024,...]`. Its code is not public; that of the task's source, Fu et al. 2023,
 "Hungry Hungry Hippos" (arXiv 2212.14052), is `src/dataloaders/synthetics.py` of safari. Differences:
 
-- the vocabulary has one more token, for padding, as lengths may be mixed;
-- there what is recalled never stands right before the last special token; here it may;
-- the special token is at two places; in that code there may be more;
+- the vocabulary has one more token, for padding, because lengths may be mixed;
+- there the recalled token never stands right before the last special token; here it may;
+- the special token occurs exactly twice; in that code it may occur more often;
 - the answer alone is scored; that code trains on all tokens, `train.loss=all` here.
 """
 
@@ -63,18 +63,18 @@ class InductionConfig(AlphabetConfig, VariableLengthConfig):
         return 1
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a length and ordinary tokens, then where the special one stands."""
-        length_key, letters_key, place_key = jax.random.split(key, 3)
+        """Draw a length and ordinary tokens, then the position of the special one."""
+        length_key, letters_key, position_key = jax.random.split(key, 3)
         length = self.draw_length(length_key)
         letters = jax.random.randint(
             letters_key, (self.max_length,), FIRST_LETTER, self.vocab_size, dtype=jnp.int32
         )
-        place = jax.random.randint(place_key, (), 0, length - 2, dtype=jnp.int32)
-        tokens = letters.at[jnp.stack([place, length - 1])].set(SPECIAL)
+        position = jax.random.randint(position_key, (), 0, length - 2, dtype=jnp.int32)
+        tokens = letters.at[jnp.stack([position, length - 1])].set(SPECIAL)
         return Example(
             tokens=jnp.where(jnp.arange(self.max_length) < length, tokens, PAD),
             positions=length[None] - 1,
-            targets=letters[place + 1][None],
+            targets=letters[position + 1][None],
             weights=jnp.ones(1),
             slices={"length": length},
         )

@@ -1,4 +1,4 @@
-"""Memorization: name the value that a key has in all sequences of training and tests alike.
+"""Memorization: name the value of a key, the same in all sequences of training and tests.
 
 Three keys, vocabulary 16 (keys 1..7, values 8..15), with values 9 for key 2 and 14 for key 5; `.` is not scored:
 
@@ -6,13 +6,13 @@ Three keys, vocabulary 16 (keys 1..7, values 8..15), with values 9 for key 2 and
     token      5   _   2   _   5   _
     target     .  14   .   9   .  14
 
-Nothing in the sequence tells the answer: it has to be in the parameters. It is due at the blank after each key,
+The answer is nowhere in the sequence: it has to be in the parameters. It is due at the blank after each key,
 which is token 0. Keys are drawn independently.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844),
 memorization of MAD; `generate_memorization_instance` in `mad/data/instances.py` of its code, without noise,
-which its benchmark does not use. There too the map is one-to-one and fixed by a seed of its own, 12345; its
-numbers come from another generator, so it is another map.
+which its benchmark does not use. There too the map is one-to-one and fixed by a seed of its own, 12345; it
+comes from another generator, so it is another map.
 """
 
 from dataclasses import dataclass

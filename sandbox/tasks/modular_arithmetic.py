@@ -7,8 +7,8 @@ Three numbers and two operators; `.` is not scored, and padding follows up to th
     target (`last`)        .    .    .    .    .    1
     target (`every`)       3    .    2    .    1    1
 
-Multiplication comes first: 3 + 4 * 2 is 11, and 11 modulo 5 is 1. Every number ends an expression, which has a
-value of its own.
+Multiplication comes first: 3 + 4 * 2 is 11, and 11 modulo 5 is 1. The tokens up to any
+number are an expression, which has a value of its own.
 
 With brackets (`brackets=true`) every operator has a pair of them:
 
@@ -24,8 +24,8 @@ Lengths are of the expression, without "=". The state-tracking literature trains
 to 253, for example `task.test_lengths=[37,63,127,253]`. Differences:
 
 - without brackets, a target at every step as an option;
-- with brackets, "=" ends the expression, as without them; those of Delétang et al. have none;
-- accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/5, which the sources' tables have.
+- with brackets, "=" ends the expression, as without them; expressions of Delétang et al. have none;
+- accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/5, as in the sources' tables.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class ModularArithmeticConfig(StateTrackingConfig):
     """Values of expressions whose length is uniform over the possible ones in `min_length..max_length`."""
 
     modulus: int = 5
-    """The numbers are 0 to modulus - 1, and so are the values."""
+    """Numbers and values are 0 to modulus - 1."""
     brackets: bool = False
     """Whether every operator has its pair of brackets. Without them lengths are odd."""
     multiplication: bool = True

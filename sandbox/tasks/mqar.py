@@ -13,10 +13,10 @@ Source: Arora et al. 2023, "Zoology: Measuring and Improving Recall in Efficient
 2312.04927), the synthetic MQAR data; `zoology/data/multiquery_ar.py`. The distribution is that of Zoology's
 code, with these differences:
 
-- one data set may mix several difficulties, drawn at random for each example; Zoology takes them in turn;
-- the filler comes from the example's own key; Zoology's from a global generator that its seed does not set;
-- the vocabulary need only hold the keys and values; Zoology also wants it larger than the sequence;
-- several passes work: there, `num_passes` is an argument with which the code cannot run.
+- one data set may mix several difficulties, drawn for each example; Zoology takes them one after another;
+- the filler is drawn from the example's own key; Zoology's from a global generator that its seed does not set;
+- the vocabulary must only hold the keys and values; Zoology also requires it to exceed the sequence length;
+- several passes work; in that code the argument `num_passes` raises an error.
 
 `task=zoology_iclr_fig2` and `task=based_fig2` are the data of its two published figures.
 """
@@ -60,7 +60,7 @@ class MQARConfig(QueriesConfig, KeyValueConfig):
         return 2 * pairs * self.num_passes
 
     def check_difficulty(self, difficulty: Difficulty, length_key: str, pairs_key: str) -> None:
-        """Reject odd lengths, and more pairs than there is room or are keys for."""
+        """Reject odd lengths, and more pairs than fit or have keys."""
         check_even(length_key, difficulty.length)
         passes = f" at task.num_passes={self.num_passes}" if self.num_passes > 1 else ""
         because = f"{2 * self.num_passes + 2} x pairs{passes}"

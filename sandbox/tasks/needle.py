@@ -8,14 +8,14 @@ not scored:
     target     .   .   .   .   .   .   .   .  12
 
 The needle comes first, its key again at the end, and accuracy is reported by the gap between them: how long a
-model keeps what it reads, whatever else it reads. Distractors are further pairs, of other keys, at places in the
-gap that are drawn uniformly, at even distances from the needle. Without them and with filler `zeros`, keeping
-the only value is enough.
+model keeps what it has read. Distractors are further pairs, of other keys, at positions in the gap that are drawn
+uniformly, at even distances from the needle. Without distractors and with filler `zeros`, keeping the only value
+is enough.
 
-Definition of this project, after the retrieval of one fact from a long text in Hsieh et al. 2024, "RULER: What's
-the Real Context Size of Your Long-Context Language Models?" (arXiv 2404.06654), single needle: filler that
-repeats, or that is text, and with distractors, several keys. There the text is English and the depth of the
-needle varies with the length fixed; here the needle is first, so that the gap is all that varies.
+Source: defined here, after the retrieval of one fact from a long text in Hsieh et al. 2024, "RULER: What's
+the Real Context Size of Your Long-Context Language Models?" (arXiv 2404.06654), single needle, and with
+distractors its several keys. There the filler is English text or repeated sentences, and the depth of the
+needle varies at a fixed length; here the needle is first, so that only the gap varies.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from sandbox.tasks.task import Example, TaskConfig
 
 @dataclass(unsafe_hash=True)
 class NeedleConfig(KeyValueConfig):
-    """Recall of one pair after a gap, which is one of several."""
+    """Recall of one pair after a gap."""
 
     vocab_size: int = 64
     gap: Any = (16, 32, 64, 128)
@@ -44,7 +44,7 @@ class NeedleConfig(KeyValueConfig):
     distractors: int = 0
     """Further pairs in the gap, which are not queried. Each needs 2 tokens of the shortest gap."""
     filler: Filler = Filler.random_no_live_keys
-    """What the gap is filled with: `zeros`, `random` tokens, or `random_no_live_keys`."""
+    """Filler of the gap: `zeros`, `random` tokens, or `random_no_live_keys`."""
     test_gaps: Any = ()
     """Gaps that are tested, each by itself (list of int). None given: tested as trained."""
 
@@ -87,7 +87,7 @@ class NeedleConfig(KeyValueConfig):
         return tuple(dataclasses.replace(self, gap=gap, test_gaps=()) for gap in self.test_gaps) or (self,)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a gap, then the needle and the distractors, and where these stand."""
+        """Draw a gap, then the needle and the distractors, and the positions of these."""
         gap_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)
         gap = jnp.array(self.gaps)[jax.random.randint(gap_key, (), 0, len(self.gaps))]
         num_pairs = 1 + self.distractors

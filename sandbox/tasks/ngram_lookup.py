@@ -12,16 +12,16 @@ With `key=prefix` the n-gram comes first, so that a model knows what to look for
     token     BOS   a    r   SEP   l    a    r    k    s   SEP   k    s
     target     .    .    .    .    .    .    .    .    .    k    s   EOS
 
-The answer goes to the end of the string, or has `answer_length` letters, and is teacher-forced. The n-gram is
-one that occurs once in the string. Where none does, as in strings over tiny alphabets, it is any n-gram, and the
-answer follows its first occurrence.
+The answer goes to the end of the string, or has `answer_length` letters, and is teacher-forced. The n-gram
+occurs once in the string. If none does, as in strings over tiny alphabets, it is any n-gram, and the answer
+follows its first occurrence.
 
 Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than State Space Models at Copying"
 (arXiv 2402.01032), "prefix n-gram" and "suffix n-gram"; `synthetic_exps/data_utils.py` of its code. Differences:
 
 - the original makes sure that some n-gram occurs once, and then draws from all of them;
-- it never draws the last two or three places that leave a whole answer (two ends are off by one); here all such
-  places are equally likely;
+- it never draws the last two or three starts that leave a whole answer (two limits are off by one); here all such
+  starts are equally likely;
 - one string per sequence, padded; the original packs strings into training sequences of 220 tokens.
 
 Its figure trains on up to 30 letters and tests on longer strings, for example
@@ -43,7 +43,7 @@ from sandbox.tasks.task import Example
 
 
 class Key(enum.Enum):
-    """Where the n-gram that is looked up stands."""
+    """Position of the n-gram that is looked up."""
 
     prefix = "prefix"
     """Before the string."""
@@ -62,7 +62,7 @@ class NgramLookupConfig(StringConfig):
     answer_length: int = 0
     """Letters of every answer; 0 means all that follow the n-gram."""
     key: Key = Key.suffix
-    """Where the n-gram stands: as a `prefix` of the string, or as its `suffix`."""
+    """Position of the n-gram: as a `prefix` of the string, or as its `suffix`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,9 +93,9 @@ class NgramLookupConfig(StringConfig):
 
     def sample(self, key: PRNGKey) -> Example:
         """Draw a string and one of its n-grams, and ask for what follows."""
-        string_key, place_key = jax.random.split(key)
+        string_key, start_key = jax.random.split(key)
         string = self.draw_string(string_key)
-        start = self._draw_place(place_key, string)
+        start = self._draw_start(start_key, string)
         ngram = Piece(jax.lax.dynamic_slice(string.tokens, (start,), (self.ngram,)), jnp.int32(self.ngram))
         after = start + self.ngram
         length = jnp.int32(self.answer_length) if self.answer_length else string.length - after
@@ -106,12 +106,12 @@ class NgramLookupConfig(StringConfig):
             prompt = [mark(BOS), string, mark(SEP), ngram]
         return self.write_answer(prompt, answer, slices={"length": string.length})
 
-    def _draw_place(self, key: PRNGKey, string: Piece) -> Int[Array, ""]:
-        """Draw where the n-gram starts, among those that occur once if there are any; else its first place."""
-        place = jnp.arange(self.max_length - self.ngram + 1)
-        occurs = place <= string.length - self.ngram
-        leaves_an_answer = place <= string.length - self.ngram - self._shortest_answer
-        ngrams = string.tokens[place[:, None] + jnp.arange(self.ngram)[None, :]]
+    def _draw_start(self, key: PRNGKey, string: Piece) -> Int[Array, ""]:
+        """Draw the start of an n-gram: one that occurs once if there is any, else the first occurrence of any."""
+        starts = jnp.arange(self.max_length - self.ngram + 1)
+        occurs = starts <= string.length - self.ngram
+        leaves_an_answer = starts <= string.length - self.ngram - self._shortest_answer
+        ngrams = string.tokens[starts[:, None] + jnp.arange(self.ngram)[None, :]]
         same = jnp.all(ngrams[:, None] == ngrams[None, :], axis=-1) & occurs[None, :]
         once = leaves_an_answer & (jnp.sum(same, axis=1) == 1)
         candidates = jnp.where(jnp.any(once), once, leaves_an_answer)

@@ -6,8 +6,8 @@ Four pairs of 2 tokens, keys 0..2, values 3..5, noise 6..8; `.` is not scored:
     token      1   4   8   7   1   4   1
     target     .   .   .   .   4   .   4
 
-Each pair is noise with probability `noise`: two tokens of a vocabulary of their own. The others are a key and
-its value, which a sequence keeps. The answer is due at each key that has occurred before, and shown after it.
+Each pair is noise with probability `noise`: two tokens of a vocabulary of their own. The others are a key and its
+value, the same throughout a sequence. The answer is due at each key that has occurred before, and shown after it.
 The last pair is never noise: it asks for one of the keys that occurred, all equally likely.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844), noisy
@@ -15,8 +15,8 @@ in-context recall of MAD; `generate_in_context_recall_instance` in `mad/data/ins
 several queries as in `configs/tasks/noisy-in-context-recall.yml`. `task.noise=0 task.noise_vocab_size=0
 task.vocab_size=16` is its in-context recall. Differences:
 
-- one pair before the last is never noise, so that there is something to ask for. There the pair that is spared
-  may be the last one, which spares none;
+- one pair before the last is never noise, so that there is something to ask for. There the spared pair may be the
+  last one, and then all before it may be noise;
 - MAD trains on all tokens, with `train.loss=all` here, and its accuracy is the mean over classes.
 """
 
@@ -38,9 +38,9 @@ class NoisyConfig(FixedLengthConfig):
     """In-context recall among noise."""
 
     length: int = 128
-    """Tokens of all pairs, even; the last value is not shown, so that a sequence has one less."""
+    """Tokens of all pairs, even; the last value is not shown, so a sequence has one token less."""
     vocab_size: int = 32
-    """Number of tokens: keys, then values (of an odd number of both, one more), then noise."""
+    """Number of tokens: keys, then values (one more than keys if their sum is odd), then noise."""
     noise_vocab_size: int = 16
     """Number of tokens that are noise."""
     noise: float = 0.2

@@ -7,8 +7,8 @@ Five bits, written 0 and 1 here (tokens 1 and 2; token 0 is padding); `.` is not
     target (`last`)        .    .    .    .    1    .
     target (`every`)       1    1    0    1    1    .
 
-The simplest state to track: one bit, which every 1 flips. A linear recurrence whose transitions have positive
-eigenvalues alone can't do it at all lengths.
+The simplest state to track: one bit, which every 1 flips. A linear recurrence whose transitions have only
+positive eigenvalues can't do it at all lengths.
 
 Source: Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory" (arXiv 2405.04517), formal languages;
 `experiments/data/formal_language/tasks/parity.py` of its code, which trains on 2 to 39 bits and tests on up to 255
@@ -16,7 +16,7 @@ Source: Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory" (arXiv 2405.0
 Delétang et al. 2023 (arXiv 2207.02098). Differences:
 
 - a target at every step as an option;
-- accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/2, which the source's tables have.
+- accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/2, as in the source's tables.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ ZERO = 1
 
 @dataclass(unsafe_hash=True)
 class ParityConfig(StateTrackingConfig):
-    """Parity of bits, as many as a number uniform over `min_length..max_length`."""
+    """Parity of a number of bits that is uniform over `min_length..max_length`."""
 
     min_length: int = 2
     """Bits of the shortest sequence."""

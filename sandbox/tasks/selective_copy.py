@@ -1,20 +1,19 @@
 """Selective copying: remember the letters that stand among blanks, and write them out in order.
 
-Three letters in 10 tokens, written a, b, ... here (tokens 2, 3, ...); `_` is a blank (token 0), `|` says to copy
-(token 1), `.` is not scored:
+Three letters in 10 tokens, written a, b, ... here (tokens 2, 3, ...); `_` is a blank (token 0), `|` asks for the
+copy (token 1), `.` is not scored:
 
     position   0   1   2   3   4   5   6   7   8   9
     token      _   d   a   _   _   b   |   _   _   _
     target     .   .   .   .   .   .   .   d   a   b
 
 The letters are drawn independently, then each blank picks one of them, all equally likely, and goes right before
-it: so the last letter is always followed by `|`. The answer is not shown: as many blanks ask for it as there are
-letters.
+it: so the last letter is always followed by `|`. The answer is not shown: one blank asks for each letter.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844), selective
-copying of MAD; `generate_copying_instance` in `mad/data/instances.py` of its code. There the places of the
-blanks come from a global generator that the data's seed does not set; here from the example's own key. The task
-is that of Gu and Dao 2023, "Mamba" (arXiv 2312.00752), section 4.1.1: `task.length=4113` has its 4096 tokens of
+copying of MAD; `generate_copying_instance` in `mad/data/instances.py` of its code. There the positions of the
+blanks come from a global generator that the data's seed does not set; here from the example's own key. The task is
+that of Gu and Dao 2023, "Mamba" (arXiv 2312.00752), section 4.1.1: `task.length=4113` has its 4096 tokens of
 letters and blanks.
 """
 
@@ -40,9 +39,9 @@ class SelectiveCopyConfig(FixedLengthConfig):
     length: int = 256
     """Tokens of a sequence, those of the answer included."""
     vocab_size: int = 16
-    """Number of tokens: the blank, the one that says to copy, and the letters."""
+    """Number of tokens: the blank, the one that asks for the copy, and the letters."""
     num_letters: int = 16
-    """Letters that are copied."""
+    """Number of letters that are copied."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +61,7 @@ class SelectiveCopyConfig(FixedLengthConfig):
         return mark_or_letter(token, marks="_|")
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw the letters, and the letter that each blank goes before."""
+        """Draw the letters, and for each blank the letter that it stands before."""
         letters_key, blanks_key = jax.random.split(key)
         letters = jax.random.randint(
             letters_key, (self.num_letters,), FIRST_LETTER, self.vocab_size, dtype=jnp.int32

@@ -10,16 +10,16 @@ Two pairs, 3 keys and 4 values; a token is written key:value, `-` is no part, an
 The vocabulary is all combinations: token = key x (values + 1) + value, with part 0 for none. So a query is a
 bare key, its target a bare value, and token 0 is padding.
 
-In `mqar` a key and its value are two positions, so that something has to bring them together before they can be
-looked up: a convolution, or a layer of attention. Here each position has both, and one layer of attention, or
-one state that is updated with outer products, is enough.
+In `mqar` a key and its value are two positions, so a convolution or a layer of attention has to bring them
+together before they can be looked up. Here each position has both, and one layer of attention, or one state that is
+updated with outer products, is enough.
 
 Source: the code of Zoology (Arora et al. 2023, arXiv 2312.04927), `zoology/data/stacked_mqar.py` ("continuous"
-MQAR). There a position is the concatenation of a key's and a value's embedding, both frozen and given as
-numbers, with a query's second half zero, and the loss is over the values alone. Differences:
+MQAR). There a position is the concatenation of a key's and a value's embedding, both frozen, with a
+query's second half zero, and the loss is over the values alone. Differences:
 
-- models here read one token a position, and so learn an embedding for each combination: that (2, 4) and (2, -)
-  share a key is learned too, from sequences that have them. Vocabularies are kept small for that reason;
+- models here read one token per position, and so learn an embedding for each combination: it must also
+  learn from data that (2, 4) and (2, -) share a key. Vocabularies are kept small for that reason;
 - the readout is over all tokens, of which bare values are a few;
 - several numbers of pairs may be mixed.
 """
@@ -66,7 +66,7 @@ class StackedConfig(MixtureConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: every key or none, with every value or none."""
+        """N: every key or none, combined with every value or none."""
         return (self.num_keys + 1) * (self.num_values + 1)
 
     def describe_token(self, token: int) -> TokenMeaning:

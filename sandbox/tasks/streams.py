@@ -1,6 +1,6 @@
 """Data sets without files: example number `index` of a split is a pure function of (task, key, split, index).
 
-So a run needs no input pipeline, resumes exactly where it stopped, and sees the same examples at any batch
+A run thus needs no input pipeline, resumes exactly where it stopped, and sees the same examples at any batch
 size.
 """
 
@@ -32,7 +32,7 @@ def sample_at(
     """Draw example number `index`, which may be traced, of a split.
 
     With `num_examples` the split is a finite set that repeats in the same order; without it, examples never
-    repeat (up to 2^32 of them, where indices start again).
+    repeat before 2^32 of them, when indices wrap around.
     """
     number = index if num_examples is None else index % num_examples
     return task.sample(jax.random.fold_in(jax.random.fold_in(key, split), number))
@@ -46,6 +46,6 @@ def sample_batch(
     batch_size: int,
     num_examples: int | None = None,
 ) -> Example:
-    """Draw the examples `start_index, ..., start_index + batch_size - 1`, as `sample_at` draws each."""
+    """Draw the examples `start_index, ..., start_index + batch_size - 1`, each as `sample_at` does."""
     indices = start_index + jnp.arange(batch_size, dtype=jnp.int32)
     return jax.vmap(lambda index: sample_at(task, key, split, index, num_examples))(indices)

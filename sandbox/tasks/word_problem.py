@@ -7,14 +7,14 @@ Four elements of S3, each written as the images of 0, 1 and 2; `.` is not scored
     target (`every`)      102   210   120   021    .
     target (`last`)        .     .     .    021    .
 
-The product of "first p, then q" takes i to q(p(i)): 102 takes 0 to 1, and 120 takes 1 to 2, so that their product
-takes 0 to 2. Three of the groups have the same order, 60, and differ in what it takes to track the product so far:
-Z60 is abelian, A4 x Z5 solvable, A5 neither.
+The product of p and q maps i to q(p(i)): 102 maps 0 to 1, and 120 maps 1 to 2, so their product maps 0 to 2.
+Three of the groups have the same order, 60, and differ in how hard the product so far is to track: Z60 is abelian,
+A4 x Z5 solvable, A5 neither.
 
 Source: Merrill et al. 2024, "The Illusion of State in State-Space Models" (arXiv 2404.08819);
 `src/generate_data.py` of its code (jopetty/word-problem). Differences:
 
-- no BOS token, whose target in the original is itself;
+- there is no BOS token, whose target in the original is itself;
 - each example is drawn anew; the original splits a finite set of distinct sequences of one length (and takes
   shorter ones into the training set), so that a sequence of its tests never occurs in training;
 - elements are numbered in another order, and S3 is added as a group small enough to learn within minutes.
@@ -37,7 +37,7 @@ FIRST_ELEMENT = 1
 
 @dataclass(unsafe_hash=True)
 class WordProblemConfig(StateTrackingConfig):
-    """Products of elements of a group, as many as a number uniform over `min_length..max_length`."""
+    """Products of a number of group elements that is uniform over `min_length..max_length`."""
 
     group: Group = Group.A5
     """The group: Z60, A4xZ5, A5, S3 or S5."""

@@ -64,7 +64,7 @@ def init_population(problem: Problem, seed: int) -> Member:
 
 
 def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
-    """Trains all active members from step `start` to `stop - 1`; also returns their mean losses over these steps."""
+    """Trains all active members from step `start` to `stop - 1`; also returns their mean losses over them."""
     train = problem.train
     example = jax.eval_shape(problem.task.sample, training_data_key(0))
     step_bytes = train.batch_size * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(example))
@@ -107,7 +107,7 @@ def draw_training(
 def train_segment(
     problem: Problem, population: Member, batches: Example, start: Int[Array, ""], stop: Int[Array, ""]
 ) -> tuple[Member, Float[Array, "P"]]:
-    """Trains from step `start`, the first in `batches`, to `stop - 1`; also returns the summed loss of each member.
+    """Trains from step `start`, the first in `batches`, to `stop - 1`; also returns summed losses of members.
 
     The bounds are traced, so that segments of any number of steps share one program.
     """

@@ -129,7 +129,7 @@ def position_scores(
 
 
 def scored_everywhere(batch: Example) -> Example:
-    """The same sequences with all positions scored but the last: on the answer if one is due, else on the next token.
+    """The same sequences, scored at all positions but the last: the target is an answer if due, or the next token.
 
     Padding after a sequence shorter than T is learned like other tokens.
     """

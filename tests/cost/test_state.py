@@ -1,17 +1,21 @@
 """What decoding carries: all of it, and what it is."""
 
+from typing import Annotated, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from jaxtyping import Array, Float
 
-from sandbox.cost.state import Kind, Size, kind_of, state_bytes, state_sizes, zoology_bytes
+from sandbox.cost.state import Size, state_bytes, state_sizes, zoology_bytes
 from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.lm import ModelConfig, Precision
 from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
+from sandbox.state_kinds import StateKind, kinds_of
 
 
 def make(mixer, d_model=64, layout=("mixer",), **options):
@@ -49,17 +53,28 @@ def test_growth_is_nothing_a_line_or_capped_at_the_window():
         assert rows == window - 1, "the token itself is not carried"
 
 
-def test_every_array_has_a_kind():
-    """A field that has no kind yet belongs into `KINDS`."""
-    unknown = set()
-    models = {name: make(config()) for name, config in MIXERS.items()}
-    models |= {f"channel mixer {kind.name}": make(OuterConfig(), channel_mixer=kind) for kind in ChannelMixer}
-    for name, model in models.items():
-        state = nnx.eval_shape(lambda model=model: model.init_state(1, 100))
-        for path, _ in jax.tree_util.tree_leaves_with_path(state):
-            if kind_of(path) is Kind.other:
-                unknown.add((name, jax.tree_util.keystr(path)))
-    assert not unknown
+MODELS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items()} | {
+    f"channel mixer {channel_mixer.name}": (OuterConfig(), channel_mixer) for channel_mixer in ChannelMixer
+}
+
+
+@pytest.mark.parametrize(("mixer", "channel_mixer"), MODELS.values(), ids=MODELS.keys())
+def test_every_array_declares_its_kind(mixer, channel_mixer):
+    model = make(mixer, channel_mixer=channel_mixer)
+    state = nnx.eval_shape(lambda: model.init_state(1, 100))
+    assert len(list(kinds_of(state))) == len(jax.tree.leaves(state))
+
+
+def test_an_array_without_a_kind_is_an_error():
+    class Forgetful(NamedTuple):
+        memory: Annotated[Float[Array, "B K"], StateKind.memory]
+        cache: Float[Array, "B T"]
+
+    state = Forgetful(jnp.zeros((1, 2)), jnp.zeros((1, 3)))
+    with pytest.raises(TypeError, match=r"Forgetful\.cache declares no StateKind"):
+        list(kinds_of((state,)))
+    with pytest.raises(TypeError, match="a decode state is a named tuple"):
+        list(kinds_of(jnp.zeros(3)))
 
 
 def test_the_kinds_of_a_hybrid():
@@ -67,11 +82,11 @@ def test_the_kinds_of_a_hybrid():
         OuterConfig(d_state=8, short_conv=4), layout=["mixer", "softmax", "rwkv6"], precision=Precision.bfloat16
     )
     sizes = state_sizes(model, 100)
-    assert sizes[Kind.cache] == Size(2 * 100 * 64, 2 * 2 * 100 * 64)
-    assert sizes[Kind.memory] == Size(8 * 64 + 16 * 64, 4 * (8 * 64 + 16 * 64))
-    assert sizes[Kind.convolution] == Size(3 * (2 * 8 + 64), 2 * 3 * (2 * 8 + 64))
-    assert sizes[Kind.token_shift] == Size(64, 2 * 64)
-    assert sizes[Kind.counter] == Size(1, 4)
+    assert sizes[StateKind.cache] == Size(2 * 100 * 64, 2 * 2 * 100 * 64)
+    assert sizes[StateKind.memory] == Size(8 * 64 + 16 * 64, 4 * (8 * 64 + 16 * 64))
+    assert sizes[StateKind.convolution] == Size(3 * (2 * 8 + 64), 2 * 3 * (2 * 8 + 64))
+    assert sizes[StateKind.token_shift] == Size(64, 2 * 64)
+    assert sizes[StateKind.counter] == Size(1, 4)
     assert state_bytes(model, 100) == sum(size.bytes for size in sizes.values())
     assert zoology_bytes(model, 100) == 4 * (2 * 100 * 64 + 24 * 64)
 

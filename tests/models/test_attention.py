@@ -7,13 +7,14 @@ import pytest
 from flax import nnx
 
 from sandbox.cost.flops import count_flops
-from sandbox.models import attention
+from sandbox.models.layers import attention
 from sandbox.models.layers.attention import Positions, alibi_slopes
 from sandbox.models.mixers.bigbird import BigBirdConfig, plan
 from sandbox.models.mixers.linformer import LinformerConfig
 from sandbox.models.mixers.longformer import LongformerConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
+from sandbox.ran import noted_implementations
 
 D_MODEL, LENGTH = 12, 37
 PIECES = [1, 3, 16, 2, 15]
@@ -231,7 +232,7 @@ def test_cudnn_runs_where_it_can(monkeypatch):
     ran = []
     dot_product_attention = jax.nn.dot_product_attention
 
-    def recorded(*arguments, implementation, **options):
+    def recorded(*arguments, implementation="xla", **options):
         ran.append(implementation)
         return dot_product_attention(*arguments, **options)
 
@@ -239,8 +240,9 @@ def test_cudnn_runs_where_it_can(monkeypatch):
 
     def resolved(d_model, dtype, **options):
         mixer = SoftmaxConfig(**options).make(d_model, rngs=nnx.Rngs(0), dtype=dtype)
-        mixer(jnp.zeros((1, 3, d_model), dtype))
-        assert mixer.resolved_implementation(3) == ran[-1]
+        with noted_implementations() as noted:
+            mixer(jnp.zeros((1, 3, d_model), dtype))
+        assert noted.names == ran[-1:]
         return ran[-1]
 
     assert resolved(16, jnp.bfloat16) == "xla"
@@ -250,7 +252,9 @@ def test_cudnn_runs_where_it_can(monkeypatch):
     assert resolved(12, jnp.bfloat16) == "xla"
     assert resolved(136, jnp.bfloat16) == "xla"
     alibi = SoftmaxConfig(positions=Positions.alibi).make(16, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
-    assert alibi.resolved_implementation(3) == "xla"
+    with noted_implementations() as noted:
+        alibi(jnp.zeros((1, 3, 16), jnp.bfloat16))
+    assert noted.names == ["xla"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_cudnn_runs_where_it_can(monkeypatch):
         (lambda: SoftmaxConfig(num_heads=2, windowed_heads=2), "mixer.windowed_heads=2 must be less than"),
         (lambda: SoftmaxConfig(windowed_heads=-1), "mixer.windowed_heads=-1 must be at least 0"),
         (lambda: SlidingWindowConfig(d_state=0), "mixer.d_state=0 must be at least 1"),
-        (lambda: SlidingWindowConfig(num_heads=4).check(12), "rope pairs channels"),
+        (lambda: SlidingWindowConfig(num_heads=4).check_width(12), "rope pairs channels"),
         (lambda: LongformerConfig(d_state=3), "mixer.num_global=4 must be at most the window, mixer.d_state=3"),
         (lambda: BigBirdConfig(num_window=0), "mixer.num_window=0 must be at least 1"),
         (lambda: BigBirdConfig(seed=-1), "mixer.seed=-1 must be at least 0"),

@@ -64,13 +64,16 @@ def test_heads_of_values_in_a_group_share_their_queries_and_keys():
     ("make_config", "message"),
     [
         (lambda: DeltaNetConfig(conv_width=0), "mixer.conv_width=0 must be at least 1"),
-        (lambda: DeltaNetConfig(num_heads=5).check(12), "model.d_model=12 must be divisible by mixer.num_heads=5"),
+        (
+            lambda: DeltaNetConfig(num_heads=5).check_width(12),
+            "d_model=12 must be divisible by mixer.num_heads=5",
+        ),
         (
             lambda: GatedDeltaNetConfig(num_heads=2, num_value_heads=3),
             "mixer.num_value_heads=3 must be divisible by mixer.num_heads=2",
         ),
         (
-            lambda: GatedDeltaNetConfig(num_heads=1, num_value_heads=5).check(12),
+            lambda: GatedDeltaNetConfig(num_heads=1, num_value_heads=5).check_width(12),
             "mixer.expand_v · model.d_model=24 must be divisible by mixer.num_value_heads=5",
         ),
         (lambda: KDAConfig(gate_rank=0), "mixer.gate_rank=0 must be at least 1"),

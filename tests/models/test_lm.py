@@ -11,6 +11,7 @@ from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.lm import ModelConfig, Precision
 from sandbox.models.mixers.outer import Decay, OuterConfig, Update
 from sandbox.models.mixers.short_conv import ShortConvConfig
+from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 
 VOCABULARY, LENGTH = 20, 9
@@ -106,17 +107,27 @@ def test_layout_repeats(layout, num_layers, expected):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"layout": ["mixer*4"], "attention_every": 2}, ["mixer", "softmax"] * 2),
-        ({"num_layers": 5, "attention_every": 3}, ["mixer", "mixer", "softmax", "mixer", "mixer"]),
+        ({"layout": ["mixer*4"], "attention_every": 2}, ["mixer", "attention"] * 2),
+        ({"num_layers": 5, "attention_every": 3}, ["mixer", "mixer", "attention", "mixer", "mixer"]),
         (
-            {"layout": ["short_conv", "mixer"], "num_layers": 4, "attention_every": 4, "attention": "outer"},
-            ["short_conv", "mixer", "short_conv", "outer"],
+            {"layout": ["short_conv", "mixer"], "num_layers": 4, "attention_every": 4},
+            ["short_conv", "mixer", "short_conv", "attention"],
         ),
-        ({"attention_every": 1}, ["softmax"] * 2),
+        ({"attention_every": 1}, ["attention"] * 2),
     ],
 )
 def test_one_in_every_so_many_layers_is_attention(options, expected):
     assert ModelConfig(**options).layer_names() == expected
+
+
+def test_attention_is_softmax_unless_an_entry_names_another_mixer():
+    plain, local = (
+        ModelConfig(attention_every=2),
+        ModelConfig(attention_every=2, mixers={"attention": SlidingWindowConfig(d_state=4)}),
+    )
+    swept = OuterConfig()
+    assert plain.layer_mixers(swept) == [swept, SoftmaxConfig()]
+    assert local.layer_mixers(swept) == [swept, SlidingWindowConfig(d_state=4)]
 
 
 def test_shared_layers_have_one_set_of_weights_and_each_its_own_state():
@@ -141,9 +152,8 @@ def test_shared_layers_have_one_set_of_weights_and_each_its_own_state():
     [
         ({"attention_every": 3}, r"model\.attention_every=3 must be at most the number of layers, 2"),
         ({"attention_every": 0}, r"model\.attention_every=0 must be at least 1"),
-        ({"attention_every": 2, "attention": "softmx"}, r"model\.attention has 'softmx'"),
         ({"shared": ["softmax"]}, r"model\.shared has softmax, which no layer is"),
-        ({"layout": ["mixer", "atention"]}, r"model\.layout has 'atention': .* names: mixer, softmax"),
+        ({"layout": ["mixer", "atention"]}, r"model\.layout has 'atention': .* names: mixer, attention, softmax"),
         ({"layout": ["mixer*0"]}, r"model\.layout has 'mixer\*0'"),
         ({"layout": []}, r"model\.layout=\[\] has no layer"),
         (

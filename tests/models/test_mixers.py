@@ -120,6 +120,26 @@ def test_only_the_state_of_a_mixer_that_grows_depends_on_the_length(config):
     assert (short != long) == config.grows
 
 
+@pytest.mark.parametrize("name", MIXERS)
+def test_d_state_sets_the_size_of_the_state(name):
+    config_type = MIXERS[name]
+    has_knob = "d_state" in {field.name for field in dataclasses.fields(config_type)}
+    assert has_knob == (config_type.card.d_state != "–"), "the card says what `d_state` sets"
+    if has_knob:
+        few, many = (
+            jax.eval_shape(lambda size=size: make(config_type(d_state=size)).init_state(1, LONG))
+            for size in (8, 24)
+        )
+        sizes = [sum(leaf.size for leaf in jax.tree.leaves(state)) for state in (few, many)]
+        assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_every_width_is_checked(name):
+    with pytest.raises(ValueError, match=r"model\.d_model=0 must be at least 1"):
+        MIXERS[name]().make(0, rngs=nnx.Rngs(0))
+
+
 def test_causality_and_finite_gradients(config):
     mixer, x = make(config), inputs(1, length=7)
 
@@ -151,11 +171,11 @@ def test_the_table_says_what_each_mixer_is():
         (lambda: OuterConfig(implementation="fast"), "mixer.implementation=fast must be one of auto, recurrent"),
         (lambda: OuterConfig(chunk_size=12), "mixer.chunk_size=12 must be a power of two, or null"),
         (
-            lambda: OuterConfig(num_heads=5).check(12),
+            lambda: OuterConfig(num_heads=5).check_width(12),
             "model.d_model=12 must be divisible by mixer.num_heads=5",
         ),
         (lambda: SoftmaxConfig(num_heads=4, num_kv_heads=3), "mixer.num_heads=4 must be divisible by"),
-        (lambda: SoftmaxConfig(num_heads=4, positions=Positions.rope).check(12), "rope pairs channels"),
+        (lambda: SoftmaxConfig(num_heads=4, positions=Positions.rope).check_width(12), "rope pairs channels"),
         (lambda: ShortConvConfig(width=0), "mixer.width=0 must be at least 1"),
         (
             lambda: make(SoftmaxConfig(positions=Positions.learned, max_positions=4))(inputs()),

@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from sandbox.models.channel_mixers import ChannelMixer, make_channel_mixer
+from sandbox.models.layers.token_shift import TokenShift, previous_share
 from sandbox.models.mixers.rwkv4 import RWKV4Config
 from sandbox.models.mixers.rwkv5 import RWKV5Config
 from sandbox.models.mixers.rwkv6 import RWKV6Config
 from sandbox.models.mixers.rwkv7 import RWKV7Config
-from sandbox.models.layers.token_shift import TokenShift, previous_share
 
 D_MODEL, BATCH, LENGTH = 12, 2, 9
 
@@ -101,10 +101,10 @@ def test_channel_mixing_carries_the_last_token(version, parameters, dtype):
         return mixer(x), jnp.concatenate([first, token[:, None], rest], axis=1), state, forgetful
 
     whole, parts, state, forgetful = forms(x)
-    assert whole.dtype == parts.dtype == state.dtype == dtype
+    assert whole.dtype == parts.dtype == state.last_token.dtype == dtype
     tolerance = 1e-5 if dtype == jnp.float32 else 0.02
     np.testing.assert_allclose(np.float32(parts), np.float32(whole), rtol=tolerance, atol=tolerance)
-    np.testing.assert_array_equal(state, x[:, -1])
+    np.testing.assert_array_equal(state.last_token, x[:, -1])
     assert not np.allclose(np.float32(forgetful[:, 0]), np.float32(whole[:, 5]), rtol=0.05, atol=0.05)
 
 
@@ -112,7 +112,10 @@ def test_channel_mixing_carries_the_last_token(version, parameters, dtype):
     ("make_config", "message"),
     [
         (lambda: RWKV4Config(d_state=0), "mixer.d_state=0 must be at least 1"),
-        (lambda: RWKV5Config(num_heads=5).check(12), "model.d_model=12 must be divisible by mixer.num_heads=5"),
+        (
+            lambda: RWKV5Config(num_heads=5).check_width(12),
+            "d_model=12 must be divisible by mixer.num_heads=5",
+        ),
         (lambda: RWKV6Config(shift_rank=0), "mixer.shift_rank=0 must be at least 1"),
         (lambda: RWKV7Config(gate_rank=0), "mixer.gate_rank=0 must be at least 1"),
         (lambda: RWKV7Config(num_heads=5).make(12, rngs=nnx.Rngs(0)), "model.d_model=12 must be divisible"),

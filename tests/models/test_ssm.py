@@ -7,14 +7,15 @@ import pytest
 from flax import nnx
 
 from sandbox.models.layers.convolution import long_convolution
+from sandbox.models.layers.diagonal_ssm import Discretization, Initialization, initial_frequencies
 from sandbox.models.mixers.h3 import H3Config
 from sandbox.models.mixers.hyena import HyenaConfig
 from sandbox.models.mixers.lru import LRUConfig
 from sandbox.models.mixers.mamba import MambaConfig
 from sandbox.models.mixers.mamba2 import Mamba2Config
 from sandbox.models.mixers.rglru import RGLRUConfig
-from sandbox.models.layers.diagonal_ssm import Discretization, Initialization, initial_frequencies
 from sandbox.models.mixers.s4d import S4DConfig
+from sandbox.ran import noted_implementations
 
 D_MODEL = 6
 
@@ -83,6 +84,13 @@ def test_s4d_is_a_convolution_with_its_kernel(initialization, discretization):
     assert_close(mixer(x), np.asarray(gelu_and_glu(mixer, expected)))
 
 
+def noted(form, *arguments):
+    """The implementations that run."""
+    with noted_implementations() as implementations:
+        jax.eval_shape(form, *arguments)
+    return implementations.names
+
+
 def test_a_named_implementation_trains_by_the_recurrence():
     x = inputs(9)
     for config in (S4DConfig, H3Config):
@@ -90,8 +98,8 @@ def test_a_named_implementation_trains_by_the_recurrence():
             config(d_state=4, implementation=name).make(D_MODEL, rngs=nnx.Rngs(0))
             for name in ("auto", "recurrent")
         )
-        assert auto.resolved_implementation(9) == "convolution"
-        assert named.resolved_implementation(9) == auto.resolved_implementation(1) == "recurrent"
+        assert noted(auto, x) == ["convolution"]
+        assert noted(named, x) == noted(auto.step, x[:, 0], auto.init_state(2, 9)) == ["recurrent"]
         assert "scan" not in str(jax.make_jaxpr(auto)(x))
         assert "scan" in str(jax.make_jaxpr(named)(x))
         assert_close(named(x), np.asarray(auto(x)))
@@ -217,16 +225,19 @@ def test_the_decode_state_is_what_the_equations_carry():
     [
         (lambda: S4DConfig(d_state=5), "mixer.d_state=5 must be even"),
         (lambda: H3Config(d_state=0), "mixer.d_state=0 must be at least 2"),
-        (lambda: H3Config(head_dim=5).check(12), "model.d_model=12 must be divisible by mixer.head_dim=5"),
+        (lambda: H3Config(head_dim=5).check_width(12), "model.d_model=12 must be divisible by mixer.head_dim=5"),
         (lambda: MambaConfig(dt_rank=0), "mixer.dt_rank=0 must be at least 1"),
         (
             lambda: Mamba2Config(num_heads=3, num_groups=2),
             "mixer.num_heads=3 must be divisible by mixer.num_groups=2",
         ),
-        (lambda: Mamba2Config(num_heads=5).check(12), "mixer.expand · model.d_model=24 must be divisible by"),
+        (
+            lambda: Mamba2Config(num_heads=5).check_width(12),
+            "expand · model.d_model=24 must be divisible by",
+        ),
         (lambda: LRUConfig(r_min=0.9, r_max=0.5), "mixer.r_min=0.9 and mixer.r_max=0.5"),
-        (lambda: LRUConfig(max_phase=0.0), "mixer.max_phase=0.0 must be a number > 0"),
-        (lambda: RGLRUConfig(d_state=9, num_heads=2).check(12), "mixer.d_state=9 must be divisible by"),
+        (lambda: LRUConfig(max_phase=0.0), "mixer.max_phase=0.0 must be a finite number above 0"),
+        (lambda: RGLRUConfig(d_state=9, num_heads=2).check_width(12), "mixer.d_state=9 must be divisible by"),
         (lambda: HyenaConfig(filter_length=1), "mixer.filter_length=1 must be at least 2"),
     ],
 )

@@ -1,7 +1,13 @@
 """Our decode states against published formulas: the page in `docs` is that of the code, and its reasons add up."""
 
+import pathlib
+import runpy
+
 import pytest
-from published_state_sizes import COMPARISONS, PAGE, page
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "state_bytes.md"
+MADE = runpy.run_path(str(PAGE.with_name("state_bytes_page.py")))
+COMPARISONS = MADE["COMPARISONS"]
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.mixer)
@@ -21,5 +27,5 @@ def test_the_formulas_give_the_published_numbers(comparison):
 
 
 def test_the_page_is_that_of_the_code():
-    message = "out of date: run python tests/models/published_state_sizes.py"
-    assert page() == PAGE.read_text(encoding="utf-8"), message
+    message = "out of date: run python docs/state_bytes_page.py"
+    assert MADE["page"]() == PAGE.read_text(encoding="utf-8"), message

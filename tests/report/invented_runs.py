@@ -57,6 +57,7 @@ def write_run(
                         implementation="chunked",
                         population="map",
                         platform="cpu",
+                        commit="0" * 40,
                         versions={"jax": "0.10", "numpy": "2.4.6"},
                         config={"seed": 0, "mixer.decay": "none", **config},
                     )

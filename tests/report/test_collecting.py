@@ -10,7 +10,9 @@ from invented_runs import write_run
 from sandbox.cli.collect import main as collect_main
 from sandbox.cli.report import main as report_main
 from sandbox.report import write_report
-from sandbox.results import collect, collect_curves
+from sandbox.results import collect, collect_curves, to_csv
+
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
 
 def test_collecting_twice_gives_the_same_bytes(sweep, tmp_path):
@@ -94,6 +96,9 @@ def test_the_default_output_is_in_the_folder(sweep, capsys):
         (["{sweep}", "--formats", "jpg"], r"format 'jpg': not one of pdf, png, svg"),
         (["{sweep}", "-o", "{file}"], r"File exists"),
         (["{file}"], r"file.csv: not a table of records \(no column study, run_id, "),
+        (["{old}"], r"summary.json: records of schema version 1, this code reads 2\n"),
+        (["{old_table}"], r"old.csv: records of schema version 1, this code reads 2\n"),
+        (["{new_table}"], r"new.csv: records of schema version 3, this code reads 2\n"),
         (["{broken}"], r"summary.json: not a summary that this version can read"),
     ],
 )
@@ -102,8 +107,13 @@ def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arg
     (tmp_path / "file.csv").write_text("step,loss\n1,2\n")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "summary.json").write_text('{"records": [{"label": "x"}]}')
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "summary.json").write_text('{"records": [{"experiment": "x", "run_id": "a"}]}')
+    (tmp_path / "old.csv").write_text("experiment,run_id,label\nx,a,b\n")
+    (tmp_path / "new.csv").write_text("study,run_id,schema_version\nx,a,3\n")
     places = {"sweep": sweep, "file": tmp_path / "file.csv"}
-    places |= {name: tmp_path / name for name in ("empty", "broken")}
+    places |= {f"{age}_table": tmp_path / f"{age}.csv" for age in ("old", "new")}
+    places |= {name: tmp_path / name for name in ("empty", "broken", "old")}
     with pytest.raises(SystemExit) as stopped:
         report_main([argument.format(**places) for argument in arguments])
     assert stopped.value.code == 2
@@ -143,3 +153,9 @@ print(sorted({{"jax", "flax", "hydra", "omegaconf", "matplotlib.pyplot"}} & set(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository
     )
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("table", sorted(EXPERIMENTS.glob("*/records.csv")), ids=lambda table: table.parent.name)
+def test_the_tables_of_the_repository_are_as_the_code_writes_them(table):
+    assert to_csv(collect(table)) == table.read_text()
+    assert to_csv(collect_curves(table)) == (table.parent / "evaluations.csv").read_text()

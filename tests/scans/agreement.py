@@ -17,7 +17,7 @@ quickly_compiled = functools.partial(jax.jit, compiler_options=QUICKLY_COMPILED)
 
 
 def in_precision(arguments, floating):
-    """The same arguments as jax arrays, complex ones in the complex numbers of this precision."""
+    """The arguments as jax arrays of this precision, complex ones as complex numbers of it."""
     complex_floating = np.result_type(floating, np.complex64)
     return jax.tree.map(
         lambda leaf: jnp.asarray(leaf, complex_floating if np.iscomplexobj(leaf) else floating), arguments
@@ -25,7 +25,7 @@ def in_precision(arguments, floating):
 
 
 def values_and_gradients(run, arguments):
-    """By name, one array for every leaf. Every element of an output counts differently."""
+    """One array for every leaf, by name. Every element of an output has a different weight."""
 
     def weights(value):
         count = np.arange(value.size).reshape(value.shape)
@@ -50,13 +50,13 @@ def run_fixtures(run, arguments):
 
 
 def relative_errors(expected, found):
-    """The relative RMS error of every entry of the first axis; a complex number is two real ones."""
+    """The relative RMS error of every entry of the first axis; a complex number counts as two real ones."""
     expected, found = (np.stack([np.real(array), np.imag(array)], axis=-1) for array in (expected, found))
     return relative_rms_errors(expected, found)
 
 
 def assert_agrees(run, definition, fixtures, tolerances=None):
-    """Every tensor of every fixture, a dictionary of arguments, within 1e-5, or as `tolerances` has it by name."""
+    """Compares every tensor of every fixture, a dictionary of arguments, within 1e-5 or `tolerances` by name."""
     arguments = in_precision(jax.tree.map(lambda *leaves: np.stack(leaves), *fixtures.values()), np.float32)
     with jax.enable_x64(True):
         expected = run_fixtures(definition, in_precision(arguments, np.float64))

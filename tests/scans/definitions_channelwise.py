@@ -1,4 +1,4 @@
-"""The rules that keep something for every channel, from their papers, for float64: nothing comes from the package.
+"""The rules without heads as their papers write them, for float64; nothing is imported from the package.
 
 Each is a plain scan over time of the arguments of the public function, and returns `(outputs, final_state)`;
 states are tuples where theirs are.

@@ -1,7 +1,7 @@
-"""What breaks scans in practice, for every rule: brutal decays, none at all, repeated keys, extreme gates.
+"""Inputs that break scans in practice, for every rule: extreme decays, none, repeated keys, extreme gates.
 
 Each entry changes inputs by name: those of a rule, `[T, H, …]`, or those of its public function, `[B, T, H, …]`,
-which have the same names. It gives None where it means nothing for this kind of inputs.
+which have the same names. It returns None if the inputs lack what it changes.
 """
 
 import jax
@@ -13,7 +13,7 @@ from sandbox.scans.check import draw_fixture
 
 
 def repeat(name, distinct):
-    """Only `distinct` different vectors, in turn; the axis of time is the third last."""
+    """Cycles over the first `distinct` vectors; the time axis is the third last."""
 
     def change(inputs):
         tokens = inputs[name].shape[-3]
@@ -69,7 +69,7 @@ DECAYS = {
 
 REMEMBERS = where_there_is_one(choose("log_decay", 0.0, -0.01))
 
-# Where input gates are large only |n·q| bounds h: it must be far from zero, where it has no digits to compare.
+# With large input gates only |n·q| bounds h, so it must not be near zero, where it has no digits to compare.
 ABOVE_ZERO = both(positive("q"), positive("k"))
 BELOW_ZERO = both(ABOVE_ZERO, scale("q", -1.0))
 
@@ -124,13 +124,13 @@ HARD_INPUTS = {
 
 
 def harden(rule, inputs):
-    """The inputs by name as every entry changes them, by the name of the entry."""
+    """The inputs as each entry changes them, by the name of the entry."""
     changed = {name: change(inputs) for name, change in HARD_INPUTS[rule].items()}
     return {name: inputs for name, inputs in changed.items() if inputs is not None}
 
 
 def hard_fixture(rule, kind, *, tokens, heads=2, rows=5, columns=6):
-    """Every change that means something for this kind of inputs, one sequence of a batch each, and their names."""
+    """Every change that applies to this kind of inputs, one per sequence of a batch, and their names."""
     sizes = {"tokens": tokens, "heads": heads, "rows": rows, "columns": columns}
     drawn = draw_fixture(RULES[rule], RULES[rule].examples[kind], **sizes)
     named = {name: np.asarray(leaf[0]) for name, leaf in drawn.inputs._asdict().items() if leaf is not None}

@@ -1,4 +1,4 @@
-"""Arguments of every public function, in every kind that it tells apart."""
+"""Arguments of every public function, for every kind of inputs that it distinguishes."""
 
 import functools
 
@@ -14,7 +14,7 @@ DECAYS = ("no decay", "[H, 1]", "[H, K]", "[B, T, H, 1]", "[B, T, H, K]")
 
 
 def matrix_state(rng, tokens, decay="no decay"):
-    """What the functions with a matrix state have in common; keys of norm one."""
+    """The common arguments of the functions with a matrix state; keys of norm one."""
     q, k = rng.normal(size=(2, B, tokens, H, K))
     arguments = {
         "q": q,
@@ -37,7 +37,7 @@ def gated_delta_rule(rng, tokens, decay):
 
 
 def generalized_delta_rule(rng, tokens, decay):
-    """As RWKV-7 has it: what is removed lies in one direction, more or less of it in every channel."""
+    """As in RWKV-7: what is removed lies in one direction, a different fraction of it in every channel."""
     removed = matrix_state(rng, tokens)["k"]
     rate = rng.uniform(size=removed.shape)
     return matrix_state(rng, tokens, decay) | {"a": -removed, "b": rate * removed}
@@ -97,13 +97,13 @@ KINDS = {
     "selective_scan": {"fixed A": selective_scan},
     "wkv4": {"fixed w and u": wkv4},
 }
-"""What draws the arguments of each kind, by the name of the public function."""
+"""A function that draws the arguments of each kind, by the name of the public function."""
 
 EXAMPLES = {name: list(kinds)[-1] for name, kinds in KINDS.items()} | {
     "gated_linear_attention": "[H, 1], bonus",
     "diagonal_scan": "complex fixed decay, real input",
 }
-"""One kind of each. Some are given arrays of every kind: that all sequences share, or all tokens, or neither."""
+"""One kind for each function; some have arrays that all sequences share, that all tokens share, and neither."""
 
 
 def draw(function, kind, tokens=LONG):

@@ -1,4 +1,4 @@
-"""What the public functions say of bad arguments: one line that names the argument and what is allowed."""
+"""Errors of the public functions for bad arguments: one line with the argument and what is allowed."""
 
 import jaxtyping
 import numpy as np
@@ -21,7 +21,7 @@ def drawn(function):
 
 @pytest.fixture
 def without_shape_checker():
-    """The checker of the tests stands before a public function; its own errors are for everyone else."""
+    """Lets the errors of the public functions through, which the shape checker of the tests would precede."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

@@ -25,7 +25,7 @@ def assert_is_its_definition(function, fixtures):
 
 
 def harder(function, arguments):
-    """What only means something, or can only be held to a tolerance of its own, for a public function."""
+    """Hard inputs, with those that only a public function can have or that need their own tolerance."""
     fixtures = harden(function, arguments)
     if function == "diagonal_scan":
         fixtures["turns and forgets nothing"] = arguments | {"a": arguments["a"] / abs(arguments["a"])}

@@ -1,7 +1,7 @@
-"""An empty state at the size of a real batch, where XLA's CPU compiler fuses wrongly if it is let.
+"""An empty state at the size of a real batch, where XLA's CPU compiler fuses wrongly unless it is kept from it.
 
-Two things keep it from doing so, and each is tried without the other: what the driver does with a state, in a
-process in which jax compiles before the package can set a flag; and the flag that the package sets.
+Each of the two cures in `sandbox/xla_workarounds.py` is tested without the other: `not_a_broadcast` in a process
+in which jax compiles before the package can set its flag, and the flag with `not_a_broadcast` replaced.
 """
 
 import subprocess

@@ -1,5 +1,5 @@
-"""What only kernels have: they lower for hardware that is not here, cut columns into tiles, and refuse what is
-too large. Their values at all lengths are in `test_rules`.
+"""Kernels: they lower for hardware that this machine lacks, cut columns into tiles, and reject states that are too
+large. Their values at all lengths are checked in `test_rules`.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ def step_by_step(rule):
 
 
 def mixing(rule):
-    """The same rule, if nobody knew that its columns do not mix."""
+    """The same rule without the knowledge that its columns do not mix."""
     return dataclasses.replace(rule, column_inputs=frozenset())
 
 
@@ -72,7 +72,7 @@ def on_both(**sizes):
 
 
 def program(rule, *, backward):
-    """What computes values, or gradients, by kernels."""
+    """A function that computes values or gradients by kernels."""
 
     def values(state, inputs):
         return run_rule(rule, inputs, dtype=jnp.float32, initial_state=state, implementation="pallas")
@@ -85,7 +85,7 @@ def program(rule, *, backward):
 
 
 def number_of_kernels(program, arguments, platform):
-    """How many there are in a program that is lowered for a device that is not here."""
+    """The number of kernels in a program that is lowered for a device that this machine lacks."""
     with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=DEVICES[platform])):
         lowered = jax.jit(program).trace(*arguments).lower(lowering_platforms=(platform,))
     return lowered.as_text().count(f"@{KERNEL_CALLS[platform]}")
@@ -158,7 +158,7 @@ def test_why_there_is_no_kernel(chip):
 
 
 @on_both()
-def test_refuses_what_it_cannot_run(driver):
+def test_rejects_what_it_cannot_run(driver):
     def run(rule, **sizes):
         state, inputs = shapes(rule, "no decay", **sizes)
         return jax.eval_shape(functools.partial(driver, rule, dtype=jnp.float32), state, inputs)
@@ -213,7 +213,7 @@ def test_products_are_as_precise_as_the_inputs(driver, dtype, precision):
 
 
 def test_costs_are_those_of_the_true_sizes():
-    """4 C K V for the state and 2 C² (K + V) in the chunk, without what is padded, and little beside products."""
+    """4 C K V for the state and 2 C² (K + V) in the chunk, without padding and with little else."""
     chunk, rows, columns, tokens = 16, 20, 130, 48
     state, inputs = shapes(GLA, "no decay", rows=rows, columns=columns, tokens=tokens)
     plan = plan_kernel(TPU, GLA, state, inputs, dtype=jnp.float32, chunk_size=chunk)
@@ -226,7 +226,7 @@ def test_costs_are_those_of_the_true_sizes():
 
 
 def test_what_threads_tell_one_another_waits_for_a_barrier():
-    """The states that a loop of single steps keeps lie in memory that all threads of a program share."""
+    """The states that a loop of single steps keeps are in memory that all threads of a program share."""
 
     def backward(state, inputs):
         results, pullback = jax.vjp(

@@ -28,7 +28,7 @@ def call(function, arguments, **options):
 
 
 def loss(function, arguments, **options):
-    """A real number that every element of the outputs and of the final state has a part in."""
+    """A real number that depends on every element of the outputs and of the final state."""
     leaves = jax.tree.leaves(call(function, arguments, **options))
     return sum(jnp.sum(jnp.cos(leaf.real) + jnp.sin(leaf.imag)) for leaf in leaves)
 

@@ -1,4 +1,4 @@
-"""A batch that several devices share: the same values and gradients as on one."""
+"""A batch sharded over several devices has the same values and gradients as on one."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ def compare(*cases):
 
 
 def test_a_batch_over_two_devices():
-    """By the two drivers of XLA: `auto` is `chunked` where gradients are taken."""
+    """By the two drivers in XLA: `auto` is `chunked` with gradients."""
     compare(*(f"{function}:{implementation}" for function in RULES for implementation in ("recurrent", "auto")))
 
 

@@ -1,4 +1,4 @@
-"""Compares a batch that two devices share with the same batch on one; run in a process that has two.
+"""Compares a batch sharded over two devices with the same batch on one; run in a process that has two.
 
 Each argument is a function and an implementation, where `gpu` and `tpu` are the interpreted kernels for these, and
 `explicit` and `shard_map` are `auto` from an empty state on a mesh as `jax.make_mesh` makes it, or by hand.
@@ -26,13 +26,13 @@ def drawn(function):
 
 
 def specs(arguments):
-    """Sequences lie over both devices; what they have in common is on each."""
+    """Sequences are sharded over both devices; what they share is on each."""
     return jax.tree.map(lambda leaf: PartitionSpec("batch" if leaf.shape[0] == B else None), arguments)
 
 
 def run(function, implementation, arguments):
     run = functools.partial(getattr(scans, function), implementation=implementation, chunk_size=CHUNK)
-    if implementation == "pallas":  # XLA cannot cut a kernel up: each device is given its sequences by hand
+    if implementation == "pallas":  # XLA cannot divide a kernel, so each device gets its sequences by hand
         run = by_hand(run, specs(arguments))
     return quickly_compiled(functools.partial(values_and_gradients, run))(arguments)
 
@@ -51,7 +51,7 @@ def by_one_device(function):
 
 
 def from_nothing(function, how):
-    """An empty state has to lie where the batch does."""
+    """An empty state has to be sharded as the batch is."""
     arguments = {name: array for name, array in drawn(function).items() if name != "initial_state"}
 
     def loss(arguments):

@@ -33,7 +33,7 @@ from sandbox.models.layers.parameters import NoWeightDecay
 
 
 class FeatureMap(enum.Enum):
-    """The choices of `mixer.feature_map`; `favor` is the map of `mixer=performer`."""
+    """The choices of `mixer.feature_map`. `favor` is not among them: `mixer=performer` always uses it."""
 
     identity = "identity"
     relu = "relu"

@@ -40,6 +40,7 @@ class BigBirdConfig(AttentionConfig):
         decay="forgets blocks that no later one looks at",
         update="append blocks",
         paper="Zaheer et al. 2020, arXiv:2007.14062",
+        d_state="tokens C of a block",
     )
     grows: ClassVar[bool] = True
 
@@ -177,7 +178,8 @@ class BigBird(Attention):
         size = self.config.d_state
         page, row = jnp.asarray(plan.page)[position[0] // size], position[0] % size
         block = jax.lax.dynamic_index_in_dim(pages, page, axis=1, keepdims=False)
-        rows, new = jnp.arange(size)[:, None, None], new.astype(block.dtype)
+        rows = jnp.broadcast_to(jnp.arange(size)[:, None, None], block.shape)
+        new = new.astype(block.dtype)
         block = jnp.where(rows < row, block, jnp.where(rows == row, new, 0))
         return jax.lax.dynamic_update_index_in_dim(pages, block, page, axis=1)
 

@@ -22,6 +22,7 @@ class DeltaNetConfig(DeltaRuleConfig):
         decay="none",
         update="delta rule",
         paper="Yang et al. 2024, arXiv:2406.06484",
+        d_state="rows K of each head's matrix",
     )
 
 

@@ -37,6 +37,7 @@ class GatedDeltaNetConfig(DeltaRuleConfig):
         decay="data-dependent, per head",
         update="delta rule",
         paper="Yang et al. 2024, arXiv:2412.06464",
+        d_state="rows K of each head's matrix",
     )
 
     num_value_heads: int | None = None

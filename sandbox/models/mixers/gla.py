@@ -33,6 +33,7 @@ class GLAConfig(MatrixMemoryConfig):
         decay="data-dependent, per channel",
         update="add",
         paper="Yang et al. 2023, arXiv:2312.06635",
+        d_state="rows K of each head's matrix",
     )
 
     gate_rank: int = 16

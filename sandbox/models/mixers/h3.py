@@ -45,6 +45,7 @@ class H3Config(ScanConfig):
         decay="learned, complex, per head and mode",
         update="add",
         paper="Fu et al. 2023, arXiv:2212.14052",
+        d_state="floats N per channel and product of a head",
     )
 
     d_state: int = 64

@@ -33,6 +33,7 @@ class HGRN2Config(MatrixMemoryConfig):
         decay="data-dependent, per channel",
         update="add, tied to the decay",
         paper="Qin et al. 2024, arXiv:2404.07904",
+        d_state="rows K of each head's matrix",
     )
 
     d_state: int = 16

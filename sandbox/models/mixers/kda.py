@@ -36,6 +36,7 @@ class KDAConfig(DeltaRuleConfig):
         decay="data-dependent, per channel",
         update="delta rule",
         paper="Kimi Team 2025, arXiv:2510.26692",
+        d_state="rows K of each head's matrix",
     )
 
     gate_rank: int | None = None

@@ -41,6 +41,7 @@ class LinformerConfig(AttentionConfig):
         decay="none",
         update="append compressed blocks",
         paper="Wang et al. 2020, arXiv:2006.04768",
+        d_state="rows that an earlier block is compressed to",
     )
     grows: ClassVar[bool] = True
 

@@ -39,6 +39,7 @@ class LongformerConfig(AttentionConfig):
         decay="forgets after W tokens, apart from the first g",
         update="window, global tokens",
         paper="Beltagy et al. 2020, arXiv:2004.05150",
+        d_state="tokens W of the window",
     )
 
     d_state: int = 16

@@ -37,6 +37,7 @@ class LRUConfig(UnitsConfig, ScanConfig):
         decay="learned, complex, per unit",
         update="add",
         paper="Orvieto et al. 2023, arXiv:2303.06349",
+        d_state="complex units N",
     )
 
     r_min: float = 0.0

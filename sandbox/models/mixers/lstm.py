@@ -34,6 +34,7 @@ class LSTMConfig(UnitsConfig):
         decay="dependent on data and state, per unit",
         update="add, gated",
         paper="Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
+        d_state="hidden units E",
     )
 
 

@@ -43,6 +43,7 @@ class MambaConfig(ScanConfig):
         decay="data-dependent, per channel and state",
         update="add",
         paper="Gu & Dao 2023, arXiv:2312.00752",
+        d_state="floats N per channel",
     )
 
     d_state: int = 16

@@ -42,6 +42,7 @@ class Mamba2Config(ScanConfig):
         decay="data-dependent, per head",
         update="add",
         paper="Dao & Gu 2024, arXiv:2405.21060",
+        d_state="rows N of each head's matrix",
     )
 
     d_state: int = 16

@@ -37,6 +37,7 @@ class MLSTMConfig(MatrixMemoryConfig):
         decay="data-dependent, per head",
         update="add, by an exponential gate",
         paper="Beck et al. 2024, arXiv:2405.04517",
+        d_state="rows K of each head's matrix",
     )
 
     input_gate_bias: float = -10.0

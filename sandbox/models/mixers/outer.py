@@ -66,6 +66,7 @@ class OuterConfig(MatrixMemoryConfig):
         decay="a knob: none; fixed; learned or data-dependent, per head or per channel",
         update="a knob: add, delta rule",
         paper="the controlled experiment of this project",
+        d_state="rows K of each head's matrix",
     )
 
     num_heads: int = 1

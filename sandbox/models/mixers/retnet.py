@@ -51,6 +51,7 @@ class RetNetConfig(MatrixMemoryConfig):
         decay="fixed, per head",
         update="add",
         paper="Sun et al. 2023, arXiv:2307.08621",
+        d_state="rows K of each head's matrix",
     )
 
     expand_v: int = 2

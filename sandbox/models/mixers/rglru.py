@@ -43,6 +43,7 @@ class RGLRUConfig(UnitsConfig, ScanConfig):
         decay="data-dependent, per unit",
         update="add",
         paper="De et al. 2024, arXiv:2402.19427",
+        d_state="channels N of the recurrence",
     )
 
     num_heads: int = 1

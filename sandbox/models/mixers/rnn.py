@@ -31,6 +31,7 @@ class RNNConfig(UnitsConfig):
         decay="learned, a matrix",
         update="add, then tanh",
         paper="Elman 1990, Cognitive Science 14(2)",
+        d_state="hidden units E",
     )
 
 

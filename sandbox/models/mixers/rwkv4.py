@@ -35,6 +35,7 @@ class RWKV4Config(UnitsConfig, ScanConfig):
         decay="learned, per channel",
         update="add, by an exponential gate",
         paper="Peng et al. 2023, arXiv:2305.13048",
+        d_state="channels N of the memory",
     )
 
 

@@ -26,6 +26,7 @@ class RWKV5Config(MatrixMemoryConfig):
         decay="learned, per channel",
         update="add",
         paper="Peng et al. 2024, arXiv:2404.05892",
+        d_state="rows K of each head's matrix",
     )
 
     d_state: int = 16

@@ -35,6 +35,7 @@ class RWKV6Config(MatrixMemoryConfig):
         decay="data-dependent, per channel",
         update="add",
         paper="Peng et al. 2024, arXiv:2404.05892",
+        d_state="rows K of each head's matrix",
     )
 
     shift_rank: int = 32

@@ -47,6 +47,7 @@ class RWKV7Config(MatrixMemoryConfig):
         decay="data-dependent, per channel",
         update="generalised delta rule",
         paper="Peng et al. 2025, arXiv:2503.14456",
+        d_state="rows K of each head's matrix",
     )
 
     decay_rank: int = 32

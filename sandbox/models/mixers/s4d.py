@@ -47,6 +47,7 @@ class S4DConfig(ScanConfig):
         decay="learned, complex, per channel and mode",
         update="add",
         paper="Gu et al. 2022, arXiv:2206.11893",
+        d_state="floats N per channel",
     )
 
     d_state: int = 64

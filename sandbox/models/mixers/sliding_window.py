@@ -28,6 +28,7 @@ class SlidingWindowConfig(AttentionConfig):
         decay="forgets after W tokens",
         update="window",
         paper="Jiang et al. 2023, arXiv:2310.06825",
+        d_state="tokens W of the window",
     )
 
     d_state: int = 16

@@ -54,7 +54,7 @@ class Tokens(NamedTuple):
     """The tokens of a chunk: the index of the first one in memory, and the number that exist."""
 
     first: Index
-    count: Index
+    number: Index
 
 
 def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
@@ -88,7 +88,7 @@ def forward_chunk(plan: Plan, refs: ForwardRefs, tokens: Tokens, state: State, f
         store(refs.outputs, values, tokens.first + t)
         return state
 
-    return lax.fori_loop(0, tokens.count, take_step, state)
+    return lax.fori_loop(0, tokens.number, take_step, state)
 
 
 def backward_chunk(
@@ -138,7 +138,7 @@ def _backward_steps(
         return state
 
     def step_back(passed: Index, gradients: tuple[State, Inputs]) -> tuple[State, Inputs]:
-        t = tokens.count - 1 - passed
+        t = tokens.number - 1 - passed
         d_state, d_fixed = gradients
         state = load(plan.state, refs.step_states, t)
         _, pullback = jax.vjp(step, state, load(plan.varying, refs.varying, tokens.first + t), fixed)
@@ -147,16 +147,16 @@ def _backward_steps(
         store(refs.d_varying, d_token, tokens.first + t)
         return d_state, jax.tree.map(jnp.add, d_fixed, d_fixed_here)
 
-    lax.fori_loop(0, tokens.count, keep_state, state)
+    lax.fori_loop(0, tokens.number, keep_state, state)
     barrier()
-    return lax.fori_loop(0, tokens.count, step_back, (d_state, jax.tree.map(jnp.zeros_like, fixed)))
+    return lax.fori_loop(0, tokens.number, step_back, (d_state, jax.tree.map(jnp.zeros_like, fixed)))
 
 
 def _update(
     plan: Plan, chunk: Update, tokens: Tokens, state: State, varying: Inputs, fixed: Inputs
 ) -> tuple[State, Outputs]:
     """The chunk form of the rule, for the tokens that exist."""
-    exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < tokens.count
+    exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < tokens.number
     return chunk(state, whole_chunk(plan.rule, varying, fixed, exists))
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic expressions as tokens: random ones, and their values."""
+"""Arithmetic expressions as tokens: draws and values."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ FIRST_NUMBER = 5
 
 
 def opening(modulus: int) -> int:
-    """The token of "(", which stands after the numbers; that of ")" is the next."""
+    """The token "(", which follows the numbers; ")" is the next."""
     return FIRST_NUMBER + modulus
 
 
 def draw_flat(key: PRNGKey, max_length: int, modulus: int, num_operators: int) -> Int[Array, "T"]:
-    """Draw numbers and the first `num_operators` of + - * in turn; any odd number of tokens is an expression."""
+    """Draw numbers alternating with the first `num_operators` of + - *: an expression at any odd length."""
     numbers_key, operators_key = jax.random.split(key)
     numbers = _draw_numbers(numbers_key, max_length, modulus)
     operators = _draw_operators(operators_key, max_length, num_operators)
@@ -40,9 +40,9 @@ def draw_bracketed(
     bracket = opening(modulus)
 
     def next_token(carry, drawn):
-        """Take what stands on top of the stack, write one token, and put back what is left of it.
+        """Pop the top of the stack, write one token, and push what is left to write.
 
-        On the stack n > 0 is an expression of n tokens, and -n a token.
+        On the stack, n > 0 is an expression of n tokens, and -n is a token.
         """
         stack, top = carry
         number, operator, split = drawn
@@ -66,19 +66,19 @@ def draw_bracketed(
 
 
 class Open(NamedTuple):
-    """An expression that has been read in part: its value is total + term."""
+    """An expression that has been read in part; its value is total + term."""
 
     total: Int[Array, "*D"]
     term: Int[Array, "*D"]
     operator: Int[Array, "*D"]
-    """What joins the next operand to it."""
+    """The operator before the next operand."""
 
 
 def values(tokens: Int[Array, "T"], modulus: int, max_depth: int) -> Int[Array, "T"]:
     """The value modulo `modulus` of the innermost open expression after each token; * binds more than + and -.
 
     Brackets are at most `max_depth` deep. Outside of them this is the value of all that was read, defined after an
-    operand; = and padding leave it as it is.
+    operand; = and padding leave it unchanged.
     """
     bracket = opening(modulus)
 

@@ -16,21 +16,21 @@ class Group(enum.Enum):
     Z60 = "Z60"
     """Cyclic of order 60: sums modulo 60. Abelian."""
     A4xZ5 = "A4xZ5"
-    """Pairs of an even permutation of 4 things and a sum modulo 5, order 60. Solvable, not abelian."""
+    """Pairs of an even permutation of 4 items and a sum modulo 5, order 60. Solvable, not abelian."""
     A5 = "A5"
-    """Even permutations of 5 things, order 60. Simple, so not solvable: its word problem is complete for NC1."""
+    """Even permutations of 5 items, order 60. Simple, so not solvable: its word problem is complete for NC1."""
     S3 = "S3"
-    """Permutations of 3 things, order 6. Solvable, not abelian."""
+    """Permutations of 3 items, order 6. Solvable, not abelian."""
     S5 = "S5"
-    """Permutations of 5 things, order 120. Not solvable."""
+    """Permutations of 5 items, order 120. Not solvable."""
 
 
 @functools.cache
 def elements(group: Group) -> tuple[Element, ...]:
     """Every element; the identity is the first.
 
-    A permutation is its list of images, and these are in lexicographic order; a sum is a list of one number; an
-    element of a product is the list of the one followed by that of the other.
+    A permutation is the list of its images, in lexicographic order; a sum is a list of one number; an element of a
+    direct product is both lists, one after the other.
     """
     match group:
         case Group.Z60:
@@ -46,7 +46,7 @@ def elements(group: Group) -> tuple[Element, ...]:
 
 
 def product(group: Group, first: Element, then: Element) -> Element:
-    """`first` followed by `then`: of permutations, what the second makes of the first one's images."""
+    """The product of `first` and `then`; of permutations, i goes to `then[first[i]]`."""
     match group:
         case Group.Z60:
             return ((first[0] + then[0]) % 60,)
@@ -58,11 +58,11 @@ def product(group: Group, first: Element, then: Element) -> Element:
 
 @functools.cache
 def multiplication_table(group: Group) -> Int[np.ndarray, "order order"]:
-    """Entry [i, j] is the number of the product of elements i and j."""
+    """Entry [i, j] is the index of the product of elements i and j."""
     all_elements = elements(group)
     number = {element: i for i, element in enumerate(all_elements)}
-    rows = [[number[product(group, first, then)] for then in all_elements] for first in all_elements]
-    return np.array(rows, dtype=np.int32)
+    table = [[number[product(group, first, then)] for then in all_elements] for first in all_elements]
+    return np.array(table, dtype=np.int32)
 
 
 def _compose(first: Element, then: Element) -> Element:
@@ -73,9 +73,9 @@ def _cyclic(order: int) -> tuple[Element, ...]:
     return tuple((number,) for number in range(order))
 
 
-def _permutations(things: int) -> tuple[Element, ...]:
-    return tuple(itertools.permutations(range(things)))
+def _permutations(items: int) -> tuple[Element, ...]:
+    return tuple(itertools.permutations(range(items)))
 
 
-def _even(things: int) -> tuple[Element, ...]:
-    return tuple(p for p in _permutations(things) if sum(a > b for a, b in itertools.combinations(p, 2)) % 2 == 0)
+def _even(items: int) -> tuple[Element, ...]:
+    return tuple(p for p in _permutations(items) if sum(a > b for a, b in itertools.combinations(p, 2)) % 2 == 0)

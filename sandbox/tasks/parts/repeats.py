@@ -16,5 +16,5 @@ def first_occurrence(keys: Int[Array, "n W"], present: Bool[Array, "n"]) -> Int[
 
 
 def draw_present_key(key: PRNGKey, first: Int[Array, "n"], present: Bool[Array, "n"]) -> Int[Array, ""]:
-    """Draw one of the different keys that are present, all equally likely; returns where it first occurs."""
+    """Draw one of the different keys that are present, all equally likely; returns its first index."""
     return draw_one_among(key, present & (first == jnp.arange(first.size)))

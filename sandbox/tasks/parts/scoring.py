@@ -1,4 +1,4 @@
-"""Examples that ask fewer questions than they have room for."""
+"""Examples that may ask fewer questions than the largest number, M."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int

@@ -20,7 +20,7 @@ def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, "draws
     if draws > population:
         raise ValueError(f"{draws} distinct numbers cannot be drawn from a population of {population}")
     step = jnp.arange(draws, dtype=jnp.int32)
-    place = jax.random.randint(key, (draws,), step, population, dtype=jnp.int32)
+    index = jax.random.randint(key, (draws,), step, population, dtype=jnp.int32)
     earlier = step[None, :] < step[:, None]
 
     def latest(touches: Bool[Array, "draws draws"]) -> Int[Array, "draws"]:
@@ -30,17 +30,17 @@ def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, "draws
     # Swap k moves entry k to index r_k. What stands at index j at step j therefore came there at the latest k with
     # r_k = j, from index k, and so on back to an index that nothing had touched: the root of a chain, which holds
     # its own number. Each iteration doubles the length of the chains that are followed.
-    moved_at = latest(place[None, :] == step[:, None])
+    moved_at = latest(index[None, :] == step[:, None])
     standing = jnp.where(moved_at >= 0, moved_at, step)
     for _ in range((draws - 1).bit_length()):
         standing = standing[standing]
 
-    filled_at = latest(place[None, :] == place[:, None])
-    return jnp.where(filled_at >= 0, standing[filled_at], place)
+    filled_at = latest(index[None, :] == index[:, None])
+    return jnp.where(filled_at >= 0, standing[filled_at], index)
 
 
 def draw_weighted(key: PRNGKey, log_weights: Float[Array, "population"], draws: int) -> Int[Array, "draws"]:
-    """Draw distinct numbers in turn, each with probability proportional to its weight among those left.
+    """Draw distinct numbers one after another, each with probability proportional to its weight among those left.
 
     This is the Plackett-Luce order, drawn as the largest of `log_weights` plus independent Gumbel noise. A number
     of weight zero (`-inf`) is drawn only when nothing else is left.

@@ -54,9 +54,9 @@ def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]}
 def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
     """`(I - L)⁻¹` for a strictly lower triangular L whose size is a power of two.
 
-    Each iteration doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half` rows,
-    `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. This is block substitution. The
-    shorter product (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
+    Each iteration doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half`
+    rows, `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. This is block substitution.
+    The shorter product (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
     """
     size = lower.shape[0]
     i, j = rows_and_columns(size)

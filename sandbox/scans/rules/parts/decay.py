@@ -3,8 +3,8 @@
 With g_t <= 0 the log decay of token t, and tokens counted from 1 to C, a chunk form needs
 
     from_start_i    exp(Σ_{s <= i} g_s)              what is left of the initial state when token i reads
-    to_end_j        exp(Σ_{s > j} g_s)               what is left at the end of what token j wrote
-    whole           exp(Σ_s g_s)                     what is left at the end of the initial state
+    to_end_j        exp(Σ_{s > j} g_s)               what is left of what token j wrote at the end
+    whole           exp(Σ_s g_s)                     what is left of the initial state at the end
     gram(x, y)_ij   Σ_d x_id y_jd exp(Σ_{j < s <= i} g_sd)
 
 A rule that reads before it writes has `exclusive` decays: `s < i` in place of `s <= i`.
@@ -97,7 +97,7 @@ def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> L
 
 
 def _summed_from_start(size: int, exclusive: bool) -> Bool[Array, "{size} {size}"]:
-    """True where the log decay of token s is part of what is left of the initial state when token i reads."""
+    """True if the log decay of token s is a term of `from_start` of token i."""
     i, s = rows_and_columns(size)
     return (s < i) if exclusive else (s <= i)
 

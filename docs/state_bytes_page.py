@@ -1,7 +1,7 @@
-"""Writes `docs/state_bytes.md`, our decode states beside published ones: run this file.
+"""Writes `docs/state_bytes.md`, our decode states beside published ones: `python docs/state_bytes_page.py`.
 
 The formulas are those of Zoology's figures (Arora et al. 2023, arXiv:2312.04927): the `state_size` methods of its
-layers at commit d88d6f5, which count numbers of four bytes. They are here alone; nothing in the package uses them.
+layers at commit d88d6f5, which count floats of four bytes. Nothing in the package uses them.
 """
 
 import math
@@ -15,36 +15,39 @@ from flax import nnx
 
 from sandbox.models.mixers import MIXERS
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "state_bytes.md"
+PAGE = pathlib.Path(__file__).with_name("state_bytes.md")
 LENGTH = 1024
-"""Tokens that there must be room for, where that matters: L in the formulas."""
+"""Length of the sequence, for states that grow with it: L in the formulas."""
 KERNEL = 3
 """Tokens that the convolution before most of their mixers sees."""
 
 
 class Part(NamedTuple):
-    """An array of our state that they do not count: why there is one, and how much of it."""
+    """An array of our state, or rows of one, that they do not count, and why we carry it."""
 
     array: str
     why: str
     rows: int | None = None
-    """Along `axis`; negative where they count more rows than are carried. None: the whole array."""
+    """Number of rows along `axis`; negative if they count more than are carried. None: the whole array."""
     axis: int = 1
 
     def num_bytes(self, state: Mapping[str, jax.ShapeDtypeStruct]) -> int:
+        """Bytes of this part of our `state`."""
         size = bytes_of(state[self.array])
         return size if self.rows is None else size // state[self.array].shape[self.axis] * self.rows
 
 
 @dataclass(frozen=True)
 class Comparison:
+    """One mixer of ours beside the formula for its state."""
+
     mixer: str
     options: Mapping[str, Any]
-    """Of ours, where they are not the defaults."""
+    """Options of our mixer that are not the defaults."""
     formula: str
-    """Numbers that they count for a layer."""
+    """Floats that they count for a layer."""
     sizes: Mapping[str, int]
-    """Value of each letter in `formula`, but for L. d is the width of the model."""
+    """Value of each letter in `formula` except L; d is the width of the model."""
     parts: tuple[Part, ...] = ()
     model: int | None = None
     """Bytes that their figures show for a whole model of two layers."""
@@ -61,9 +64,11 @@ class Comparison:
         return {jax.tree_util.keystr(path).removeprefix(".") or "state": leaf for path, leaf in leaves}
 
     def ours(self) -> int:
+        """Bytes of our state."""
         return sum(map(bytes_of, self.state().values()))
 
     def theirs(self) -> int:
+        """Bytes that their formula counts."""
         return 4 * eval(self.formula, {"L": LENGTH, **self.sizes})
 
     def their_model(self) -> int:
@@ -95,7 +100,7 @@ COMPARISONS = (
     Comparison("linear_attention", {"d_state": 16}, "(d + 1) * f", {"d": 64, "f": 16}),
     Comparison(
         "performer",
-        {"d_state": 16, "favor_features": 64},
+        {"key_dim": 16, "favor_features": 64},
         "(d + 1) * f",
         {"d": 64, "f": 16},
         (Part("memory", "features beyond as many as there are channels in a key", rows=48, axis=2),),
@@ -173,7 +178,7 @@ COMPARISONS = (
 
 HEADER = f"""# State bytes, ours and published
 
-Made from the code by `python tests/models/published_state_sizes.py`; the tests compare, and check that each
+Made from the code by `python docs/state_bytes_page.py`; the tests compare, and check that each
 difference is the sum of its parts.
 
 Bytes of one layer and one sequence in float32, with room for L = {LENGTH} tokens where that matters. *Ours* is
@@ -188,6 +193,7 @@ layer, or of the layer twice where marked ×2; the formulas give these numbers t
 
 
 def bytes_of(array: jax.ShapeDtypeStruct) -> int:
+    """Bytes of one array."""
     return math.prod(array.shape) * array.dtype.itemsize
 
 

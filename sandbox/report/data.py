@@ -1,0 +1,67 @@
+"""The data of a report: what its figures and tables are drawn from, and what they show of it."""
+
+import dataclasses
+import os
+
+import pandas as pd
+
+from sandbox.errors import InputError
+from sandbox.report.heatmap import SLICE
+from sandbox.report.points import TASK, check_axis, config_keys, make_points, size_column, varying_keys
+from sandbox.report.slices import choose_slice
+from sandbox.results import MEASURES, collect, collect_curves
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportData:
+    """Records and evaluations as they were read, the points made of them, and the columns and slice to show."""
+
+    records: pd.DataFrame
+    evaluations: pd.DataFrame
+    points: pd.DataFrame
+    """See `make_points`."""
+    keys: list[str]
+    """The columns that tell configurations apart."""
+    x: str
+    """The column on the x axis of the frontier."""
+    size: str
+    """The column of model sizes."""
+    columns: str
+    """The columns of the heatmap: the slice or a key of the config."""
+    slice_name: str
+    """The slice that figures of a single slice show."""
+
+
+def read_data(
+    source: str | os.PathLike[str], x: str, slice: str | None, rows: str | None, columns: str
+) -> ReportData:
+    """Reads the runs or the table at `source` and checks the options, which `write_report` describes."""
+    records, evaluations = collect(source), collect_curves(source)
+    check_axis(records, x, "--x")
+    if rows is not None:
+        check_axis(records, rows, "--rows")
+    keys = varying_keys(records)
+    if columns != SLICE and columns not in config_keys(records):
+        choices = [SLICE, *(key for key in keys if key in config_keys(records))]
+        raise InputError(f"--columns {columns!r}: no such key; there are {', '.join(choices)}")
+    asked = [name for name in (x, rows, columns) if name is not None and name != SLICE]
+    return ReportData(
+        records=records,
+        evaluations=evaluations,
+        points=make_points(records, [*MEASURES, *asked]),
+        keys=keys,
+        x=x,
+        size=rows or size_column(records),
+        columns=columns,
+        slice_name=_choose_slice(records, slice, several_tasks=TASK in keys),
+    )
+
+
+def _choose_slice(records: pd.DataFrame, wanted: str | None, *, several_tasks: bool) -> str:
+    """The wanted slice; if none is given, the hardest, or with several tasks the hardest that every run has."""
+    tested = records[records["split"] == "test"]
+    scored = records if tested.empty else tested
+    if several_tasks and wanted is None:
+        runs = scored.groupby("slice", sort=False)["run_id"].nunique()
+        return choose_slice(runs[runs == scored["run_id"].nunique()].index)
+    return choose_slice(scored["slice"], wanted)

@@ -1,0 +1,55 @@
+"""What a run checks before it trains, and what its records have in common."""
+
+import dataclasses
+
+import pytest
+
+from sandbox.code_version import code_commit
+from sandbox.config import Config
+from sandbox.errors import InputError
+from sandbox.models.lm import ModelConfig
+from sandbox.models.mixers.outer import OuterConfig
+from sandbox.results import SCHEMA_VERSION
+from sandbox.run import describe, flatten, run
+from sandbox.tasks.mqar import MQARConfig
+from sandbox.train.config import TrainConfig
+from sandbox.train.step import Problem
+
+
+def config(**options):
+    task = MQARConfig(vocab_size=16, length=16, pairs=2)
+    return Config(OuterConfig(d_state=4), task, ModelConfig(d_model=8), TrainConfig(), **options)
+
+
+@pytest.mark.parametrize("study", ["", ".", "/", "/tmp/x", "..", "../x", "a/../../x"])
+def test_a_study_is_a_folder_within_the_output_folder(study):
+    with pytest.raises(ValueError, match=rf"^study='{study}' must be the name of a folder within output_dir$"):
+        config(study=study)
+
+
+@pytest.mark.parametrize("study", ["runs", "a b", "group/first", "v..2"])
+def test_names_of_studies(study):
+    assert config(study=study).study == study
+
+
+def test_an_implementation_that_cannot_run_here_is_refused_before_training(tmp_path, monkeypatch):
+    asked = config(output_dir=str(tmp_path))
+    asked = dataclasses.replace(asked, mixer=dataclasses.replace(asked.mixer, implementation="pallas"))
+    monkeypatch.setattr("sandbox.run.fit", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(InputError, match=r"^mixer\.implementation") as error:
+        run(asked)
+    assert "\n" not in str(error.value)
+
+
+def test_a_description_says_what_code_and_config_a_record_is_of():
+    asked = config(study="mine", label="a name")
+    record = describe(asked, Problem(asked.model, asked.mixer, asked.task, asked.train))
+    assert (record.study, record.label, record.run_id) == ("mine", "a name", asked.run_id)
+    assert (record.commit, record.schema_version) == (code_commit(), SCHEMA_VERSION)
+    assert (record.config["mixer.name"], record.config["task.name"]) == ("outer", "mqar")
+    assert record.implementation
+    assert record.row()["config.study"] == "mine"
+
+
+def test_nested_keys_are_joined_and_lists_are_text():
+    assert flatten({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": "[1, 2]", "e": None}
