@@ -59,9 +59,9 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     if not is_to_do(directory):
         return read_summary(directory)
     make_writable(directory)
-    write_atomically(directory / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
     problem = Problem(config.model, config.mixer, config.task, config.train)
     description = describe(config, problem)
+    write_atomically(directory / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
     try:
         validation = EvaluationSet(config.task, Split.VALIDATION, config.train.validation_examples)
         fitted = fit(

@@ -46,7 +46,7 @@ def kinds_of(state: Any) -> Iterator[tuple[StateKind, Any]]:
 @functools.cache
 def _declared(state_type: type) -> dict[str, StateKind]:
     """The kind of each field that declares one, also as `Annotated[…] | None`."""
-    declared = {}
+    declared: dict[str, StateKind] = {}
     for name, hint in get_type_hints(state_type, include_extras=True).items():
         for option in (hint, *get_args(hint)):
             if get_origin(option) is Annotated:

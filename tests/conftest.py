@@ -7,7 +7,9 @@ _tests_run = 0
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fast", action="store_true", help="no slow test, and of every other one its first case alone")
+    parser.addoption(
+        "--fast", action="store_true", help="no slow test, and of every other one its first case alone"
+    )
 
 
 def pytest_collection_modifyitems(config, items):

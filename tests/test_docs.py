@@ -5,10 +5,10 @@ import re
 import runpy
 import unittest.mock
 
-import jax
 import pytest
 
 from sandbox.models.mixers import MIXERS
+from sandbox.tasks import TASKS
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGES_WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if "```python" in page.read_text()]
@@ -19,8 +19,8 @@ PAGES_WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if "```python" in 
 def test_the_code_of_a_page_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL))
-    # As it is for a reader; what a page adds to the table is taken out again.
-    with jax.numpy_rank_promotion("allow"), unittest.mock.patch.dict(MIXERS):
+    # What a page adds to a table is taken out again.
+    with unittest.mock.patch.dict(MIXERS), unittest.mock.patch.dict(TASKS):
         exec(compile(code, str(page), "exec"), {"__name__": page.stem})
 
 

@@ -11,8 +11,8 @@ The vocabulary is all combinations: token = key x (values + 1) + value, with par
 bare key, its target a bare value, and token 0 is padding.
 
 In `mqar` a key and its value are two positions, so a convolution or a layer of attention has to bring them
-together before they can be looked up. Here each position has both, and one layer of attention, or one state that is
-updated with outer products, is enough.
+together before they can be looked up. Here each position has both, and one layer of attention, or one state that
+is updated with outer products, is enough.
 
 Source: the code of Zoology (Arora et al. 2023, arXiv 2312.04927), `zoology/data/stacked_mqar.py` ("continuous"
 MQAR). There a position is the concatenation of a key's and a value's embedding, both frozen, with a

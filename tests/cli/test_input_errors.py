@@ -74,7 +74,7 @@ WRONG = {
     "a negative seed": (["seed=-1"], r"seed=-1 must be at least 0"),
     "an unknown name in the layout": (
         ["model.layout=[mixer,foo]"],
-        r"model\.layout has 'foo': .* names: mixer, softmax",
+        r"model\.layout has 'foo': .* names: mixer, attention, softmax",
     ),
     "no value": (["train.steps"], r"train\.steps: cannot be read as key=value"),
     "a sweep without -m": (["mixer.d_state=8,16"], r"mixer\.d_state=8,16: several values; `sandbox -m` sweeps"),
