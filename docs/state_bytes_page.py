@@ -1,7 +1,7 @@
-"""Writes `docs/state_bytes.md`, our decode states beside published ones: `python docs/state_bytes_page.py`.
+"""Writes `docs/state_bytes.md`, which compares our decode states to Zoology's: `python docs/state_bytes_page.py`.
 
-The formulas are those of Zoology's figures (Arora et al. 2023, arXiv:2312.04927): the `state_size` methods of its
-layers at commit d88d6f5, which count floats of four bytes. Nothing in the package uses them.
+The formulas are the `state_size` methods of Zoology's layers at commit d88d6f5, which count float32 elements for
+its figures (Arora et al. 2023, arXiv:2312.04927).
 """
 
 import math
@@ -17,45 +17,45 @@ from sandbox.models.mixers import MIXERS
 
 PAGE = pathlib.Path(__file__).with_name("state_bytes.md")
 LENGTH = 1024
-"""Length of the sequence, for states that grow with it: L in the formulas."""
+"""Length of the sequence, L in the formulas."""
 KERNEL = 3
-"""Tokens that the convolution before most of their mixers sees."""
+"""Width in tokens of the short convolution in Zoology's first layer."""
 
 
 class Part(NamedTuple):
-    """An array of our state, or rows of one, that they do not count, and why we carry it."""
+    """An array of our state, or rows of one, that Zoology counts differently, and why."""
 
     array: str
     why: str
     rows: int | None = None
-    """Number of rows along `axis`; negative if they count more than are carried. None: the whole array."""
+    """Number of rows along `axis` that Zoology leaves out; negative if it adds them. None: the whole array."""
     axis: int = 1
 
     def num_bytes(self, state: Mapping[str, jax.ShapeDtypeStruct]) -> int:
-        """Bytes of this part of our `state`."""
+        """Bytes by which this part makes `state` larger."""
         size = bytes_of(state[self.array])
         return size if self.rows is None else size // state[self.array].shape[self.axis] * self.rows
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One mixer of ours beside the formula for its state."""
+    """One of our mixers and Zoology's formula for its state."""
 
     mixer: str
     options: Mapping[str, Any]
-    """Options of our mixer that are not the defaults."""
+    """Options of our mixer that differ from the defaults."""
     formula: str
-    """Floats that they count for a layer."""
+    """Number of floats that Zoology counts per layer."""
     sizes: Mapping[str, int]
     """Value of each letter in `formula` except L; d is the width of the model."""
     parts: tuple[Part, ...] = ()
     model: int | None = None
-    """Bytes that their figures show for a whole model of two layers."""
+    """Bytes that Zoology's figures show for a whole model of two layers."""
     after_conv: bool = True
-    """Whether its first layer is a short convolution, rather than the mixer again."""
+    """Whether the first layer of that model is a short convolution, rather than the mixer again."""
 
     def state(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """The arrays that one sequence carries, by name."""
+        """Arrays of one sequence's decode state, by name."""
         config = MIXERS[self.mixer](**self.options)
         tree = jax.eval_shape(
             lambda: config.make(self.sizes["d"], rngs=nnx.Rngs(0)).init_state(1, LENGTH),
@@ -68,18 +68,20 @@ class Comparison:
         return sum(map(bytes_of, self.state().values()))
 
     def theirs(self) -> int:
-        """Bytes that their formula counts."""
+        """Bytes by Zoology's formula."""
         return 4 * eval(self.formula, {"L": LENGTH, **self.sizes})
 
     def their_model(self) -> int:
-        """By their formulas."""
+        """Bytes of the whole model by Zoology's formulas."""
         first = 4 * self.sizes["d"] * KERNEL if self.after_conv else self.theirs()
         return first + self.theirs()
 
 
 COUNTER = Part("length", "a counter of tokens")
 CONV = Part("conv", "the last inputs of the short convolution")
-OWN_ROWS = tuple(Part(array, f"the row of `{array}` that the next token brings itself", rows=-1) for array in "kv")
+OWN_ROWS = tuple(
+    Part(array, f"the row of `{array}` for the next token, which we do not carry", rows=-1) for array in "kv"
+)
 
 COMPARISONS = (
     Comparison("softmax", {}, "2 * d * L", {"d": 64}, (COUNTER,), model=525_056),
@@ -92,7 +94,7 @@ COMPARISONS = (
         "2 * 7 * C * d",
         {"d": 64, "C": 16},
         (
-            Part("k", "keys of blocks that only a later token will look at", rows=23),
+            Part("k", "keys of blocks that only later tokens see", rows=23),
             Part("v", "their values", rows=23),
             COUNTER,
         ),
@@ -103,7 +105,7 @@ COMPARISONS = (
         {"key_dim": 16, "favor_features": 64},
         "(d + 1) * f",
         {"d": 64, "f": 16},
-        (Part("memory", "features beyond as many as there are channels in a key", rows=48, axis=2),),
+        (Part("memory", "features beyond the number of channels of a key", rows=48, axis=2),),
     ),
     Comparison(
         "based",
@@ -120,7 +122,7 @@ COMPARISONS = (
         {"d_state": 64, "num_heads": 2},
         "H * 64 * 64",
         {"d": 128, "H": 2},
-        (Part("last_token", "the token before, which the token shift mixes in"),),
+        (Part("last_token", "the previous token, for the token shift"),),
         model=34_304,
     ),
     Comparison(
@@ -172,20 +174,20 @@ COMPARISONS = (
         {"width": KERNEL},
         "d * W",
         {"d": 64, "W": KERNEL},
-        (Part("conv", "the input that the next token brings itself", rows=-1),),
+        (Part("conv", "the next input, which we do not carry", rows=-1),),
     ),
 )
 
 HEADER = f"""# State bytes, ours and published
 
-Made from the code by `python docs/state_bytes_page.py`; the tests compare, and check that each
-difference is the sum of its parts.
+Generated by `python docs/state_bytes_page.py`; tests check that it is up to date and that each difference is the
+sum of its parts.
 
-Bytes of one layer and one sequence in float32, with room for L = {LENGTH} tokens where that matters. *Ours* is
-measured: all arrays that decoding carries from token to token. *Theirs* is four times what a formula of Zoology's
-code counts (Arora et al. 2023, arXiv:2312.04927, commit d88d6f5), which its figures have on their axis. The last
-column is the state of a whole model as its figures show it: of a short convolution ({KERNEL} · d numbers) and the
-layer, or of the layer twice where marked ×2; the formulas give these numbers to the byte.
+Bytes of one layer and one sequence in float32, for L = {LENGTH} tokens. *Ours* is measured from all arrays that
+decoding carries from token to token. *Theirs* is four bytes per float that Zoology's code counts for its figures
+(Arora et al. 2023, arXiv:2312.04927, commit d88d6f5). The last column is the state of a whole model in these
+figures: a short convolution ({KERNEL} · d floats) and the layer, or the layer twice if marked ×2. The formulas
+reproduce these values to the byte.
 
 | mixer | setting | ours | theirs | formula | ours - theirs | because of | their model |
 | --- | --- | ---: | ---: | --- | ---: | --- | ---: |

@@ -1,4 +1,4 @@
-"""The arithmetic of a program, counted in its traced form (its jaxpr)."""
+"""Counts the arithmetic of a program in its jaxpr."""
 
 import math
 from collections import Counter
@@ -61,14 +61,14 @@ TRANSCENDENTAL = frozenset(
 )
 
 OPAQUE = frozenset({"cholesky", "core_map", "eigh", "lu", "qr", "svd", "triangular_solve", "while"})
-"""Primitives whose number of operations their parameters do not tell."""
+"""Primitives whose parameters do not determine their number of operations."""
 
 COMPLEX = {"mul": 6, "div": 11, "integer_pow": 6}
-"""Real operations in one complex operation; any other has two."""
+"""Real operations in one complex operation; two for any other."""
 
 
 def operations(jaxpr: Any, *, loops_once: bool = False) -> tuple[int, int]:
-    """The numbers of ordinary operations and of transcendental functions, which are counted apart."""
+    """The number of ordinary operations, and that of transcendental functions."""
     counts = operations_by_primitive(jaxpr, loops_once=loops_once)
     transcendental = sum(count for name, count in counts.items() if name in TRANSCENDENTAL)
     return counts.total() - transcendental, transcendental
@@ -77,11 +77,10 @@ def operations(jaxpr: Any, *, loops_once: bool = False) -> tuple[int, int]:
 def operations_by_primitive(jaxpr: Any, *, loops_once: bool = False) -> Counter[str]:
     """The number of operations of a program, by primitive.
 
-    A matrix product has two per term, a sum one less than its terms, and any other primitive one per element of
-    its result. A complex operation counts as the real operations in it, and a Fourier transform of N elements as
-    5 N log2 N, or half of that if they are real. Moving elements and changing their type is free. A kernel counts
-    as its cost estimate. A loop counts every iteration, or with `loops_once` those in its compiled body; a
-    condition counts its largest branch.
+    A matrix product counts two per term, a sum one less than its terms, any other primitive one per element of its
+    result, and a Fourier transform of N elements 5 N log2 N, or half of that if they are real. Complex operations
+    count as real ones. `FREE` primitives count nothing, kernels their cost estimate, conditions their largest
+    branch, and loops every iteration, or with `loops_once` those in their compiled body.
 
     Raises:
         NotImplementedError: a primitive is `OPAQUE`, or a kernel has no cost estimate.
@@ -94,36 +93,36 @@ def operations_by_primitive(jaxpr: Any, *, loops_once: bool = False) -> Counter[
 
 
 def operations_of(equation: Any) -> int:
-    """Operations of one equation that is neither a call nor free."""
+    """The number of operations of one equation that is neither a call nor `FREE`."""
     name, params = equation.primitive.name, equation.params
     first: Any = equation.invars[0].aval if equation.invars else None
-    numbers = sum(math.prod(variable.aval.shape) for variable in equation.outvars)
+    results = sum(math.prod(variable.aval.shape) for variable in equation.outvars)
     is_complex = first is not None and jnp.issubdtype(first.dtype, jnp.complexfloating)
     if name == "pallas_call":
         return params["cost_estimate"].flops
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
-        return (8 if is_complex else 2) * numbers * math.prod(first.shape[axis] for axis in contracted)
+        return (8 if is_complex else 2) * results * math.prod(first.shape[axis] for axis in contracted)
     if name == "conv_general_dilated":
         kernel, layout = equation.invars[1].aval.shape, params["dimension_numbers"].rhs_spec
-        return 2 * numbers * math.prod(kernel) // kernel[layout[0]]
+        return 2 * results * math.prod(kernel) // kernel[layout[0]]
     if name == "fft":
         length = math.prod(params["fft_lengths"])
-        elements = max(math.prod(first.shape), numbers)  # the real side is the larger one
+        elements = max(math.prod(first.shape), results)  # the real side is the larger one
         is_real = params["fft_type"] in (lax.FftType.RFFT, lax.FftType.IRFFT)
         return round((2.5 if is_real else 5) * elements * math.log2(length))
     if name.startswith("scatter"):
         return math.prod(equation.invars[2].aval.shape)
     if name.startswith(("reduce_", "arg")):
-        return max(math.prod(first.shape) - numbers, 0)
+        return max(math.prod(first.shape) - results, 0)
     if name == "integer_pow":
         power = abs(params["y"])
-        numbers *= max(1, power.bit_length() + power.bit_count() - 2)
-    return numbers * (COMPLEX.get(name, 2) if is_complex else 1)
+        results *= max(1, power.bit_length() + power.bit_count() - 2)
+    return results * (COMPLEX.get(name, 2) if is_complex else 1)
 
 
 def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterator[tuple[Any, int]]:
-    """All equations that are not calls, each with the number of times it runs."""
+    """Every equation that is not a call, with the number of times it runs."""
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         if name in OPAQUE or (name == "pallas_call" and params["cost_estimate"] is None):
@@ -132,7 +131,7 @@ def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterat
             called = [
                 max((branch.jaxpr for branch in params["branches"]), key=lambda branch: operations(branch)[0])
             ]
-        elif name == "pallas_call" or name.startswith(("scatter", "reduce_")):  # their inner program is a detail
+        elif name == "pallas_call" or name.startswith(("scatter", "reduce_")):  # whose inner programs are details
             called = []
         else:
             called = [getattr(value, "jaxpr", value) for value in params.values()]
@@ -145,7 +144,7 @@ def equations(jaxpr: Any, times: int = 1, *, loops_once: bool = False) -> Iterat
 
 
 def _iterations(params: dict[str, Any], loops_once: bool) -> int:
-    """Iterations of a scan, or with `loops_once` those written out in its compiled program."""
+    """Iterations of a scan, or with `loops_once` those in its compiled body."""
     length, unroll = params["length"], params["unroll"]
     if not loops_once or length <= unroll:
         return length

@@ -1,10 +1,10 @@
-"""Which implementation ran: noted where it is chosen, while a program is traced.
+"""Records which implementations a program uses, while jax traces it.
 
     with noted_implementations() as noted:
         jax.eval_shape(program, *arguments)
     noted.names     # ["chunked"]
 
-A program that `jax.jit` has traced before is not traced again, and notes nothing.
+A program that `jax.jit` has already traced records nothing.
 """
 
 import contextlib
@@ -15,20 +15,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Choice:
-    """One choice of an implementation; `name` changes if the program turns out to be differentiated."""
+    """One choice of an implementation; differentiating the program may change its `name`."""
 
     name: str
 
 
 @dataclass
 class Noted:
-    """The choices noted in one scope, in order."""
+    """The choices recorded in one scope, in order."""
 
     choices: list[Choice] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
-        """Each implementation that ran, without repetitions."""
+        """The implementations that ran, each once."""
         return list(dict.fromkeys(choice.name for choice in self.choices))
 
 
@@ -36,7 +36,7 @@ _scope: contextvars.ContextVar[Noted | None] = contextvars.ContextVar("noted", d
 
 
 def note_implementation(name: str) -> Choice:
-    """Notes `name` in the scope of `noted_implementations`, if there is one."""
+    """Records `name` in the innermost `noted_implementations`, if any."""
     choice = Choice(name)
     if (noted := _scope.get()) is not None:
         noted.choices.append(choice)
@@ -45,7 +45,7 @@ def note_implementation(name: str) -> Choice:
 
 @contextlib.contextmanager
 def noted_implementations() -> Iterator[Noted]:
-    """Collects the choices made within its scope, except those in an inner scope."""
+    """Records the choices made in its block, except those in an inner block."""
     token = _scope.set(noted := Noted())
     try:
         yield noted

@@ -1,4 +1,4 @@
-"""What each array of a decode state is, declared beside it.
+"""The kind of each array of a decode state, declared in the annotation of its field:
 
 class GLAState(NamedTuple):
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
@@ -13,7 +13,7 @@ import jax
 
 
 class StateKind(enum.Enum):
-    """What an array of a decode state is."""
+    """Role of an array in a decode state."""
 
     memory = "recurrent memory"
     cache = "cache of tokens"
@@ -24,9 +24,9 @@ class StateKind(enum.Enum):
 
 
 def kinds_of(state: Any) -> Iterator[tuple[StateKind, Any]]:
-    """Every array of a state with its kind. A state is a named tuple of arrays and of states; a field may be None.
+    """Every array of a state with its kind. A state is a named tuple of arrays, of states, or of None.
 
-    Raises TypeError, naming the class and the field, for an array without a declared kind.
+    Raises TypeError for an array without a declared kind.
     """
     if not isinstance(state, tuple):
         raise TypeError(
@@ -45,7 +45,7 @@ def kinds_of(state: Any) -> Iterator[tuple[StateKind, Any]]:
 
 @functools.cache
 def _declared(state_type: type) -> dict[str, StateKind]:
-    """The kind of each field that declares one, also as `Annotated[…] | None`."""
+    """The declared kind of each field, including fields of type `Annotated[…] | None`."""
     declared: dict[str, StateKind] = {}
     for name, hint in get_type_hints(state_type, include_extras=True).items():
         for option in (hint, *get_args(hint)):

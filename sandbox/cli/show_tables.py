@@ -71,13 +71,13 @@ def print_task(task: TaskConfig) -> None:
         console.print(Text(f"... and so on up to {task.vocab_size - 1}", "dim"))
 
     _section("scoring")
-    slices = ", ".join(f"{name} ({in_words(values)})" for name, values in task.slice_values.items())
+    slices = ", ".join(f"{name} ({values_in_words(values)})" for name, values in task.slice_values.items())
     console.print(f"up to {_count(task.max_len, 'token')} and {_count(task.num_scored, 'question')} in a sequence")
     console.print(f"accuracy is reported by {slices}", soft_wrap=False)
     tests = [test for test in task.test_tasks() if test != task]
     if tests:
         conditions = [
-            " ".join(f"{name}={in_words(values)}" for name, values in test.slice_values.items()) for test in tests
+            " ".join(f"{name}={values_in_words(values)}" for name, values in test.slice_values.items()) for test in tests
         ]
         console.print(f"tested on {'; '.join(conditions)}", soft_wrap=False)
 
@@ -125,7 +125,7 @@ def vocabulary_parts(task: TaskConfig) -> list[tuple[str, list[int]]]:
     return [(kind, list(part)) for kind, part in itertools.groupby(tokens, lambda t: task.describe_token(t).kind)]
 
 
-def in_words(values: Sequence[int]) -> str:
+def values_in_words(values: Sequence[int]) -> str:
     """Ascending whole numbers as text: consecutive ones by their ends, others one by one."""
     if len(values) > 2 and list(values) == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} to {values[-1]}"

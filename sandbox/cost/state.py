@@ -1,4 +1,4 @@
-"""Size of the decode state, measured from the shapes of its arrays; nothing is allocated."""
+"""Size of the decode state, from the shapes of its arrays, without allocating them."""
 
 import math
 from collections import defaultdict
@@ -11,21 +11,18 @@ from sandbox.models.lm import LanguageModel
 from sandbox.state_kinds import StateKind, kinds_of
 
 ZOOLOGY = (StateKind.memory, StateKind.cache)
-"""Kinds that the `state_size` methods of Zoology count."""
+"""Kinds of arrays that Zoology's `state_size` methods count."""
 
 
 class Size(NamedTuple):
-    """The size of a part of the state."""
+    """Size of a part of the state."""
 
     elements: int
     bytes: int
 
 
 def state_sizes(model: LanguageModel, num_tokens: int) -> dict[StateKind, Size]:
-    """Size of one sequence's decode state after `num_tokens` tokens, for each kind that occurs.
-
-    Everything that `model.step` takes and returns counts, including caches, windows and counters.
-    """
+    """Size of one sequence's decode state after `num_tokens` tokens, for each kind of array in it."""
     state = nnx.eval_shape(lambda: model.init_state(1, num_tokens))
     sizes: dict[StateKind, Size] = defaultdict(lambda: Size(0, 0))
     for kind, leaf in kinds_of(state):
@@ -35,16 +32,15 @@ def state_sizes(model: LanguageModel, num_tokens: int) -> dict[StateKind, Size]:
 
 
 def state_bytes(model: LanguageModel, num_tokens: int) -> int:
-    """Bytes of one sequence's decode state after `num_tokens` tokens, all kinds together."""
+    """Bytes of one sequence's decode state after `num_tokens` tokens, including caches, windows and counters."""
     return sum(size.bytes for size in state_sizes(model, num_tokens).values())
 
 
 def zoology_bytes(model: LanguageModel, num_tokens: int) -> int:
-    """Bytes by the convention of Zoology (Arora et al. 2023, arXiv:2312.04927), for comparison with its figures.
+    """Bytes as Zoology counts them (Arora et al. 2023, arXiv:2312.04927): four per element of `ZOOLOGY` kinds.
 
-    Each element of a memory or cache counts four bytes, whatever its type; the other kinds do not count. The
-    published sizes differ in two cases: Zoology also counts the `width` rows of a convolution that is a layer of
-    its own (BaseConv), and one more row of an attention window.
+    Zoology's published sizes also include the `width` rows of a convolution that is a layer of its own (BaseConv),
+    and one more row of an attention window.
     """
     return 4 * sum(size.elements for kind, size in state_sizes(model, num_tokens).items() if kind in ZOOLOGY)
 

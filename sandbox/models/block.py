@@ -1,7 +1,9 @@
-"""One layer: norm, mixer, residual; then norm, channel mixer, residual, where there is a channel mixer."""
+"""One layer of the model."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -12,14 +14,14 @@ from sandbox.shapes import Activations, Token
 
 
 class BlockState(NamedTuple):
-    """What the mixer carries, and what the channel mixer does: None where that carries nothing."""
+    """States of the mixer and of the channel mixer, which may have none."""
 
     mixer: State
-    channel_mixer: State
+    channel_mixer: State = None
 
 
 class Block(nnx.Module):
-    """x ← x + mixer(norm(x)), then x ← x + channel_mixer(norm(x)). It has the three forms of a `Mixer`."""
+    """x ← x + mixer(norm(x)), then x ← x + channel_mixer(norm(x)) if there is one; has the forms of a `Mixer`."""
 
     def __init__(
         self, mixer: Mixer, d_model: int, channel_mixer: ChannelMixer, *, rngs: nnx.Rngs, dtype: DTypeLike
@@ -29,31 +31,43 @@ class Block(nnx.Module):
         self.channel_mixer = make_channel_mixer(channel_mixer, d_model, rngs=rngs, dtype=dtype)
         self.channel_norm = None if self.channel_mixer is None else RMSNorm(d_model)
 
+    @property
+    def mixers(self) -> list[Mixer]:
+        """The mixer and, if there is one, the channel mixer."""
+        return [self.mixer] if self.channel_mixer is None else [self.mixer, self.channel_mixer]
+
+    @property
+    def norms(self) -> list[RMSNorm]:
+        """The norm before each of `mixers`."""
+        return [self.norm] if self.channel_norm is None else [self.norm, self.channel_norm]
+
     def __call__(self, x: Activations) -> Activations:
-        x = x + self.mixer(self.norm(x))
-        if self.channel_mixer is None or self.channel_norm is None:
-            return x
-        return x + self.channel_mixer(self.channel_norm(x))
+        for norm, mixer in zip(self.norms, self.mixers, strict=True):
+            x = x + mixer(norm(x))
+        return x
 
     def init_state(self, batch_size: int, max_len: int) -> BlockState:
         """The empty decode state for sequences of up to `max_len` tokens."""
-        channel_mixer = None if self.channel_mixer is None else self.channel_mixer.init_state(batch_size, max_len)
-        return BlockState(self.mixer.init_state(batch_size, max_len), channel_mixer)
+        return BlockState(*(mixer.init_state(batch_size, max_len) for mixer in self.mixers))
 
     def prefill(self, x: Activations, state: BlockState) -> tuple[Activations, BlockState]:
         """The next T tokens at once, from `state`."""
-        y, mixer = self.mixer.prefill(self.norm(x), state.mixer)
-        x = x + y
-        if self.channel_mixer is None or self.channel_norm is None:
-            return x, BlockState(mixer, None)
-        y, channel_mixer = self.channel_mixer.prefill(self.channel_norm(x), state.channel_mixer)
-        return x + y, BlockState(mixer, channel_mixer)
+        return self._decode([mixer.prefill for mixer in self.mixers], x, state)
 
     def step(self, x: Token, state: BlockState) -> tuple[Token, BlockState]:
         """The next token, from `state`."""
-        y, mixer = self.mixer.step(self.norm(x), state.mixer)
-        x = x + y
-        if self.channel_mixer is None or self.channel_norm is None:
-            return x, BlockState(mixer, None)
-        y, channel_mixer = self.channel_mixer.step(self.channel_norm(x), state.channel_mixer)
-        return x + y, BlockState(mixer, channel_mixer)
+        return self._decode([mixer.step for mixer in self.mixers], x, state)
+
+    def _decode(
+        self,
+        forms: Sequence[Callable[[jax.Array, State], tuple[jax.Array, State]]],
+        x: Activations | Token,
+        state: BlockState,
+    ) -> tuple[Activations | Token, BlockState]:
+        """Applies `prefill` or `step` of each of `mixers`; returns the output and the next state."""
+        carried = []
+        for norm, form, own in zip(self.norms, forms, state, strict=False):
+            y, own = form(norm(x), own)
+            x = x + y
+            carried.append(own)
+        return x, BlockState(*carried)

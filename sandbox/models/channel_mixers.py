@@ -1,6 +1,6 @@
-"""What may follow the sequence mixer in a layer: maps over the channels of a token.
+"""Maps over the channels of a token, which may follow the sequence mixer in a layer.
 
-They keep the contract of a `Mixer`, as RWKV's look at the token before, which has to be carried.
+They follow the contract of a `Mixer` because RWKV's carry the previous token.
 """
 
 import enum
@@ -19,7 +19,7 @@ from sandbox.state_kinds import StateKind
 
 
 class ChannelMixer(enum.Enum):
-    """What follows the sequence mixer in a layer."""
+    """The choices of `model.channel_mixer`."""
 
     none = "none"
     mlp = "mlp"
@@ -31,7 +31,7 @@ class ChannelMixer(enum.Enum):
 
 
 class Pointwise(Mixer):
-    """A map of each token by itself, which carries nothing. Subclasses define `__call__`."""
+    """A map of each token separately, without a decode state. Subclasses define `__call__`."""
 
     def init_state(self, batch_size: int, max_len: int) -> None:
         return None
@@ -41,7 +41,7 @@ class Pointwise(Mixer):
 
 
 class MLP(Pointwise):
-    """y = gelu(x W₁) W₂, four times as wide inside."""
+    """y = gelu(x W₁) W₂, with 4 D hidden channels."""
 
     def __init__(self, d_model: int, *, rngs: nnx.Rngs):
         self.up = Dense(d_model, 4 * d_model, rngs=rngs)
@@ -52,7 +52,7 @@ class MLP(Pointwise):
 
 
 class SwiGLU(Pointwise):
-    """y = (silu(x W₁) ⊙ x W₂) W₃ (Shazeer 2020), 8/3 as wide inside: as many parameters as `MLP`."""
+    """y = (silu(x W₁) ⊙ x W₂) W₃ (Shazeer 2020), with 8/3 D hidden channels, for as many parameters as `MLP`."""
 
     def __init__(self, d_model: int, *, rngs: nnx.Rngs):
         inner = 8 * d_model // 3
@@ -65,7 +65,7 @@ class SwiGLU(Pointwise):
 
 
 class LastToken(NamedTuple):
-    """The last token of the input."""
+    """The last input."""
 
     last_token: Annotated[Token, StateKind.token_shift]
 
@@ -73,8 +73,8 @@ class LastToken(NamedTuple):
 class RWKVChannelMixer(Mixer):
     """y_t = σ(x^r_t W_r) ⊙ (relu(x^k_t W_k)² W_v): channel mixing of RWKV-4 to 6. RWKV-7 has no receptance W_r.
 
-    x^i is the token shift (see `token_shift`, also for `exponent`). Decode state: a `LastToken`. As in
-    the official code W_k starts orthogonal, W_r and W_v at zero; its widths are multiples of 32, ours need not be.
+    x^i is the token shift; `previous_share` explains `exponent`. Decode state: a `LastToken`. As in the official
+    code, W_k starts orthogonal, W_r and W_v at zero. Unlike there, `inner` need not be a multiple of 32.
     Sources: arXiv:2305.13048, section 3.1; arXiv:2404.05892, section 4.1; arXiv:2503.14456, section 4.
     """
 
@@ -106,7 +106,7 @@ class RWKVChannelMixer(Mixer):
 
 
 def make_channel_mixer(kind: ChannelMixer, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike) -> Mixer | None:
-    """A channel mixer of width `d_model`; none for `ChannelMixer.none`."""
+    """A channel mixer of width `d_model`. None for `ChannelMixer.none`."""
     match kind:
         case ChannelMixer.none:
             return None

@@ -1,11 +1,12 @@
-"""The model: token embedding, a layout of blocks, norm, readout tied to the embedding."""
+"""The language model: token embedding, blocks, norm, and a readout tied to the embedding."""
 
 import dataclasses
 import enum
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -16,20 +17,20 @@ from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.option_checks import check_at_least
-from sandbox.shapes import Tokens
+from sandbox.shapes import Activations, Token, Tokens
 
 SWEPT = "mixer"
-"""In `model.layout`, the mixer of the group `mixer`: the one that a sweep varies."""
+"""Name in `model.layout` of the mixer that the config group `mixer` selects."""
 
 ATTENTION = "attention"
-"""In `model.layout`, the entry `attention` of `model.mixers`; softmax attention if there is none."""
+"""Name in `model.layout` of `model.mixers[attention]`, by default softmax attention."""
 
 ModelState = tuple[BlockState, ...]
 """The decode state of each layer."""
 
 
 class Precision(enum.Enum):
-    """Type of activations and caches; parameters and recurrent states are float32."""
+    """Dtype of activations and caches; parameters and recurrent states are float32."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -37,26 +38,24 @@ class Precision(enum.Enum):
 
 @dataclasses.dataclass
 class ModelConfig:
-    """Width, depth, and which mixer stands in which layer."""
+    """Width, depth, and the mixer of each layer."""
 
     d_model: int = 64
     layout: list[str] = dataclasses.field(default_factory=lambda: [f"{SWEPT}*2"])
-    """The mixer of each layer, first to last, as a name or `name*times`. A name is `mixer` (the swept one), a name
-    in `model.mixers`, or that of any mixer, with its defaults."""
+    """The mixer of each layer, first to last, as `name` or `name*times`. A name is `mixer` (the swept one), a key
+    of `model.mixers`, or any mixer, with its defaults."""
     num_layers: int | None = None
     """Number of layers: `layout` is cycled to this depth. None: one pass."""
     mixers: dict[str, MixerConfig] = dataclasses.field(default_factory=dict)
-    """Further mixers of a hybrid, each with its own config, under a name for `layout`."""
+    """Further mixers of a hybrid, under the names that `layout` uses."""
     attention_every: int | None = None
-    """4 makes layers 4, 8, 12, … attention: the entry `attention` of `model.mixers`, or softmax attention.
-    None: `layout` as it stands."""
+    """Makes every n-th layer `attention`. None: `layout` is unchanged."""
     shared: list[str] = dataclasses.field(default_factory=list)
-    """Names in `layout` whose layers share one set of weights, channel mixer included. Each layer carries its own
-    state."""
+    """Names in `layout` whose layers share one set of weights, channel mixer included; states stay separate."""
     hybrid: str | None = None
-    """Name of a preset of `conf/model/` in figures and tables, before the name of its mixer."""
+    """Name of a preset of `conf/model/`, shown before the name of its mixer in figures and tables."""
     channel_mixer: ChannelMixer = ChannelMixer.none
-    """What follows the sequence mixer in each layer."""
+    """The map over channels that follows the mixer in each layer."""
     precision: Precision = Precision.float32
 
     def __post_init__(self) -> None:
@@ -66,9 +65,9 @@ class ModelConfig:
         self.layer_names()
 
     def layer_names(self) -> list[str]:
-        """The name of each layer's mixer: the layout cycled to its depth, with `attention_every` applied.
+        """Names of the mixers of all layers: `layout` cycled to `num_layers`, with `attention_every` applied.
 
-        Raises ValueError for an unknown name, a malformed repeat, or a name that no layer would get.
+        Raises ValueError for an unknown name, a malformed entry, or a name that no layer gets.
         """
         pattern = [name for entry in self.layout for name in self._repeated(entry)]
         if not pattern:
@@ -90,7 +89,7 @@ class ModelConfig:
         return names
 
     def _repeated(self, entry: str) -> list[str]:
-        """`name*times` written out."""
+        """Expands `name*times`."""
         known = [SWEPT, ATTENTION, *self.mixers, *MIXERS]
         parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
         if not parts or parts[1] not in known:
@@ -99,7 +98,7 @@ class ModelConfig:
         return [parts[1]] * int(parts[2] or 1)
 
     def layer_mixers(self, mixer: MixerConfig) -> list[MixerConfig]:
-        """The mixer config of each layer, with `mixer` as the swept one; checked against `d_model`."""
+        """The mixer config of each layer. Raises ValueError if one rejects `d_model`."""
         named: Mapping[str, MixerConfig] = {ATTENTION: MIXERS["softmax"](), **self.mixers, SWEPT: mixer}
         configs = [named[name] if name in named else MIXERS[name]() for name in self.layer_names()]
         for config in configs:
@@ -107,12 +106,12 @@ class ModelConfig:
         return configs
 
     def make(self, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs) -> "LanguageModel":
-        """A model over `vocab_size` tokens."""
+        """A model with a vocabulary of `vocab_size` tokens."""
         return LanguageModel(self, mixer, vocab_size, rngs=rngs)
 
 
 class LanguageModel(nnx.Module):
-    """Tokens in, logits over the vocabulary out. Decode state: that of each layer."""
+    """Maps tokens to logits over the vocabulary. Decode state: a `ModelState`."""
 
     def __init__(self, config: ModelConfig, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs):
         self.dtype = jnp.dtype(config.precision.value)
@@ -120,21 +119,21 @@ class LanguageModel(nnx.Module):
         self.embedding = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
         blocks: list[Block] = []
-        self.places: list[int] = []  # index of each layer's block; layers that share weights have the same
+        self.block_indices: list[int] = []  # per layer; layers that share weights share a block
         for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):
             if name in config.shared and name in names[:layer]:
-                self.places.append(self.places[names.index(name)])
+                self.block_indices.append(self.block_indices[names.index(name)])
                 continue
-            self.places.append(len(blocks))
+            self.block_indices.append(len(blocks))
             made = layer_mixer.make(config.d_model, rngs=rngs, dtype=self.dtype)
             blocks.append(Block(made, config.d_model, config.channel_mixer, rngs=rngs, dtype=self.dtype))
         self.blocks = nnx.List(blocks)
         self.norm = RMSNorm(config.d_model)
 
     def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
-        """Logits at `positions`, or at every position (M = T) if none are given.
+        """Logits at `positions`. None: at all T positions.
 
-        Only these positions reach the readout: at a vocabulary of 8192 that is most of the arithmetic.
+        The other positions skip the readout, which dominates the arithmetic if the vocabulary is large.
         """
         x = self._embed(tokens)
         for block in self.layers:
@@ -145,8 +144,8 @@ class LanguageModel(nnx.Module):
 
     @property
     def layers(self) -> list[Block]:
-        """The block of each layer, first to last; shared ones several times."""
-        return [self.blocks[place] for place in self.places]
+        """The block of each layer; shared blocks repeat."""
+        return [self.blocks[index] for index in self.block_indices]
 
     def init_state(self, batch_size: int, max_len: int) -> ModelState:
         """The empty decode state for sequences of up to `max_len` tokens."""
@@ -154,19 +153,13 @@ class LanguageModel(nnx.Module):
 
     def prefill(self, tokens: Tokens, state: ModelState) -> tuple[Float[Array, "B T N"], ModelState]:
         """Logits at the next T tokens, from `state`."""
-        x, carried = self._embed(tokens), []
-        for block, layer_state in zip(self.layers, state, strict=True):
-            x, layer_state = block.prefill(x, layer_state)
-            carried.append(layer_state)
-        return self._readout(x), tuple(carried)
+        x, carried = _decode([block.prefill for block in self.layers], self._embed(tokens), state)
+        return self._readout(x), carried
 
     def step(self, tokens: Int[Array, "B"], state: ModelState) -> tuple[Float[Array, "B N"], ModelState]:
         """Logits at the next token, from `state`."""
-        x, carried = self._embed(tokens[:, None])[:, 0], []
-        for block, layer_state in zip(self.layers, state, strict=True):
-            x, layer_state = block.step(x, layer_state)
-            carried.append(layer_state)
-        return self._readout(x[:, None])[:, 0], tuple(carried)
+        x, carried = _decode([block.step for block in self.layers], self._embed(tokens[:, None])[:, 0], state)
+        return self._readout(x[:, None])[:, 0], carried
 
     def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
         return self.embedding[...].astype(self.dtype)[tokens]
@@ -175,3 +168,16 @@ class LanguageModel(nnx.Module):
         x = self.norm(x)
         logits = x.reshape(-1, x.shape[-1]) @ self.embedding[...].astype(x.dtype).T
         return logits.reshape(*x.shape[:2], -1).astype(jnp.float32)
+
+
+def _decode(
+    forms: Sequence[Callable[[jax.Array, BlockState], tuple[jax.Array, BlockState]]],
+    x: Activations | Token,
+    state: ModelState,
+) -> tuple[Activations | Token, ModelState]:
+    """Applies `prefill` or `step` of each layer in turn; returns the output and the next state."""
+    carried = []
+    for form, layer_state in zip(forms, state, strict=True):
+        x, layer_state = form(x, layer_state)
+        carried.append(layer_state)
+    return x, tuple(carried)

@@ -1,13 +1,11 @@
 """The contract of a sequence mixer: a config that makes it, and a module with three forms that agree.
 
-`__call__` is the training form, over a whole sequence at once. `prefill` continues from a decode state over
-any number of tokens. `step` takes one token. The decode state is a named tuple of arrays that holds *everything*
-carried from one token to the next: short convolutions, token shifts, positions and caches included. Its size is
-the x axis of the chart, so nothing may be kept outside it.
+The decode state holds *everything* carried from token to token, including short convolutions, token shifts,
+positions and caches, because its size is what mixers are compared by.
 """
 
 import dataclasses
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from flax import nnx
@@ -20,24 +18,23 @@ from sandbox.shapes import Activations, Token
 from sandbox.state_kinds import StateKind
 
 State = Any
-"""A named tuple of arrays whose leading axis is the batch; position counters are scalars."""
+"""A named tuple of arrays with the batch as leading axis, or of states; counters of tokens are scalars."""
 
 
 class MatrixState(NamedTuple):
-    """The decode state of a mixer that carries one matrix per head and nothing else."""
+    """One matrix per head."""
 
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
 
 
 class Mixer(nnx.Module):
-    """Maps a sequence to a sequence of the same shape; each position sees itself and the past.
+    """A causal map from sequence to sequence of the same shape.
 
-    A subclass is built as `(config, d_model, *, rngs, dtype)` and defines `init_state` and `prefill`. The other
-    two forms follow, and are overridden only if there is a cheaper way.
+    Subclasses define `init_state` and `prefill`, and override the other two forms only to make them cheaper.
     """
 
     def __call__(self, x: Activations) -> Activations:
-        """The whole sequence at once, from an empty state: the training form."""
+        """The whole sequence from an empty state."""
         batch, length, _ = x.shape
         return self.prefill(x, self.init_state(batch, length))[0]
 
@@ -50,14 +47,20 @@ class Mixer(nnx.Module):
         raise NotImplementedError
 
     def step(self, x: Token, state: State) -> tuple[Token, State]:
-        """The next token, from `state`: the deployment form."""
+        """The next token, from `state`."""
         y, state = self.prefill(x[:, None], state)
         return y[:, 0], state
 
 
+class MixerType(Protocol):
+    """A subclass of `Mixer` that a config can make."""
+
+    def __call__(self, config: Any, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike) -> Mixer: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A mixer's line in the table of all mixers (`docs/mixers.md`), as far as it cannot be measured."""
+    """The cells of a mixer in the table `docs/mixers.md` that cannot be measured."""
 
     equation: str
     """One line, in the letters of `sandbox.shapes`."""
@@ -68,21 +71,21 @@ class Card:
     paper: str
     """Authors, year, arXiv number."""
     d_state: str = "–"
-    """What the size knob `mixer.d_state` sets; a dash for a mixer without it."""
+    """Meaning of the size knob `mixer.d_state`; a dash if there is none."""
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class MixerConfig:
-    """The options of one mixer; each family extends it next to its module."""
+    """Base of the options of each mixer."""
 
-    mixer: ClassVar[type[Mixer]]
-    """The module that these options make."""
+    mixer: ClassVar[MixerType]
+    """The module that `make` builds."""
     card: ClassVar[Card]
     grows: ClassVar[bool] = False
-    """Whether the decode state is larger for longer sequences."""
+    """Whether the size of the decode state depends on the length of the sequence."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an option that is not allowed."""
+        """Raises ValueError for an invalid option."""
 
     def check_width(self, d_model: int) -> None:
         """Raises ValueError if this mixer cannot have width `d_model`."""
@@ -91,20 +94,20 @@ class MixerConfig:
         """Raises ValueError if this mixer cannot take sequences of `length` tokens."""
 
     def make(self, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Mixer:
-        """A mixer of width `d_model`. Parameters are float32; `dtype` is that of activations and caches."""
+        """A mixer of width `d_model`, with float32 parameters, and activations and caches of `dtype`."""
         check_at_least("model.d_model", d_model, 1)
         self.check_width(d_model)
-        return self.mixer(self, d_model, rngs=rngs, dtype=dtype)  # type: ignore[call-arg]
+        return self.mixer(self, d_model, rngs=rngs, dtype=dtype)
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class ScanConfig(MixerConfig):
-    """The options of a mixer whose memory is updated by one of the rules of `sandbox.scans`."""
+    """Options of a mixer whose memory is updated by a rule of `sandbox.scans`."""
 
     implementation: str = "auto"
-    """Implementation of the scan: see `sandbox.scans.IMPLEMENTATIONS`."""
+    """Implementation of the scan, one of `sandbox.scans.IMPLEMENTATIONS`, or `auto`."""
     chunk_size: int | None = None
-    """Tokens per chunk, in the chunked forms. None: the scan's own choice."""
+    """Tokens per chunk in chunked implementations. None: the choice of the implementation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,13 +120,13 @@ class ScanConfig(MixerConfig):
 
     @property
     def scan_options(self) -> dict[str, Any]:
-        """The keyword arguments of these names that every scan takes."""
+        """Keyword arguments for a scan."""
         return {"implementation": self.implementation, "chunk_size": self.chunk_size}
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class MatrixMemoryConfig(ScanConfig):
-    """The options of a mixer whose heads each keep a matrix, and share the width of the model among them."""
+    """Options of a mixer with one matrix per head."""
 
     d_state: int = 16
     """The size knob: rows K of a head's matrix, channels of its queries and keys."""
@@ -135,16 +138,16 @@ class MatrixMemoryConfig(ScanConfig):
         check_at_least("mixer.num_heads", self.num_heads, 1)
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the width."""
+        """Raises ValueError unless heads divide the width."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class UnitsConfig(MixerConfig):
-    """The options of a recurrent network: its state is a vector of units, as many as the width unless told."""
+    """Options of a recurrent network, whose state is a vector of units."""
 
     d_state: int | None = None
-    """The size knob: hidden units. None: as many as `d_model`."""
+    """The size knob: number of hidden units. None: `d_model`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

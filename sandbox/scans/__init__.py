@@ -1,22 +1,22 @@
 """Recurrences over time, as pure functions on arrays: update rules, and drivers that run any of them.
 
-Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and all of them keep one contract:
+Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and all of them share one contract:
 
-- Arrays are `[B, T, H, …]`, or `[B, T, …]` in rules without heads, with any T >= 1. Inputs may be float32 or
-  bfloat16, in `diagonal_scan` also complex. Nothing is scaled: `q` is used as given.
+- Arrays are `[B, T, H, …]`, or `[B, T, …]` in rules without heads, with T >= 1. Inputs are float32 or bfloat16, in
+  `diagonal_scan` also complex. Nothing is scaled, queries included.
 - The result is `(outputs, final_state)`: outputs in the dtype of the values (`v` or `x`), the state after the last
-  token in float32 (complex64). A call with T = 1 is one step without a loop: this is how a model decodes.
+  token in float32 (complex64). A call with T = 1, which is how a model decodes, is one step without a loop.
 - A log decay is finite and <= 0. -200 forgets everything, because exp(-200) underflows to 0 in float32.
 - Every array argument has a gradient, the initial state included. The functions work under `jit`, `vmap`, `grad`,
   `lax.scan` and `jax.checkpoint`.
-- `initial_state` is the state before the first token, in the form of the final state; None means the empty one.
+- `initial_state` has the form of the final state; None means the empty state.
 - `implementation` is a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
-- `chunk_size` is the number of tokens in a chunk, a power of two; None means the default of the rule. For the
-  backward pass the state at the start of each chunk is kept, also by rules that go through a chunk step by step.
-- `ValueError` is raised for a wrong shape or dtype, an unknown `implementation` and a `chunk_size` that is not a
-  power of two; `NotImplementedError` if the named implementation cannot run the rule.
+- `chunk_size` is the number of tokens per chunk, a power of two; None means the default of the rule. The backward
+  pass keeps the state at the start of each chunk, whether or not the rule has a chunk form.
+- `ValueError` means a wrong shape or dtype, an unknown `implementation`, or a `chunk_size` that is not a power of
+  two; `NotImplementedError` means that the named implementation cannot run the rule.
 
-Where the kernels run, arithmetic is that of float32; `recurrent` and `chunked` keep float64 inputs in float64.
+Kernels compute in float32; `recurrent` and `chunked` keep float64 inputs in float64.
 """
 
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule

@@ -1,4 +1,4 @@
-"""Checks of arguments. Their errors are one line: the name, what it is, and what is expected."""
+"""Checks of arguments. An error is one line: the name, what it is, and what is expected."""
 
 from numbers import Integral
 from typing import Any
@@ -11,7 +11,7 @@ from sandbox.scans.rule import Inputs
 
 
 def read_dims(name: str, array: Array, letters: str) -> dict[str, int]:
-    """The size of every axis, by its letter; T must be at least one."""
+    """The size of each axis, by its letter; T must be at least one."""
     expected = f"[{', '.join(letters)}]"
     check_is_floating(name, array, expected)
     if array.ndim != len(letters):
@@ -31,7 +31,7 @@ def check_shape(name: str, array: Array, letters: str, dims: dict[str, int]) -> 
 
 
 def check_is_floating(name: str, array: Any, expected: str, *, may_be_complex: bool = False) -> None:
-    """Rejects what is not an array, and integer arrays, because outputs would be rounded to integers."""
+    """Rejects anything but floating-point arrays; integers would round the outputs."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise ValueError(f"{name} is {array!r}, expected an array {expected}")
     if not jnp.issubdtype(array.dtype, jnp.inexact if may_be_complex else jnp.floating):
@@ -45,7 +45,7 @@ def check_is_a(expected: type, name: str, value: Any) -> None:
 
 
 def check_chunk_size(chunk_size: Any) -> None:
-    """Rejects a number that is not a power of two; None means the default of the rule."""
+    """Rejects anything but a power of two or None."""
     if chunk_size is None:
         return
     if not isinstance(chunk_size, Integral) or chunk_size < 1 or chunk_size & (chunk_size - 1):
@@ -53,7 +53,7 @@ def check_chunk_size(chunk_size: Any) -> None:
 
 
 def check_inputs(inputs: Inputs) -> None:
-    """Rejects leaves that are not `[B, T, H, …]`, where B or T may be one."""
+    """Rejects leaves that are not `[B, T, H, …]`; B or T may be one."""
     leaves = {name: leaf for name, leaf in inputs._asdict().items() if leaf is not None}
     for name, leaf in leaves.items():
         if leaf.ndim < 3:

@@ -1,4 +1,4 @@
-"""One call that compares every driver of a rule with its step in float64, gradients included.
+"""Compares every driver of a rule with its step in float64, gradients included, in one call.
 
 from sandbox.scans.check import check_rule
 check_rule(MY_RULE)
@@ -27,23 +27,23 @@ DRIVERS: Mapping[str, Callable[..., Any]] = IMPLEMENTATIONS | {
     "pallas_tpu": functools.partial(run_pallas_tpu, interpret=True),
     "pallas_gpu": functools.partial(run_pallas_gpu, interpret=True),
 }
-"""Everything that can be checked: implementations, and the kernels of each platform in Pallas' interpreter."""
+"""All that can be checked: implementations, and the kernels of each platform in Pallas' interpreter."""
 
 CHECKED = tuple(name for name in DRIVERS if name != "pallas" or jax.default_backend() != "cpu")
-"""What is checked by default: on an accelerator also its compiled kernels."""
+"""What is checked by default: on an accelerator this includes its compiled kernels."""
 
 QUICKLY_COMPILED: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
 """Compiler options for programs that run once or twice."""
 
 if jax.__version_info__ < (0, 11):
-    QUICKLY_COMPILED["xla_cpu_use_fusion_emitters"] = False  # no option of later versions, which are quick
+    QUICKLY_COMPILED["xla_cpu_use_fusion_emitters"] = False  # later versions are fast and lack this option
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-2}
-"""Largest relative root-mean-square error of any tensor of any sequence, by the precision of the inputs."""
+"""Largest relative RMS error of a tensor in any sequence, by the precision of the inputs."""
 
 BATCH = 2
 PREFIX = 5
-"""Tokens that a rule processes before those it is checked on."""
+"""Number of tokens processed before those that are checked."""
 
 
 Tensors = dict[str, Any]
@@ -51,7 +51,7 @@ Tensors = dict[str, Any]
 
 
 class Fixture(NamedTuple):
-    """The arguments of a rule, and the cotangents of its outputs and final state."""
+    """Arguments of a rule, and cotangents (`weights`) of its outputs and final state."""
 
     state: State
     inputs: Inputs
@@ -69,14 +69,14 @@ def check_rule(
     columns: int = 6,
     dtype: DTypeLike = jnp.float32,
 ) -> None:
-    """Runs the examples of `rule` by every implementation, at lengths around the edges of a chunk.
+    """Checks each implementation of `rule` on its examples, at lengths around the edges of a chunk.
 
-    Outputs, final state, and the gradients with respect to each input and the initial state are compared with
-    the rule's own `step`, run token by token in float64. `kinds` are names in `rule.examples`; None means all.
+    Outputs, final state, and the gradients of each input and of the initial state are compared with `rule.step`,
+    run token by token in float64. `kinds` are names in `rule.examples`; None means all.
 
     Raises:
-        AssertionError: an error exceeds `TOLERANCES`, a tensor is not finite, a token after the end changes the
-            state, or columns mix although `column_inputs` says otherwise. The message has one line per problem.
+        AssertionError: an error exceeds `TOLERANCES`, a tensor is not finite, padding changes the state, or
+            columns mix although `column_inputs` says otherwise. The message has one line per problem.
         ValueError: there is nothing to check, or an argument is unknown.
     """
     kinds = _known("kinds", rule.examples if kinds is None else kinds, rule.examples)
@@ -106,7 +106,7 @@ def check_rule(
 
 
 def _known(argument: str, asked: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The names asked for: at least one, and all among `names`."""
+    """The requested names, after checking that there is at least one and that all are known."""
     asked, names = [asked] if isinstance(asked, str) else list(asked), list(names)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:
@@ -125,8 +125,8 @@ def draw_fixture(
     dtype: DTypeLike = jnp.float32,
     from_nothing: bool = False,
 ) -> Fixture:
-    """Inputs in `dtype`, and the state after a few other tokens or the empty one."""
-    longest = max(64, next_power_of_two(PREFIX + tokens))  # so that few programs are compiled for all lengths
+    """Draws inputs in `dtype`, and a state: the empty one or that after a few other tokens."""
+    longest = max(64, next_power_of_two(PREFIX + tokens))  # few programs serve all lengths
     drawn, empty, reached = jax.tree.map(np.asarray, _draw(rule, example, longest, heads, rows, columns))
     inputs = jax.tree.map(
         lambda leaf: leaf if leaf.shape[1] == 1 else leaf[:, PREFIX : PREFIX + tokens], cast(drawn, dtype)
@@ -152,7 +152,7 @@ def _draw(
 
 
 def reference(rule: Rule, fixture: Fixture) -> Tensors:
-    """`values_and_gradients` of the definition in float64."""
+    """`values_and_gradients` by the definition in float64."""
     with jax.enable_x64(True):
         exact = cast(jax.tree.map(np.asarray, fixture), np.float64)
         return _compiled(rule, "recurrent", None, QUICKLY_COMPILED)(exact)
@@ -162,7 +162,7 @@ def values_and_gradients(
     rule: Rule, fixture: Fixture, implementation: str, *, chunk_size: int | None = None
 ) -> Tensors:
     """Outputs, final state and all gradients by name, by one of `DRIVERS`."""
-    # Drivers that are not interpreted are compiled as users compile them.
+    # Only interpreted drivers are compiled otherwise than users compile them.
     options = None if implementation in IMPLEMENTATIONS else QUICKLY_COMPILED
     return _compiled(rule, implementation, chunk_size, options)(fixture)
 
@@ -192,7 +192,7 @@ def _compiled(
 def differences(
     expected: Tensors, found: Tensors, dtype: DTypeLike, names: Sequence[str] | None = None
 ) -> list[str]:
-    """One line for every tensor whose error in a sequence is too large or NaN; `names` are those of sequences."""
+    """One line per tensor and sequence with an error that is too large or NaN; `names` are those of sequences."""
     tolerance = TOLERANCES[jnp.dtype(dtype).name]
     lines = []
     for tensor, tree in expected.items():
@@ -205,7 +205,7 @@ def differences(
 
 
 def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:
-    """Whether a chunk of tokens after the end leaves the state exactly as it was."""
+    """Whether a chunk of padding leaves the state exactly as it was."""
     assert rule.chunk is not None
     size = max(leaf.shape[1] for leaf in jax.tree.leaves(fixture.inputs))
     state = jax.tree.map(lambda leaf: leaf[0, 0], fixture.state)
@@ -219,10 +219,9 @@ def padding_is_exact(rule: Rule, fixture: Fixture) -> bool:
 
 
 def columns_mix(rule: Rule, fixture: Fixture) -> bool:
-    """Whether the first column of inputs and states affects anything but itself.
+    """Whether the first column of inputs and states affects other columns, or states without columns.
 
-    A kernel may give each column to a different program, so the other columns, and states without columns, must
-    not depend on it.
+    It must not if a kernel processes each column in a different program.
     """
     has_columns = states_with_columns(rule, fixture.state)
 

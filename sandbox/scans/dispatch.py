@@ -1,4 +1,4 @@
-"""Chooses the driver that runs a rule, notes it, and calls it."""
+"""Chooses the driver that runs a rule, records the choice, and calls the driver."""
 
 import functools
 from collections.abc import Callable
@@ -33,9 +33,9 @@ AUTO = {
     "gpu": ("pallas", "pallas"),
     "tpu": ("pallas", "pallas"),
 }
-"""What `auto` runs on each platform for more than one token: without gradients, and with them.
+"""The drivers that `auto` selects on each platform for T > 1, without and with gradients.
 
-One token is one step of the definition everywhere. If the kernels cannot run, `chunked` replaces them.
+For T = 1 it selects `recurrent`, and `chunked` if the kernels cannot run.
 """
 
 Run = Callable[[State, Inputs], tuple[Outputs, State]]
@@ -50,14 +50,13 @@ def run_rule(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Outputs, State]:
-    """Runs `rule` over `inputs`: leaves `[B, T, H, …]`, where B or T may be one for what all share.
+    """Runs `rule` over `inputs` `[B, T, H, …]`, where B or T is one if all sequences or tokens share the input.
 
-    The public functions call this, and so does the user of a rule that is not in `RULES`. If `auto` runs one
-    driver without gradients and another with them, it has no forward mode (`jax.jvp`); `recurrent` and `chunked`,
-    by name, have both.
+    The public functions call this, and so does the user of a rule that is not in `RULES`. Forward mode (`jax.jvp`)
+    works with `recurrent` and `chunked` by name, and with `auto` only if it selects the same driver for gradients.
 
-    A batch may be sharded over several devices. XLA divides `recurrent` and `chunked` among them, but not kernels:
-    for these, `jax.shard_map(..., check_vma=False)` over the batch has to give each device its sequences.
+    XLA divides `recurrent` and `chunked` over the devices of a sharded batch. Kernels need
+    `jax.shard_map(..., check_vma=False)` over the batch.
 
     Returns:
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
@@ -115,10 +114,10 @@ def resolve_implementation(
     Args:
         implementation: a name in `IMPLEMENTATIONS`, or "auto".
         rule: the rule to run.
-        num_tokens: T. A single token is a step without a loop.
-        rows: K of the state of a head.
-        columns: V of the state of a head. A state may be too large for the kernels.
-        dtype: that of the arithmetic: float32, or float64 if an input has it.
+        num_tokens: T.
+        rows: K of the state of a head, which may be too large for the kernels.
+        columns: V of the state of a head.
+        dtype: precision of the arithmetic: float32, or float64 if an input has it.
         differentiated: whether gradients are taken.
 
     Raises:

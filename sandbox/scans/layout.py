@@ -1,7 +1,6 @@
-"""The layout of batches: how their arrays become those of one head, and which inputs are fixed over time.
+"""The layout of batches: states have leaves `[B, H, …]`, inputs `[B, T, H, …]`.
 
-States have leaves `[B, H, …]`. Inputs have leaves `[B, T, H, …]`, where B or T may be one: such an input is shared
-by all sequences, or by all tokens, and is not repeated in memory.
+B or T of an input may be one: all sequences or all tokens then share it, and it is not repeated in memory.
 """
 
 import functools
@@ -36,7 +35,7 @@ def cast(tree: Any, dtype: DTypeLike) -> Any:
 
 
 def initial_states(rule: Rule, inputs: Inputs) -> State:
-    """The empty state of every head of every sequence: leaves `[B, H, …]`, sharded as the batch is."""
+    """The empty states `[B, H, …]`, sharded like the batch."""
     of_one_token = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[3:], leaf.dtype), inputs)
     of_one_head = cast(rule.initial_state(of_one_token), compute_dtype(inputs))
     zeros = _zeros_like_batch(inputs)
@@ -47,7 +46,7 @@ def initial_states(rule: Rule, inputs: Inputs) -> State:
 
 
 def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
-    """Zeros sharded as the inputs are; of a constant, jax would keep a whole copy on each device."""
+    """Zeros sharded like the inputs; a constant would be copied whole to each device."""
     batch = batch_size(inputs)
     of_first_token = [leaf[:, 0] for leaf in jax.tree.leaves(inputs) if leaf.shape[0] == batch]
     zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in of_first_token]
@@ -55,13 +54,13 @@ def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
 
 
 def states_with_columns(rule: Rule, state: State) -> State:
-    """Which leaves have the V columns as their last axis: a tree of bools, all False if columns mix."""
+    """Whether the last axis of each leaf is the V columns: a tree of bools, all False if columns mix."""
     has_columns = rule.column_states if rule.column_inputs else False
     return jax.tree.map(lambda _: has_columns, state) if isinstance(has_columns, bool) else has_columns
 
 
 def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
-    """The inputs that vary over time, and those that are fixed; each tree has None for the other's leaves."""
+    """The inputs that vary over time and those that are fixed; each tree has None for leaves of the other."""
     tokens = num_tokens(inputs)
     varying = jax.tree.map(lambda leaf: leaf if leaf.shape[1] == tokens else None, inputs)
     fixed = jax.tree.map(lambda leaf: None if leaf.shape[1] == tokens else leaf, inputs)
@@ -76,9 +75,9 @@ def join(some: Inputs, others: Inputs) -> Inputs:
 
 
 def over_batch_and_heads(update: Update, states: State, inputs: Inputs) -> tuple[State, Outputs]:
-    """Maps `update`, which works on one head of one sequence, over leaves whose leading axes are B (or 1) and H.
+    """Maps `update`, which works on one head of one sequence, over leading axes B (or 1) and H.
 
-    What depends only on inputs that all sequences share, such as fixed decays, is computed once per head.
+    What depends only on shared inputs, such as fixed decays, is computed once per head.
     """
     batch = jax.tree.leaves(states)[0].shape[0]
 
@@ -91,15 +90,15 @@ def over_batch_and_heads(update: Update, states: State, inputs: Inputs) -> tuple
 
 
 def padding_of(rule: Rule, inputs: Inputs) -> Inputs:
-    """The inputs of a token after the end of the sequence: the tree of `inputs` with a number as each leaf."""
+    """The tree of `inputs` with the padding value of each input as its leaf."""
     named = {name: rule.padding.get(name, 0.0) for name in inputs._fields if getattr(inputs, name) is not None}
     return type(inputs)(**{name: named.get(name) for name in inputs._fields})
 
 
 def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C 1"]) -> Inputs:
-    """The inputs of one head to `rule.chunk`: fixed ones are repeated for every token that exists.
+    """The inputs of one head to `rule.chunk`, with fixed ones repeated for every token that exists.
 
-    Leaves of `varying` are `[C, …]`, padded already; those of `fixed` have no time axis.
+    Leaves of `varying` are `[C, …]`, already padded; those of `fixed` have no time axis.
     """
 
     def repeat(leaf: Array, number: float) -> Array:
@@ -109,11 +108,11 @@ def whole_chunk(rule: Rule, varying: Inputs, fixed: Inputs, exists: Bool[Array, 
 
 
 def matmul_precision(inputs: Inputs) -> str:
-    """The precision of products that a rule leaves open: full, unless an input has only 16 bits."""
+    """The default precision of products in a rule: full, unless an input has 16 bits."""
     narrowest = min(leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs))
     return "default" if narrowest <= 2 else "highest"
 
 
 def next_power_of_two(number: int) -> int:
-    """The least power of two that is at least `number`."""
+    """The smallest power of two >= `number`."""
     return 1 << (number - 1).bit_length()

@@ -1,11 +1,11 @@
-"""The distance between two computations of the same tensor."""
+"""The distance between two computations of one tensor."""
 
 from typing import Any
 
 import numpy as np
 
 SMALLEST_SCALE = 1e-20
-"""A tensor below this counts as zero: exp(-200) underflows to 0 in float32, and so do products with it."""
+"""Smaller tensors count as zero: exp(-200) and products with it underflow to 0 in float32."""
 
 
 def relative_rms_errors(expected: Any, found: Any) -> np.ndarray:

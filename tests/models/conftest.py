@@ -1,4 +1,4 @@
-"""Compiled quickly rather than well, which saves a third of the time; `tests/parity` compiles models well."""
+"""Compiles with few optimizations, which saves a third of the time; `tests/parity` compiles with all."""
 
 import jax
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def quickly_compiled():
-    """No test here runs a program long enough to gain by more."""
+    """Programs here are too short to gain from optimization."""
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)

@@ -1,4 +1,4 @@
-"""Softmax attention in all its forms, against one that is written token by token from the definitions."""
+"""Softmax attention in all its forms, against a token-by-token version of the definitions."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def one(layer, x):
     return y if layer.bias is None else y + np.asarray(layer.bias[...], np.float64)
 
 
-def turned(x, positions):
+def rotated(x, positions):
     """Rotary positions of `[T, heads, K]`: pairs of channels as complex numbers."""
     half = x.shape[-1] // 2
     angles = np.asarray(positions)[:, None, None] * 10_000.0 ** (-np.arange(half) / half)
@@ -35,7 +35,7 @@ def turned(x, positions):
 
 
 class ByTheBook:
-    """One sequence through a mixer's weights, one token and one head at a time."""
+    """Outputs of a mixer's weights for one sequence, computed one token and one head at a time."""
 
     def __init__(self, mixer, x):
         self.mixer, self.config = mixer, mixer.config
@@ -47,11 +47,11 @@ class ByTheBook:
     def project(self, *layers):
         q, k, v = (one(layer, self.x).reshape(len(self.x), -1, self.mixer.head_dim) for layer in layers)
         if self.config.positions is Positions.rope:
-            q, k = turned(q, np.arange(len(q))), turned(k, np.arange(len(k)))
+            q, k = rotated(q, np.arange(len(q))), rotated(k, np.arange(len(k)))
         return q, k, v
 
     def read(self, token, q, k, v, positions):
-        """What the query `q` `[heads, K]` of `token` reads from the rows `k`, `v` at `positions`."""
+        """Attention of the query `q` `[heads, K]` of `token` over the rows `k`, `v` at `positions`."""
         heads, distance = self.config.num_heads, token - np.asarray(positions)
         outputs = []
         for head in range(heads):
@@ -66,7 +66,7 @@ class ByTheBook:
         return one(self.mixer.out, np.concatenate(outputs))
 
     def over(self, sees):
-        """`sees(t)` gives the tokens that token t sees."""
+        """Outputs if token t attends to the tokens `sees(t)`."""
         rows = [sorted(sees(token)) for token in range(len(self.x))]
         return np.stack([self.read(t, self.q[t], self.k[seen], self.v[seen], seen) for t, seen in enumerate(rows)])
 
@@ -113,7 +113,7 @@ class ByTheBook:
 
 
 GROUPED = {"num_heads": 4, "num_kv_heads": 2, "use_bias": True}
-# Several windows or blocks to the sequence, which the defaults of the contract test do not have.
+# The sequence has several windows or blocks, unlike with the defaults in `test_mixers.py`.
 CASES = {
     "grouped, no positions": ("softmax", SoftmaxConfig(**GROUPED)),
     "learned": ("softmax", SoftmaxConfig(num_heads=2, positions=Positions.learned, max_positions=LENGTH)),
@@ -137,7 +137,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "config"), CASES.values(), ids=CASES.keys())
-def test_each_token_reads_what_the_definition_says(name, config):
+def test_each_token_attends_as_defined(name, config):
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0))
     keys = iter(jax.random.split(jax.random.key(2), 20))
     moved = jax.tree.map(
@@ -186,14 +186,14 @@ def test_slopes_of_alibi():
         (SoftmaxConfig(), LENGTH),
     ],
 )
-def test_rows_that_are_kept(config, rows):
-    """A row is a key and a value of D_MODEL float32; the counter of tokens comes on top."""
+def test_number_of_rows_in_the_state(config, rows):
+    """A row is a key and a value of D_MODEL floats; the counter of tokens adds 4 bytes."""
     state = config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, LENGTH)
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state)) == rows * 2 * D_MODEL * 4 + 4
 
 
-def test_windowed_heads_of_hard_alibi_keep_their_window():
-    """Of 4 pairs that share keys and values, three are windowed, to 6 tokens at most: 5 and the next one."""
+def test_windowed_heads_of_hard_alibi_carry_only_their_window():
+    """Three of 4 pairs of query heads have windows of at most 6 tokens, of which 5 are carried."""
     config = SoftmaxConfig(num_heads=8, num_kv_heads=4, positions=Positions.hard_alibi, windowed_heads=7)
     state = config.make(16, rngs=nnx.Rngs(0)).init_state(1, LENGTH)
     assert sum(leaf.size for leaf in jax.tree.leaves(state)) == 2 * 2 * (3 * 5 + LENGTH) + 1
@@ -202,14 +202,14 @@ def test_windowed_heads_of_hard_alibi_keep_their_window():
 @pytest.mark.parametrize(
     "config", [SlidingWindowConfig(d_state=8), LongformerConfig(d_state=8), BigBirdConfig(d_state=8)]
 )
-def test_arithmetic_grows_with_the_length_and_not_with_its_square(config):
+def test_flops_are_linear_in_the_length(config):
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0))
     short, long = (count_flops(mixer, jax.ShapeDtypeStruct((1, n, D_MODEL), jnp.float32)) for n in (256, 1024))
     assert 3.9 < long / short < 4.1
 
 
 @pytest.mark.parametrize("random", [0, 1, 3])
-def test_the_pattern_and_the_pages_of_bigbird(random):
+def test_pattern_and_pages_of_bigbird(random):
     def blocks_seen(n, seed=0):
         made = plan(n, 2, 3, random, seed)
         return made, [[int(j) for j in row if j >= 0] for row in made.seen]
@@ -219,7 +219,7 @@ def test_the_pattern_and_the_pages_of_bigbird(random):
         near = range(max(block - 2, 0), block + 1)
         assert len(row) == len({*row}) == min(block + 1, 2 + 3 + random)
         assert {*near, *range(min(2, block + 1))} <= {*row} <= {*range(block + 1)}
-        for j in row:  # what is read now lies in its own page
+        for j in row:  # a block that is read is still in its page
             assert made.held[block, made.page[j]] == j
     assert blocks_seen(23)[1] == rows[:23], "the pattern depends on the length"
     assert (blocks_seen(40, seed=1)[1] == rows) == (random == 0)
@@ -228,7 +228,7 @@ def test_the_pattern_and_the_pages_of_bigbird(random):
     assert made.num_pages == max(needed)
 
 
-def test_cudnn_runs_where_it_can(monkeypatch):
+def test_cudnn_runs_if_it_supports_the_inputs(monkeypatch):
     ran = []
     dot_product_attention = jax.nn.dot_product_attention
 

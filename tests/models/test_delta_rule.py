@@ -1,4 +1,4 @@
-"""What is special to the mixers that write by the delta rule: what β does, where decays start, groups of heads."""
+"""Mixers with the delta rule: effect of β, initial decays, groups of heads."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ D_MODEL, HEADS, KEYS = 12, 2, 5
 
 
 def memories_of_a_repeated_token(config):
-    """What is kept before, after one and after two equal tokens, of value 0 and with σ(x W_β) = 1."""
+    """The memory before, after one and after two equal tokens with value 0 and σ(x W_β) = 1."""
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0))
     keys = HEADS * KEYS
     mixer.qkv.kernel[...] = mixer.qkv.kernel[...].at[:, 2 * keys :].set(0.0)
@@ -27,14 +27,14 @@ def memories_of_a_repeated_token(config):
     return [np.asarray(state.memory) for state in (before, once, twice)]
 
 
-def test_beta_of_one_erases_what_a_key_recalls_once_and_for_all():
+def test_beta_of_one_erases_the_value_of_a_key():
     config = DeltaNetConfig(d_state=KEYS, num_heads=HEADS, conv_width=1)
     before, once, twice = memories_of_a_repeated_token(config)
     assert np.abs(once - before).max() > 0.1
     np.testing.assert_allclose(twice, once, atol=1e-4)
 
 
-def test_beta_of_two_turns_it_around_and_back():
+def test_beta_of_two_flips_the_sign_of_a_value_and_flips_it_back():
     config = DeltaNetConfig(d_state=KEYS, num_heads=HEADS, conv_width=1, negative_eigenvalues=True)
     before, once, twice = memories_of_a_repeated_token(config)
     assert np.abs(once - before).max() > 0.1
@@ -43,7 +43,7 @@ def test_beta_of_two_turns_it_around_and_back():
 
 @pytest.mark.parametrize("config", [GatedDeltaNetConfig, KDAConfig])
 def test_decays_start_as_in_the_authors_code(config):
-    """Where x adds nothing to them. Step sizes are log-uniform in 0.001..0.1, whose median is 0.01."""
+    """For x = 0. Step sizes are log-uniform in 0.001..0.1, with median 0.01."""
     mixer = config(num_heads=256, d_state=1).make(256, rngs=nnx.Rngs(0))
     step_sizes = np.asarray(jax.nn.softplus(mixer.dt_bias[...]))
     rates = np.exp(np.asarray(mixer.log_rates[...]))
@@ -53,7 +53,7 @@ def test_decays_start_as_in_the_authors_code(config):
     assert 15 < rates.max() < 16.001
 
 
-def test_heads_of_values_in_a_group_share_their_queries_and_keys():
+def test_value_heads_of_a_group_share_queries_and_keys():
     config = GatedDeltaNetConfig(d_state=KEYS, num_heads=HEADS, num_value_heads=3 * HEADS, expand_v=1)
     state = jax.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, 1))
     assert state.memory.shape == (1, 3 * HEADS, KEYS, D_MODEL // (3 * HEADS))

@@ -1,4 +1,4 @@
-"""Linear attention against the weights that each feature map stands for, written out pair by pair."""
+"""Linear attention against the pairwise weights that each feature map defines."""
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +24,20 @@ def elu1(x):
 
 
 def dpfp(x):
-    """ν = 2, by the indices of the paper."""
+    """The definition with the paper's indices, for ν = 2."""
     r = relu(np.concatenate([x, -x]))
     return np.array([r[i] * r[i - shift] for shift in (1, 2) for i in range(2 * KEYS)])
 
 
 def hedgehog(x):
-    """With W = 2 and b = 1."""
+    """Features for W = 2 I and b = 1."""
     features = np.exp(np.concatenate([2 * x + 1, -2 * x - 1]))
     return features / features.sum()
 
 
 def favor(x):
     x = x / KEYS**0.25
-    (directions, _) = favor_directions(0, HEADS, 64, KEYS)  # of head 0, whose queries and keys are given
+    (directions, _) = favor_directions(0, HEADS, 64, KEYS)  # of head 0
     return np.exp(directions @ x - x @ x / 2)
 
 
@@ -67,7 +67,7 @@ def attend(weight, q, k, v):
 
 
 def identity(mixer):
-    """Sets the projections so that heads take queries, keys and values from x, and put out what they read."""
+    """Sets the projections so that x holds queries, keys and values, and outputs are what heads read."""
     q, k, v = np.split(np.eye(12), [KEYS, 2 * KEYS], axis=1)
     mixer.q.kernel[...] = jnp.asarray(np.concatenate([q, q], axis=1), jnp.float32)
     mixer.k.kernel[...] = jnp.asarray(np.concatenate([k, k], axis=1), jnp.float32)
@@ -77,7 +77,7 @@ def identity(mixer):
 
 
 @pytest.mark.parametrize(("feature_map", "normalize"), MAPS)
-def test_each_feature_map_weighs_pairs_as_its_paper_says(feature_map, normalize):
+def test_each_feature_map_weighs_pairs_as_in_its_paper(feature_map, normalize):
     config = LinearAttentionConfig(
         d_state=KEYS,
         num_heads=HEADS,
@@ -107,7 +107,7 @@ def test_performer_weighs_pairs_by_its_random_features():
     assert np.linalg.norm(found - expected / sums) < 2e-5 * np.linalg.norm(expected / sums)
 
 
-def test_more_random_features_come_closer_to_softmax_attention():
+def test_more_random_features_approximate_softmax_attention_better():
     x = 0.5 * np.random.default_rng(0).normal(size=(LENGTH, D_MODEL)).astype(np.float32)
     parts = np.split(x.astype(np.float64), [KEYS, 2 * KEYS], axis=1)
     read, sums = attend(lambda q, k, apart: np.exp(q @ k / KEYS**0.5), *parts)
@@ -125,7 +125,7 @@ def test_more_random_features_come_closer_to_softmax_attention():
     assert many < 0.02
 
 
-def test_random_features_are_orthogonal_and_as_long_as_normal_vectors():
+def test_random_features_are_orthogonal_with_lengths_of_normal_vectors():
     directions = favor_directions(3, 2, 150, 50)
     assert directions.shape == (2, 150, 50)
     lengths = np.linalg.norm(directions, axis=-1)
@@ -136,7 +136,7 @@ def test_random_features_are_orthogonal_and_as_long_as_normal_vectors():
     assert np.std(lengths**2 / 50) > 0.1
 
 
-def test_performer_has_no_overflow_and_no_underflow_of_long_queries():
+def test_long_queries_do_not_overflow_or_underflow_in_performer():
     mixer = identity(PerformerConfig(key_dim=KEYS, num_heads=HEADS).make(D_MODEL, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(0).normal(size=(LENGTH, D_MODEL)).astype(np.float32)
     x[:, :KEYS] *= 100
@@ -159,7 +159,7 @@ def test_based_keeps_no_product_of_two_channels_twice():
 
 
 def test_xpos_is_a_rotation_and_a_scale_that_grows_for_queries_and_shrinks_for_keys():
-    """Sun et al. 2022, algorithm 1, with RetNet's decay: the scales are the decay of a pair of channels."""
+    """Sun et al. 2022, algorithm 1, with RetNet's decay."""
     config = RetNetConfig(d_state=KEYS, num_heads=1, positions=RetentionPositions.xpos, implementation="recurrent")
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0))
     x = np.random.default_rng(0).normal(size=(LENGTH, D_MODEL)).astype(np.float32)

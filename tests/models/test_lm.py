@@ -1,4 +1,4 @@
-"""The whole model: layouts, decoding, and where the readout looks."""
+"""The whole model: layouts, decoding, and positions of the readout."""
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     np.testing.assert_allclose(logits, jax.jit(make(hybrid()))(TOKENS), atol=0.05)
 
 
-def test_state_bytes_are_those_that_step_carries():
+def test_state_bytes_match_the_state_that_step_returns():
     model = make(hybrid())
     for length in (1, 7, LENGTH):
         _, carried = jax.eval_shape(model.step, TOKENS[:1, 0], model.init_state(1, length))
@@ -78,7 +78,7 @@ def test_state_bytes_are_those_that_step_carries():
 
 
 def test_state_bytes_of_a_known_model():
-    """Published formulas: d_state rows x d_model columns; keys and values of every token, and a counter."""
+    """Published formulas: d_state rows by d_model columns; keys and values of every token, and a counter."""
     config = ModelConfig(d_model=64, layout=["mixer"])
     assert state_bytes(make(config, OuterConfig(d_state=8, num_heads=2)), 1000) == 4 * 8 * 64
     assert state_bytes(make(config, SoftmaxConfig(num_heads=2)), 1000) == 4 * 2 * 64 * 1000 + 4
@@ -116,11 +116,11 @@ def test_layout_repeats(layout, num_layers, expected):
         ({"attention_every": 1}, ["attention"] * 2),
     ],
 )
-def test_one_in_every_so_many_layers_is_attention(options, expected):
+def test_every_nth_layer_is_attention(options, expected):
     assert ModelConfig(**options).layer_names() == expected
 
 
-def test_attention_is_softmax_unless_an_entry_names_another_mixer():
+def test_attention_is_softmax_unless_model_mixers_overrides_it():
     plain, local = (
         ModelConfig(attention_every=2),
         ModelConfig(attention_every=2, mixers={"attention": SlidingWindowConfig(d_state=4)}),
@@ -130,7 +130,7 @@ def test_attention_is_softmax_unless_an_entry_names_another_mixer():
     assert local.layer_mixers(swept) == [swept, SlidingWindowConfig(d_state=4)]
 
 
-def test_shared_layers_have_one_set_of_weights_and_each_its_own_state():
+def test_shared_layers_share_weights_but_not_states():
     def with_layout(layout, **options):
         config = ModelConfig(d_model=8, layout=layout, channel_mixer=ChannelMixer.mlp, **options)
         return make(config, OuterConfig(d_state=3))

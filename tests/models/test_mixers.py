@@ -1,4 +1,4 @@
-"""The contract of every mixer, at odd lengths: three forms that agree, causality, honest state."""
+"""The contract of every mixer, at odd lengths: three forms that agree, causality, complete state."""
 
 import dataclasses
 import itertools
@@ -54,7 +54,7 @@ def config(request):
 
 
 def make(config, dtype=jnp.float32):
-    """A mixer whose parameters have moved: what starts at zero, as some output projections do, hides mistakes."""
+    """A mixer with perturbed parameters, because those that start at zero would hide mistakes."""
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0), dtype=dtype)
     keys = iter(jax.random.split(jax.random.key(2), 200))
     moved = jax.tree.map(

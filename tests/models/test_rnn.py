@@ -1,4 +1,4 @@
-"""How LSTM and the simple RNN start. What they compute is compared with PyTorch in `tests/parity`."""
+"""Initial values of LSTM and simple RNN. `tests/parity` compares their outputs with PyTorch."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def test_recurrence_starts_orthogonal(config):
         np.testing.assert_allclose(block.T @ block, np.eye(UNITS), atol=1e-5)
 
 
-def test_an_lstm_starts_by_keeping_most_of_its_cells():
+def test_a_new_lstm_keeps_most_of_its_cell_state():
     mixer = LSTMConfig(d_state=UNITS).make(D_MODEL, rngs=nnx.Rngs(0))
     cells = jnp.arange(1.0, UNITS + 1)[None]
     _, state = mixer.step(jnp.zeros((1, D_MODEL)), LSTMState(jnp.zeros((1, UNITS)), cells))
@@ -27,7 +27,7 @@ def test_an_lstm_starts_by_keeping_most_of_its_cells():
 
 
 @pytest.mark.parametrize("config", [LSTMConfig, RNNConfig])
-def test_the_hidden_units_are_as_many_as_the_width_unless_told_otherwise(config):
+def test_the_default_number_of_hidden_units_is_the_width(config):
     state = jax.eval_shape(lambda: config().make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, 1))
     assert {leaf.shape for leaf in jax.tree.leaves(state)} == {(1, D_MODEL)}
     with pytest.raises(ValueError, match=r"mixer\.d_state=0 must be at least 1"):

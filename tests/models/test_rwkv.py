@@ -1,4 +1,4 @@
-"""What is special to RWKV: the token shift, initial values, and channel mixing that carries a token."""
+"""RWKV: token shift, initial values, and channel mixing that carries the last token."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def inputs():
     return jax.random.normal(jax.random.key(0), (BATCH, LENGTH, D_MODEL))
 
 
-def test_token_shift_mixes_each_token_with_the_one_before():
+def test_token_shift_mixes_each_token_with_the_previous_one():
     shift, x = TokenShift(np.zeros(D_MODEL), np.ones(D_MODEL), np.full(D_MODEL, 0.25)), np.asarray(inputs())
     last = np.full((BATCH, D_MODEL), 3.0, np.float32)
     (own, before, mixed), carried = shift(jnp.asarray(x), jnp.asarray(last))
@@ -31,8 +31,8 @@ def test_token_shift_mixes_each_token_with_the_one_before():
     np.testing.assert_array_equal(carried, x[:, -1])
 
 
-def test_initial_values_are_those_of_the_official_code_halfway_up():
-    """Worked out by its formulas for l / (L - 1) = 1 - l / L = 1/2 and 32 channels, in 2 heads of 16."""
+def test_initial_values_are_those_of_the_official_code_for_a_middle_layer():
+    """Its formulas for l / (L - 1) = 1 - l / L = 1/2 and 32 channels in 2 heads of 16."""
     rwkv4, rwkv5, rwkv6, rwkv7 = (
         kind().make(32, rngs=nnx.Rngs(0)) for kind in (RWKV4Config, RWKV5Config, RWKV6Config, RWKV7Config)
     )
@@ -56,7 +56,7 @@ def test_initial_values_are_those_of_the_official_code_halfway_up():
 
 
 def test_rwkv6_starts_as_rwkv5():
-    """What depends on the data starts at zero."""
+    """The data-dependent parts start at zero."""
     old, new = (kind(d_state=5).make(D_MODEL, rngs=nnx.Rngs(0)) for kind in (RWKV5Config, RWKV6Config))
     for mixer in (old, new):
         mixer.out.kernel[...] = jnp.eye(D_MODEL)
@@ -66,14 +66,14 @@ def test_rwkv6_starts_as_rwkv5():
 
 
 def test_the_state_is_a_memory_and_a_token():
-    def numbers(config):
+    def num_elements(config):
         state = jax.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, LENGTH))
         return sum(leaf.size for leaf in jax.tree.leaves(state))
 
-    assert numbers(RWKV4Config()) == 3 * D_MODEL + D_MODEL
-    assert numbers(RWKV4Config(d_state=5)) == 3 * 5 + D_MODEL
+    assert num_elements(RWKV4Config()) == 3 * D_MODEL + D_MODEL
+    assert num_elements(RWKV4Config(d_state=5)) == 3 * 5 + D_MODEL
     for kind in (RWKV5Config, RWKV6Config, RWKV7Config):
-        assert numbers(kind(d_state=5, num_heads=3)) == 5 * D_MODEL + D_MODEL
+        assert num_elements(kind(d_state=5, num_heads=3)) == 5 * D_MODEL + D_MODEL
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_state_is_a_memory_and_a_token():
 def test_channel_mixing_carries_the_last_token(version, parameters, dtype):
     mixer, x = make_channel_mixer(ChannelMixer[version], D_MODEL, rngs=nnx.Rngs(0), dtype=dtype), inputs()
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(mixer))) == parameters
-    nnx.update(mixer, jax.tree.map(lambda leaf: leaf + 0.1, nnx.state(mixer)))  # what writes starts at zero
+    nnx.update(mixer, jax.tree.map(lambda leaf: leaf + 0.1, nnx.state(mixer)))  # output matrices start at zero
     x = x.astype(dtype)
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""What is special to the state-space family: kernels in float64, initial time scales, the filter of Hyena."""
+"""State-space mixers: kernels in float64, initial time scales, the filter of Hyena."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def assert_close(found, expected, tolerance=1e-5):
 
 
 def convolve(x, kernel):
-    """Every channel of every sequence by itself."""
+    """Causal convolution of each channel of each sequence."""
     x = np.asarray(x, np.float64)
     channels = range(x.shape[2])
     y = [[np.convolve(row[:, c], kernel[:, c])[: x.shape[1]] for c in channels] for row in x]
@@ -46,7 +46,7 @@ def gelu_and_glu(mixer, y):
 
 
 def ssm_outputs(ssm, x):
-    """The convolution with the kernel of the discretised system, and the skip."""
+    """Convolution with the kernel of the discretised system, plus the skip connection."""
     dt = np.exp(double(ssm.log_dt))[:, None]
     poles = -np.exp(double(ssm.log_rates)) + 1j * double(ssm.frequencies)
     if ssm.discretization is Discretization.zoh:
@@ -85,7 +85,7 @@ def test_s4d_is_a_convolution_with_its_kernel(initialization, discretization):
 
 
 def noted(form, *arguments):
-    """The implementations that run."""
+    """Names of the implementations that run."""
     with noted_implementations() as implementations:
         jax.eval_shape(form, *arguments)
     return implementations.names
@@ -125,7 +125,7 @@ def test_legs_frequencies_are_eigenvalues_of_the_hippo_matrix():
     np.testing.assert_allclose(eigenvalues.real, -0.5)
     legs = initial_frequencies(Initialization.legs, size)
     np.testing.assert_allclose(np.sort(legs), np.sort(eigenvalues.imag)[size // 2 :])
-    # S4D-Inv was made to approach them.
+    # S4D-Inv approximates them.
     np.testing.assert_allclose(initial_frequencies(Initialization.inv, size), np.sort(legs)[::-1], rtol=0.25)
 
 
@@ -142,7 +142,7 @@ def test_time_scales_start_where_the_papers_start_them():
     )
 
     def assert_spans(values, low, high):
-        """In the range, and close to both of its ends: 64 draws or more."""
+        """Asserts that 64 or more draws lie in the range and come close to both ends."""
         values = np.asarray(values)
         assert low <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high
@@ -163,7 +163,7 @@ def test_time_scales_start_where_the_papers_start_them():
 
 
 def test_rglru_survives_closed_gates():
-    """A decay of one, where the derivative of sqrt(1 - a²) is infinite."""
+    """The derivative of sqrt(1 - a²) is infinite at a decay of a = 1."""
     mixer = RGLRUConfig().make(D_MODEL, rngs=nnx.Rngs(0))
     mixer.recurrence_gate.bias[...] = jnp.full((1, D_MODEL), -200.0)
     gradients = nnx.jit(nnx.grad(lambda mixer: jnp.sum(mixer(inputs(5)) ** 2)))(mixer)
@@ -171,7 +171,7 @@ def test_rglru_survives_closed_gates():
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_h3_is_its_equations(width):
+def test_h3_follows_its_equations(width):
     mixer, length = H3Config(d_state=4, head_dim=width).make(D_MODEL, rngs=nnx.Rngs(0)), 9
     x = inputs(length)
     q, k, v = np.split(np.asarray(mixer.qkv(x), np.float64), 3, axis=-1)
@@ -189,11 +189,11 @@ def test_h3_is_its_equations(width):
     assert_close(mixer(x), np.asarray(mixer.out(jnp.asarray(y, jnp.float32))))
 
 
-def test_the_filter_of_hyena_depends_on_the_distance_alone():
+def test_the_filter_of_hyena_does_not_depend_on_the_length():
     mixer = HyenaConfig(filter_length=100, filter_bands=2).make(D_MODEL, rngs=nnx.Rngs(0))
     short, whole = np.asarray(mixer.filter(7)), np.asarray(mixer.filter(100))
     np.testing.assert_allclose(short, whole[:7], rtol=1e-6)
-    # The window of the first channel falls to a hundredth after 1.5 lengths, that of the last after 0.3.
+    # The window falls to 0.01 after 1.5 lengths in the first channel, and after 0.3 lengths in the last.
     p, frequency = np.arange(100)[:, None] / 99, double(mixer.filter.frequency)
     angles = 2 * np.pi * np.arange(100)[:, None] / 100 * np.array([[1e-4, 1.0]])
     h = np.concatenate([p, np.cos(angles), -np.sin(angles)], axis=1)
@@ -203,9 +203,9 @@ def test_the_filter_of_hyena_depends_on_the_distance_alone():
     assert_close(whole, h @ double(mixer.filter.last.kernel) * window)
 
 
-def test_the_decode_state_is_what_the_equations_carry():
-    """Numbers per sequence: N per channel, and the windows of the short convolutions."""
-    numbers = {
+def test_the_decode_state_holds_what_the_equations_carry():
+    """Elements per sequence: N per channel, and the windows of the short convolutions."""
+    sizes = {
         MambaConfig(d_state=16): 2 * D_MODEL * (16 + 3),
         Mamba2Config(d_state=16): 2 * D_MODEL * 16 + 3 * (2 * D_MODEL + 2 * 16),
         S4DConfig(d_state=16): D_MODEL * 16,
@@ -215,7 +215,7 @@ def test_the_decode_state_is_what_the_equations_carry():
         H3Config(d_state=16, head_dim=2): D_MODEL * (2 * 16 + 15),
         HyenaConfig(): 50 * D_MODEL + 1 + 2 * 3 * D_MODEL,
     }
-    for config, expected in numbers.items():
+    for config, expected in sizes.items():
         state = nnx.eval_shape(lambda config=config: config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, 50))
         assert sum(leaf.size for leaf in jax.tree.leaves(state)) == expected, config
 

@@ -84,9 +84,9 @@ def test_channel_mixing(version, width):
     x = inputs()
     with torch.no_grad():
         expected, state = layer(torch.tensor(x), state=state)
-    found, last_token = mixer.prefill(jnp.asarray(x), mixer.init_state(2, LENGTH))
+    found, carried = mixer.prefill(jnp.asarray(x), mixer.init_state(2, LENGTH))
     assert relative_error(expected, found) < 1e-5
-    assert relative_error(state[0][..., 0], last_token) < 1e-5
+    assert relative_error(state[0][..., 0], carried.last_token) < 1e-5
 
 
 def heads(x):

@@ -1,21 +1,20 @@
-"""What all softmax attention shares: heads, projections, positions, and sequences cut into blocks.
+"""Softmax attention: heads, projections, positions, and sequences cut into blocks.
 
     o_t = Σ_i softmax_i(q_t·k_i / √K + b_{t-i}) v_i        over the tokens i that the query t sees
 
 q, k, v are linear in x_t, the output is linear in o_t. H query heads share G key/value heads (Ainslie et al.
-2023, arXiv:2305.13245: G = H is multi-head attention, G = 1 multi-query attention). A mixer says which i a query
-sees and keeps the rows of k and v for it; how positions enter is the same for all of them:
+2023, arXiv:2305.13245). Each mixer chooses the tokens that a query sees.
 
-| positions | what it adds | source |
+| positions | encoding | source |
 | --- | --- | --- |
-| none | nothing; what is seen is all that tells the order (NoPE) | Kazemnejad et al. 2023, arXiv:2305.19466 |
-| rope | turns q and k by their positions | Su et al. 2021, arXiv:2104.09864 |
-| learned | a trained vector per position, added to x before the projections | as in GPT-2, in each mixer |
+| none | none: order enters only through the causal mask (NoPE) | Kazemnejad et al. 2023, arXiv:2305.19466 |
+| rope | q and k rotated by angles proportional to the position | Su et al. 2021, arXiv:2104.09864 |
+| learned | a trained vector per position, added to x before the projections | as in GPT-2, but per mixer |
 | alibi | b_d = -m_h d, with a fixed slope m_h per head | Press et al. 2022, arXiv:2108.12409 |
-| hard_alibi | head h = 1 … `windowed_heads` sees its last h tokens, the others all | Jelassi et al. 2024 |
+| hard_alibi | head h = 1 … `windowed_heads` sees the last h tokens, itself included | Jelassi et al. 2024 |
 
-Hard-ALiBi (arXiv:2402.01032): b_d = 0 for d < h and -∞ beyond. The window counts the own token, as in
-the authors' code, which gives windows to 8 of 12 heads unless told otherwise.
+Hard-ALiBi (arXiv:2402.01032): b_d = 0 for d < h and -∞ beyond; the other heads have b_d = 0. The authors' code
+windows 8 of 12 heads.
 """
 
 import dataclasses
@@ -39,7 +38,7 @@ from sandbox.target import kernels_are_interpreted, target_platform
 
 
 class Positions(enum.Enum):
-    """How attention learns where a token stands: see the table above."""
+    """Position encodings; see the table above."""
 
     none = "none"
     rope = "rope"
@@ -50,18 +49,18 @@ class Positions(enum.Enum):
 
 @dataclasses.dataclass(unsafe_hash=True)
 class AttentionConfig(MixerConfig):
-    """The options of a mixer with softmax attention."""
+    """Options of a mixer with softmax attention."""
 
     num_heads: int = 1
     num_kv_heads: int | None = None
-    """Heads of keys and values, shared by groups of query heads. None: as many as `num_heads`."""
+    """Heads of keys and values, each shared by a group of query heads. None: `num_heads`."""
     positions: Positions = Positions.rope
     max_positions: int = 2048
-    """Rows of the table of learned positions; longer sequences are refused."""
+    """Longest sequence that `positions=learned` accepts."""
     windowed_heads: int | None = None
-    """With `hard_alibi`: heads that see only the last 1, 2, … tokens. None: half of the heads."""
+    """Number of heads with a window if `positions=hard_alibi`. None: half of the heads."""
     use_bias: bool = False
-    """Add a trained vector to queries, keys, values and output, as GPT-2 and Longformer do."""
+    """Use biases in the projections, as GPT-2 and Longformer do."""
 
     def __post_init__(self) -> None:
         check_at_least("mixer.num_heads", self.num_heads, 1)
@@ -78,18 +77,18 @@ class AttentionConfig(MixerConfig):
 
     @property
     def windows(self) -> np.ndarray:
-        """Tokens that each head sees with `hard_alibi`; 0: all of them."""
+        """Window of each head in tokens, if `positions=hard_alibi`; 0 means unlimited."""
         heads = np.arange(1, self.num_heads + 1)
         windowed = self.num_heads // 2 if self.windowed_heads is None else self.windowed_heads
         return np.where(heads <= windowed, heads, 0)
 
     @property
     def kv_heads(self) -> int:
-        """Heads of keys and values."""
+        """Number of key/value heads."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     def check_length(self, length: int) -> None:
-        """Learned positions are a table of so many rows."""
+        """Raises ValueError if learned positions end before `length` tokens."""
         if self.positions is Positions.learned and length > self.max_positions:
             raise ValueError(
                 f"mixer.max_positions={self.max_positions} is the longest sequence that learned positions allow, "
@@ -97,7 +96,7 @@ class AttentionConfig(MixerConfig):
             )
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the width; rotary positions pair channels."""
+        """Raises ValueError unless heads divide the width, into pairs of channels for rope."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
         if self.positions is Positions.rope:
             check_divides(
@@ -106,7 +105,7 @@ class AttentionConfig(MixerConfig):
 
 
 class Attention(Mixer):
-    """Projections and positions of a mixer with an `AttentionConfig`."""
+    """Base of the attention mixers: projections, position encodings and attention over given rows."""
 
     config: AttentionConfig
 
@@ -128,7 +127,7 @@ class Attention(Mixer):
         return Dense(d_in, d_out, use_bias=self.config.use_bias, rngs=rngs)
 
     def _rows(self, batch_size: int, *rows: int, heads: int | None = None) -> Float[Array, "B *rows G K"]:
-        """Room for keys or values, of all their heads or of so many."""
+        """Zeros for the keys or values of all heads, or of `heads` of them."""
         heads = self.config.kv_heads if heads is None else heads
         return jnp.zeros((batch_size, *rows, heads, self.head_dim), self.dtype)
 
@@ -138,7 +137,7 @@ class Attention(Mixer):
         positions: Int[Array, "T"],
         layers: tuple[Dense, Dense, Dense] | None = None,
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
-        """Queries, keys and values, by `layers` or else by the mixer's own."""
+        """Queries, keys and values, computed by `layers`. None: by `self.q`, `self.k` and `self.v`."""
         if self.position_table is not None:
             learned = self.position_table[...][positions].astype(x.dtype)
             x = x + learned[None]
@@ -158,9 +157,9 @@ class Attention(Mixer):
         visible: Bool[Array, "T S"],
         heads: slice = slice(None),
     ) -> Float[Array, "B T H K"]:
-        """What each query reads from the rows that are visible to it, of which there must be one.
+        """Attention of each query over its visible rows, of which there is at least one.
 
-        `heads` says which of the mixer's query heads these are, if not all.
+        `heads` selects the query heads that `q` holds, for their slopes and windows.
         """
         bias, mask = None, visible[None]
         distance = (q_positions[:, None] - k_positions[None, :])[None]
@@ -183,7 +182,7 @@ class Attention(Mixer):
         k_positions: Int[Array, "blocks S"],
         visible: Bool[Array, "blocks T S"],
     ) -> Float[Array, "B blocks T H K"]:
-        """The same, each block of queries with rows of its own."""
+        """`_attend`, with separate rows for each block of queries."""
         by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, 0), out_axes=1)
         return by_block(q, k, v, q_positions, k_positions, visible)
 
@@ -192,9 +191,10 @@ class Attention(Mixer):
 
 
 def alibi_slopes(num_heads: int) -> np.ndarray:
-    """ALiBi's slope of each head: 2^(-8h/H), h = 1 … H, where H is a power of two (Press et al. 2022, section 3).
+    """ALiBi's slopes: 2^(-8h/H) for head h = 1 … H, if H is a power of two (Press et al. 2022, section 3).
 
-    For other H, as in the authors' code: those of the power of two below, then every second one of twice that.
+    Other H take the slopes of the next lower power of two, then every second slope of twice that power, as in the
+    authors' code.
     """
     power = 2 ** int(np.log2(num_heads))
     slopes = 2.0 ** (-8.0 / power * np.arange(1, power + 1))
@@ -203,10 +203,10 @@ def alibi_slopes(num_heads: int) -> np.ndarray:
 
 
 def attention_implementation(head_dim: int, dtype: DTypeLike, positions: Positions) -> Literal["cudnn", "xla"]:
-    """`cudnn` where causal attention over a whole sequence runs with memory linear in its length, else `xla`.
+    """Implementation of causal attention over a whole sequence: cuDNN's flash attention if it applies, else XLA.
 
-    cuDNN's flash attention takes 16-bit floats and heads of up to 128 channels in steps of 8. A bias or mask per
-    head is as large as the attention matrix that it saves, so these positions are left to XLA.
+    Flash attention takes 16-bit floats and heads of at most 128 channels, a multiple of 8. With a bias or mask per
+    head, as large as the attention matrix, it saves nothing.
     """
     on_gpu = target_platform() == "gpu" and not kernels_are_interpreted()
     sizes = jnp.dtype(dtype).itemsize == 2 and head_dim <= 128 and head_dim % 8 == 0
@@ -215,19 +215,19 @@ def attention_implementation(head_dim: int, dtype: DTypeLike, positions: Positio
 
 
 def join(old: Float[Array, "B P G K"], new: Float[Array, "B T G K"]) -> Float[Array, "B S G K"]:
-    """The rows carried and the new ones behind them, in the type of the cache."""
+    """The cached rows followed by the new ones, in the dtype of the cache."""
     return jnp.concatenate([old, new.astype(old.dtype)], axis=1)
 
 
 def num_blocks(length: int, size: int, most: int) -> int:
-    """Blocks that `length` tokens can touch wherever they begin, where a sequence has at most `most`."""
+    """Largest number of blocks that `length` consecutive tokens can touch, of the `most` blocks of a sequence."""
     return min((length + 2 * size - 2) // size, most)
 
 
 def into_blocks(
     x: Float[Array, "B T H K"], offset: Int[Array, ""], blocks: int, size: int
 ) -> Float[Array, "B {blocks} {size} H K"]:
-    """`x`, which begins at the row `offset` of its first block, cut where blocks begin; zeros around it."""
+    """Cuts `x` into blocks, its first token at row `offset` of the first block; pads with zeros."""
     frame = jnp.zeros((x.shape[0], blocks * size, *x.shape[2:]), x.dtype)
     frame = jax.lax.dynamic_update_slice(frame, x, (0, offset, 0, 0))
     return frame.reshape(x.shape[0], blocks, size, *x.shape[2:])

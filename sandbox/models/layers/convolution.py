@@ -1,4 +1,4 @@
-"""Causal convolutions of each channel, short and as long as the sequence."""
+"""Causal depthwise convolutions: short ones, and ones as long as the sequence."""
 
 import functools
 
@@ -13,9 +13,9 @@ from sandbox.shapes import Activations, Token
 
 
 class CausalConv(nnx.Module):
-    """y_t = Σ_{i<W} w_i ⊙ x_{t-i} (+ b), per channel (depthwise), with x = 0 before the first token.
+    """y_t = Σ_{i<W} w_i ⊙ x_{t-i} (+ b), with x = 0 before the first token.
 
-    Its decode state is the last W - 1 inputs, `[B, W-1, D]`.
+    Decode state: the last W - 1 inputs, `[B, W-1, D]`.
     """
 
     def __init__(self, channels: int, width: int, *, use_bias: bool = True, rngs: nnx.Rngs):
@@ -28,21 +28,21 @@ class CausalConv(nnx.Module):
         return self._convolve(jnp.pad(x, ((0, 0), (self.width - 1, 0), (0, 0))))
 
     def init_state(self, batch_size: int, dtype: DTypeLike) -> Float[Array, "B I D"]:
-        """No inputs seen yet."""
+        """The empty decode state."""
         return jnp.zeros((batch_size, self.width - 1, self.kernel.shape[1]), dtype)
 
     def prefill(self, x: Activations, state: Float[Array, "B I D"]) -> tuple[Activations, Float[Array, "B I D"]]:
-        """The next T positions, and the last W - 1 inputs seen."""
+        """The next T tokens at once, from `state`."""
         window = jnp.concatenate([state, x.astype(state.dtype)], axis=1)
         return self._convolve(window).astype(x.dtype), window[:, window.shape[1] - self.width + 1 :]
 
     def step(self, x: Token, state: Float[Array, "B I D"]) -> tuple[Token, Float[Array, "B I D"]]:
-        """The next position."""
+        """The next token, from `state`."""
         y, state = self.prefill(x[:, None], state)
         return y[:, 0], state
 
     def _convolve(self, window: Float[Array, "B S D"]) -> Float[Array, "B T D"]:
-        """A sum of shifted products: on CPU much faster than a grouped convolution."""
+        """Sums shifted products, which on CPU is much faster than a grouped convolution."""
         length = window.shape[1] - self.width + 1
         kernel = self.kernel[...].astype(window.dtype)
         taps = [window[:, self.width - 1 - i : self.width - 1 - i + length] * kernel[i] for i in range(self.width)]
@@ -51,11 +51,9 @@ class CausalConv(nnx.Module):
 
 
 def long_convolution(x: Activations, kernel: Float[Array, "T D"]) -> Activations:
-    """y_t = Σ_{s≤t} k_{t-s} ⊙ x_s, per channel, in float32: a causal convolution as long as the sequence.
+    """y_t = Σ_{s≤t} k_{t-s} ⊙ x_s, in float32.
 
-    Up to 64 tokens it is a product with the Toeplitz matrix of each channel. Beyond, it goes through the Fourier
-    transform (of twice the length, so that nothing wraps around), whose rounding spreads over all positions:
-    there an output depends on later inputs by about 1e-7 of their size.
+    Above 64 tokens it uses an FFT, whose rounding makes outputs depend on later inputs by about 1e-7 of their size.
     """
     length, channels = kernel.shape
     x32 = x.astype(jnp.float32)
@@ -64,8 +62,8 @@ def long_convolution(x: Activations, kernel: Float[Array, "T D"]) -> Activations
         spectrum = spectrum * jnp.fft.rfft(kernel, 2 * length, axis=0)
         return jnp.fft.irfft(spectrum, 2 * length, axis=1)[:, :length].astype(x.dtype)
     taps = kernel.T
-    # Row t of a Toeplitz matrix is row 0 moved by t. Writing rows of 2T numbers one after another and reading
-    # them as rows of 2T - 1 moves each by one more, without a gather.
+    # Row t of a Toeplitz matrix is row 0 shifted by t. Reading a buffer of rows of 2T floats as rows of 2T - 1
+    # shifts each row by one more, without a gather.
     row = jnp.concatenate([taps[:, :1], jnp.zeros_like(taps), taps[:, :0:-1]], axis=1)
     rows = jnp.broadcast_to(row[:, None], (channels, length, 2 * length)).reshape(channels, -1)
     toeplitz = rows[:, : length * (2 * length - 1)].reshape(channels, length, 2 * length - 1)[:, :, :length]

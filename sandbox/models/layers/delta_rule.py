@@ -1,16 +1,16 @@
-"""What DeltaNet, Gated DeltaNet and Kimi Delta Attention share: all but how they forget and gate what is read.
+"""The layer of DeltaNet, Gated DeltaNet and Kimi Delta Attention, which differ in their decay and output gate.
 
     (q, k, v)_t = silu(Σ_{i<W} w_i ⊙ (x W_qkv)_{t-i})          a short convolution of each channel, no bias
     q, k        = q / ‖q‖ / √K, k / ‖k‖                        per head
-    β_t         = σ(x_t W_β), or twice that                    per head, one number
+    β_t         = σ(x_t W_β), or twice that                    one scalar per head
     S_t         = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t      S [K, V]
     y_t         = (RMSNorm(o_t) ⊙ gate_t) W_O                  per head, with one scale for all
 
-With keys of length 1, I - β k kᵀ has one eigenvalue 1 - β: in 0..1, or in -1..1 where β reaches 2 (Grazzi et al.
-2024, arXiv:2411.12537), which lets a state alternate and so count modulo two.
+With unit keys, I - β k kᵀ has one eigenvalue 1 - β: in 0..1, or in -1..1 if β reaches 2 (Grazzi et al. 2024,
+arXiv:2411.12537), which lets a state alternate and so count modulo two.
 
-Parametrisation and the start of the decays are those of the authors' code (flash-linear-attention, `fla/layers`).
-Its projections start in N(0, 0.02²), ours as every `Dense` here; its K follows from the width, ours is `d_state`.
+Parametrisation and initial decays follow the authors' code (flash-linear-attention, `fla/layers`), but
+projections use the default of `Dense` instead of N(0, 0.02²), and K is `d_state` instead of a share of the width.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class DeltaRuleConfig(MatrixMemoryConfig):
-    """The options of a mixer that writes by the delta rule."""
+    """Options of a mixer that writes by the delta rule."""
 
     conv_width: int = 4
-    """Tokens that the short convolution over queries, keys and values sees."""
+    """Width in tokens of the short convolution over queries, keys and values."""
     negative_eigenvalues: bool = False
-    """Let β reach 2 in place of 1."""
+    """Range of β: 0..2 if true, else 0..1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,28 +47,24 @@ class DeltaRuleConfig(MatrixMemoryConfig):
 
     @property
     def value_heads(self) -> int:
-        """Heads of values, and so of memory; several may share a head of queries and keys."""
+        """Number of value heads, each with its own memory; several may share a head of queries and keys."""
         return self.num_heads
 
     @property
     def value_expansion(self) -> int:
-        """Channels of all values, in multiples of the width."""
+        """Channels of all values together, as a multiple of the width."""
         return 1
 
 
 class DeltaRuleState(NamedTuple):
-    """The memory, and the window of the short convolution over queries, keys and values."""
+    """The memory and the last inputs of the short convolution."""
 
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
 class DeltaRule(Mixer):
-    """See the module's docstring. Decode state: a `DeltaRuleState`.
-
-    A family sets α by `_log_decay` and the gate by `_gate`. Heads of values may be more than those of queries and
-    keys, each of which is then shared by a group of them.
-    """
+    """Base of the mixers with the delta rule, which define `_log_decay` and `_gate`."""
 
     config: DeltaRuleConfig
 
@@ -110,7 +106,7 @@ class DeltaRule(Mixer):
         return self.out(read if gate is None else read * gate), DeltaRuleState(memory, window)
 
     def _unit_vectors(self, x: Float[Array, "B T I"]) -> Float[Array, "B T H K"]:
-        """Queries or keys of length 1, for each head of values those of its group."""
+        """Queries or keys of length 1, repeated for each value head of their group."""
         x = l2_normalize(x.reshape(*x.shape[:2], self.config.num_heads, self.rows))
         return jnp.repeat(x, self.value_heads // self.config.num_heads, axis=2)
 
@@ -119,5 +115,5 @@ class DeltaRule(Mixer):
         return None
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"] | None:
-        """What is read is multiplied by this. None: by 1."""
+        """The factor on the normalised output of the memory. None: 1."""
         return None

@@ -1,4 +1,4 @@
-"""Dense layers."""
+"""Linear maps over the last axis."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from sandbox.models.layers.parameters import LECUN_NORMAL, NoWeightDecay
 
 
 class Dense(nnx.Module):
-    """y = x W (+ b), over the last axis; W is drawn from N(0, 1 / fan-in), truncated, unless told otherwise."""
+    """y = x W (+ b). By default W starts from a truncated normal distribution of variance 1 / fan-in."""
 
     def __init__(
         self,
@@ -26,8 +26,8 @@ class Dense(nnx.Module):
         self.bias = NoWeightDecay(jnp.zeros((d_out,), jnp.float32)) if use_bias else None
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
-        # Two-dimensional on purpose: contracting [B, T, D] over two axes in the weight gradient misses
-        # the fast matrix product on CPU and takes three times as long.
+        # Flattened because the weight gradient would else contract two axes of [B, T, D], which misses the fast
+        # matrix product on CPU and takes three times as long.
         y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
         if self.bias is not None:
             y = y + self.bias[...].astype(x.dtype)
@@ -35,7 +35,7 @@ class Dense(nnx.Module):
 
 
 class LowRank(nnx.Module):
-    """y = f(x A) B (+ b), with `rank` channels in between; f is the identity where no activation is given."""
+    """y = f(x A) B (+ b), with `rank` channels in between; f is the identity by default."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The diagonal state-space model of S4D (arXiv:2206.11893) and H3; its equations stand in `mixers/s4d.py`."""
+"""The diagonal state-space model of S4D (arXiv:2206.11893) and H3; `mixers/s4d.py` has its equations."""
 
 import enum
 import math
@@ -11,15 +11,15 @@ from flax import nnx
 from jaxtyping import Array, Complex, Float
 
 from sandbox.models.layers.convolution import long_convolution
-from sandbox.models.layers.parameters import NoWeightDecay
-from sandbox.option_checks import check_at_least
+from sandbox.models.layers.parameters import NoWeightDecay, log_step_size
+from sandbox.option_checks import check_at_least, check_even
 from sandbox.ran import note_implementation
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 
 
 class Initialization(enum.Enum):
-    """Which frequencies the modes start at: see the table above."""
+    """Initial frequencies of the modes; see the table in `mixers/s4d.py`."""
 
     lin = "lin"
     inv = "inv"
@@ -27,16 +27,16 @@ class Initialization(enum.Enum):
 
 
 class Discretization(enum.Enum):
-    """How the continuous system is turned into a recurrence: see the equations above."""
+    """Discretisation of the continuous system; see the equations in `mixers/s4d.py`."""
 
     zoh = "zoh"
     bilinear = "bilinear"
 
 
 class DiagonalSSM(nnx.Module):
-    """The state-space model of each of E channels by itself, without what mixes them.
+    """A state-space model for each of E channels.
 
-    Its state is `[B, E, N]` in float32: the real parts of the N/2 modes, then their imaginary parts.
+    Decode state: `[B, E, N]` in float32, the real parts of the N/2 modes, then their imaginary parts.
     """
 
     def __init__(
@@ -50,8 +50,7 @@ class DiagonalSSM(nnx.Module):
     ):
         self.discretization = discretization
         modes = (channels, d_state // 2)
-        log_dt = jax.random.uniform(rngs.params(), (channels,), jnp.float32, math.log(0.001), math.log(0.1))
-        self.log_dt = NoWeightDecay(log_dt)
+        self.log_dt = NoWeightDecay(log_step_size(rngs.params(), channels))
         self.log_rates = NoWeightDecay(jnp.full(modes, math.log(0.5), jnp.float32))
         frequencies = jnp.asarray(initial_frequencies(initialization, d_state), jnp.float32)
         self.frequencies = NoWeightDecay(jnp.broadcast_to(frequencies, modes))
@@ -60,7 +59,7 @@ class DiagonalSSM(nnx.Module):
         self.skip = nnx.Param(jax.random.normal(rngs.params(), (channels,)))
 
     def __call__(self, x: Activations) -> Activations:
-        """All outputs from the empty state, by convolution."""
+        """The whole sequence from an empty state, by convolution."""
         note_implementation("convolution")
         log_a, b = self._discretize()
         times = jnp.arange(x.shape[1], dtype=jnp.float32)
@@ -69,14 +68,14 @@ class DiagonalSSM(nnx.Module):
         return long_convolution(x, kernel) + self._skipped(x)
 
     def init_state(self, batch_size: int) -> Float[Array, "B E N"]:
-        """No inputs seen yet."""
+        """The empty decode state."""
         channels, modes = self.c_real.shape
         return jnp.zeros((batch_size, channels, 2 * modes), jnp.float32)
 
     def prefill(
         self, x: Activations, state: Float[Array, "B E N"], **scan_options: Any
     ) -> tuple[Activations, Float[Array, "B E N"]]:
-        """The next T outputs, by the recurrence, and the state after them."""
+        """The next T tokens from `state`, by the recurrence."""
         log_a, b = self._discretize()
         inputs = x.astype(jnp.float32)[..., None] * b[None, None]
         real, imag = jnp.split(state, 2, axis=-1)
@@ -87,7 +86,7 @@ class DiagonalSSM(nnx.Module):
         return y.astype(x.dtype) + self._skipped(x), jnp.concatenate([last.real, last.imag], axis=-1)
 
     def _discretize(self) -> tuple[Complex[Array, "E M"], Complex[Array, "E M"]]:
-        """log a, and b."""
+        """The coefficients log a and b of the recurrence."""
         rates = jax.lax.complex(-jnp.exp(self.log_rates[...]), self.frequencies[...])
         dt = jnp.exp(self.log_dt[...])[:, None]
         if self.discretization is Discretization.bilinear:
@@ -103,20 +102,19 @@ class DiagonalSSM(nnx.Module):
 
 
 def initial_frequencies(initialization: Initialization, d_state: int) -> np.ndarray:
-    """The imaginary parts at which the d_state / 2 modes of a channel start."""
+    """Initial imaginary parts of the d_state / 2 modes of a channel."""
     n = np.arange(d_state // 2)
     if initialization is Initialization.lin:
         return np.pi * n
     if initialization is Initialization.inv:
         return d_state / np.pi * (d_state / (2 * n + 1) - 1)
-    # HiPPO-LegS is -1/2 plus a skew-symmetric matrix, minus a matrix of rank one that S4D drops.
+    # HiPPO-LegS is -1/2 plus a skew-symmetric matrix, minus a rank-one matrix that S4D drops.
     scale = np.sqrt(2 * np.arange(d_state) + 1)
     skew = np.triu(np.outer(scale, scale), k=1) / 2
     return np.linalg.eigvalsh(1j * (skew - skew.T))[d_state // 2 :]
 
 
 def check_even_d_state(d_state: int) -> None:
-    """Raises ValueError unless pairs of real numbers, one for each complex mode, make up `d_state`."""
+    """Raises ValueError unless `d_state` floats make up one or more complex modes."""
     check_at_least("mixer.d_state", d_state, 2)
-    if d_state % 2:
-        raise ValueError(f"mixer.d_state={d_state} must be even: two real numbers for each complex mode")
+    check_even("mixer.d_state", d_state)

@@ -1,4 +1,4 @@
-"""Feature maps φ of queries and keys, whose inner products φ(q)·φ(k) are the weights of linear attention.
+"""Feature maps φ of queries and keys: linear attention weighs a pair by φ(q)·φ(k).
 
 | map | φ(x) for x of K channels | features |
 | --- | --- | --- |
@@ -15,8 +15,8 @@ Sources: elu1 Katharopoulos et al. 2020 (arXiv:2006.16236, eq. 7); dpfp Schlag e
 section 5.3); hedgehog Zhang et al. 2024 (arXiv:2402.04347); taylor Arora et al. 2024 (Based, arXiv:2402.18668);
 cosformer Qin et al. 2022 (arXiv:2202.08791); favor Choromanski et al. 2021 (Performer, arXiv:2009.14794).
 
-The last three are kernels: taylor's weight is 1 + s + s²/2, the series of exp(s), s = q·k/√K; cosformer's is
-relu(q)·relu(k) cos(π(t-s)/2M) between positions t and s; favor's is on average F exp(s).
+With s = q·k/√K, taylor's weight is 1 + s + s²/2, a series of exp(s), and favor's is F exp(s) in expectation.
+cosformer's weight between positions t and u is relu(q)·relu(k) cos(π(t-u)/2M).
 """
 
 import enum
@@ -33,7 +33,7 @@ from sandbox.models.layers.parameters import NoWeightDecay
 
 
 class FeatureMap(enum.Enum):
-    """The choices of `mixer.feature_map`. `favor` is not among them: `mixer=performer` always uses it."""
+    """Choices of `mixer.feature_map`; `favor` is missing because only `mixer=performer` uses it."""
 
     identity = "identity"
     relu = "relu"
@@ -55,23 +55,23 @@ ELEMENTWISE: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
     FeatureMap.square: jnp.square,
     FeatureMap.softplus: jax.nn.softplus,
 }
-"""The maps of each channel by itself."""
+"""The maps that act on each channel separately."""
 
 SIGNED = frozenset({FeatureMap.identity, FeatureMap.silu})
 """The maps whose weights φ(q)·φ(k) may be negative."""
 
 FAVOR_EPSILON = 1e-6
-"""Added to each feature of `favor`, as in the authors' code: a weight is never zero."""
+"""Added to each feature of `favor` to keep weights above zero, as in the authors' code."""
 
 
 def dpfp(x: Float[Array, "*rows I"], nu: int) -> Float[Array, "*rows O"]:
-    """Products of each rectified channel of [x, -x] with the ν channels before it."""
+    """Products of each channel of relu([x, -x]) with the ν channels before it."""
     rectified = jax.nn.relu(jnp.concatenate([x, -x], axis=-1))
     return jnp.concatenate([rectified * jnp.roll(rectified, j, axis=-1) for j in range(1, nu + 1)], axis=-1)
 
 
 def taylor(x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
-    """The second-order series of exp. Each product of two channels is kept once: no feature is redundant."""
+    """The second-order Taylor series of exp, with each product of two channels kept once."""
     channels = x.shape[-1]
     x = x * channels**-0.25
     one_by_one = jnp.split(x, channels, axis=-1)
@@ -83,9 +83,9 @@ def taylor(x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
 def cosformer(
     x: Float[Array, "B T H K"], positions: Int[Array, "T"], max_positions: int
 ) -> Float[Array, "B T H O"]:
-    """Rectified channels, weighted so that pairs of tokens weigh less the further they are apart.
+    """Rectified channels, scaled so that the weight of a pair of tokens falls with their distance.
 
-    No weight is negative where all positions are below `max_positions`, M of the table.
+    Weights are nonnegative if positions stay below `max_positions`, the M of the table.
     """
     angles = (np.pi / 2 / max_positions) * positions.astype(jnp.float32)[None, :, None, None]
     x = jax.nn.relu(x)
@@ -93,10 +93,9 @@ def cosformer(
 
 
 class Hedgehog(nnx.Module):
-    """A learned map, which starts at W = 1, b = 0. Queries have one and keys another.
+    """A learned map, which starts at W = I, b = 0. Queries and keys have separate ones.
 
-    The paper's features are exp([y, -y]); they are divided by their sum, as the authors do where they need the
-    map to be stable. For a query that changes nothing, as its weights are normalised.
+    As in the authors' stable variant, the paper's features exp([y, -y]) are divided by their sum.
     """
 
     def __init__(self, num_heads: int, channels: int):
@@ -110,16 +109,16 @@ class Hedgehog(nnx.Module):
 
 
 def favor_keys(x: Float[Array, "B T H K"], directions: Float[Array, "H F K"]) -> Float[Array, "B T H F"]:
-    """Positive random features, as they are.
+    """Positive random features of keys.
 
-    The authors' code subtracts the largest exponent of the whole sequence, later tokens included. None is needed:
-    an exponent is at most |w_j|²/2, so that float32 holds its exponential up to some 150 channels.
+    An exponent is at most |w_j|²/2, whose exponential fits into float32 up to about 150 channels. So the largest
+    one need not be subtracted, unlike in the authors' code, where it depends on later tokens.
     """
     return (jnp.exp(_favor_exponents(x, directions)) + FAVOR_EPSILON).astype(x.dtype)
 
 
 def favor_queries(x: Float[Array, "B T H K"], directions: Float[Array, "H F K"]) -> Float[Array, "B T H F"]:
-    """Positive random features, divided by the largest of the token: a factor that normalising removes."""
+    """Positive random features of queries, over the largest of each token, which normalisation cancels."""
     exponents = _favor_exponents(x, directions)
     largest = jax.lax.stop_gradient(jnp.max(exponents, axis=-1, keepdims=True))
     return (jnp.exp(exponents - largest) + FAVOR_EPSILON).astype(x.dtype)
@@ -133,10 +132,10 @@ def _favor_exponents(x: Float[Array, "B T H K"], directions: Float[Array, "H F K
 
 @functools.lru_cache
 def favor_directions(seed: int, num_heads: int, features: int, channels: int) -> np.ndarray:
-    """The directions w_j, `[H, F, K]`: each is N(0, 1) by itself, and every K of a head are orthogonal.
+    """Random directions w_j, `[H, F, K]`, each standard normal, and orthogonal within blocks of K per head.
 
-    Rotations are drawn uniformly (Mezzadri 2007, arXiv:math-ph/0609050). As a QR decomposition returns them,
-    whatever the signs of R, they prefer some directions, and no number of features comes close to softmax.
+    Rotations are uniform because the signs of R are divided out of each QR decomposition (Mezzadri 2007,
+    arXiv:math-ph/0609050). Otherwise the features are biased and do not converge to softmax.
     """
     random = np.random.default_rng(seed)
     blocks = -(-features // channels)

@@ -1,4 +1,4 @@
-"""Normalisation over the last axis, computed in float32."""
+"""Normalisation over the last axis, in float32."""
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,7 @@ from sandbox.models.layers.parameters import NoWeightDecay
 
 
 class RMSNorm(nnx.Module):
-    """y = x / sqrt(mean(x²) + ε) ⊙ scale, over the last axis (Zhang & Sennrich 2019), computed in float32.
-
-    With `shape=(H, V)` each head is normalised by itself and has a scale of its own.
-    """
+    """y = x / sqrt(mean(x²) + ε) ⊙ scale (Zhang & Sennrich 2019); with `shape=(H, V)`, one scale per head."""
 
     def __init__(self, shape: int | tuple[int, ...], *, epsilon: float = 1e-6):
         self.scale = NoWeightDecay(jnp.ones(shape, jnp.float32))
@@ -25,10 +22,7 @@ class RMSNorm(nnx.Module):
 
 
 class LayerNorm(nnx.Module):
-    """y = (x - mean) / sqrt(variance + ε) ⊙ scale (+ bias), over the last axis, computed in float32.
-
-    With `shape=(H, V)` this is group norm: each head by itself, with a scale and bias of its own, if any.
-    """
+    """y = (x - mean) / sqrt(variance + ε) ⊙ scale (+ bias); with `shape=(H, V)`, a group norm over heads."""
 
     def __init__(
         self,
@@ -54,6 +48,6 @@ class LayerNorm(nnx.Module):
 
 
 def l2_normalize(x: Float[Array, "*rows K"], *, epsilon: float = 1e-6) -> Float[Array, "*rows K"]:
-    """x / sqrt(Σ x² + ε) over the last axis; the length is computed in float32."""
+    """x / sqrt(Σ x² + ε)."""
     squared = jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(squared + epsilon).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Rotary positions."""
+"""Rotary position embedding."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -7,17 +7,17 @@ from jaxtyping import Array, Float, Int
 def rotate(
     x: Float[Array, "B T H K"], positions: Int[Array, "T"], theta: float = 10_000.0
 ) -> Float[Array, "B T H K"]:
-    """Rotary position embedding (Su et al. 2021, eq. 34), in the half-split pairing of GPT-NeoX and Llama.
+    """Rotates channels i and i + K/2 by the angle `position · theta^(-2i/K)` (Su et al. 2021, eq. 34); K is even.
 
-    Channels i and i + K/2 are turned by the angle `position · theta^(-2i/K)`; K is even.
+    GPT-NeoX and Llama pair channels in this way.
     """
     half = x.shape[-1] // 2
     frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angles = positions.astype(jnp.float32)[:, None] * frequencies[None, :]
-    # As wide as x, so that XLA keeps them: it would fuse narrower ones into what reads the result, and compute
-    # each anew for every cell of a memory that the result is written to.
+    # As wide as x, so that XLA stores them: it would fuse narrower ones into their consumers and recompute them
+    # for every element of a memory that the result is written to.
     cos = jnp.concatenate([jnp.cos(angles), jnp.cos(angles)], axis=-1)[None, :, None, :]
     sin = jnp.concatenate([-jnp.sin(angles), jnp.sin(angles)], axis=-1)[None, :, None, :]
-    numbers = x.astype(jnp.float32)
-    partners = jnp.concatenate([numbers[..., half:], numbers[..., :half]], axis=-1)
-    return (numbers * cos + partners * sin).astype(x.dtype)
+    x32 = x.astype(jnp.float32)
+    partners = jnp.concatenate([x32[..., half:], x32[..., :half]], axis=-1)
+    return (x32 * cos + partners * sin).astype(x.dtype)

@@ -1,11 +1,11 @@
-"""What RWKV-5, 6 and 7 share: the start of their token shift, their state and group norm, and the layer of RWKV-5.
+"""Time mixing of RWKV-5 and 6, and initial values, state and group norm that RWKV-7 shares.
 
-    S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                                  γ_t [H, K], fixed or of the data
+    S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                                  γ_t [H, K], fixed or data-dependent
     o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ r_t                             per head
     y_t = (silu(g_t) ⊙ GroupNorm(o_t)) W_o                              r, k [B, T, H, K]  v, g [B, T, H, V]
 
-Group norm treats each head by itself, with ε = 1e-5 K: this equals the official code at its heads of K = V = 64,
-which divides what is read by 8 and takes ε = 1e-5. Here K is free, and V is D / H.
+Group norm normalises each head separately with ε = 1e-5 K. At the official K = V = 64 this equals the official
+code, which divides o_t by 8 and has ε = 1e-5. Here K is free, and V = D / H.
 """
 
 import jax
@@ -19,13 +19,13 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import LayerNorm
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
-from sandbox.models.mixer import MatrixMemoryConfig, MatrixState, Mixer
+from sandbox.models.mixer import MatrixMemoryConfig, Mixer
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 
 
 class BonusTimeMixing(Mixer):
-    """Time mixing of RWKV-5, and of RWKV-6 but for its token shift and decays. Decode state: a `ShiftedState`."""
+    """Time mixing of RWKV-5; RWKV-6 overrides token shift and decays. Decode state: a `ShiftedState`."""
 
     config: MatrixMemoryConfig
     shift: TokenShift
@@ -61,33 +61,33 @@ class BonusTimeMixing(Mixer):
             self.v(xv).reshape(heads),
             self._log_decay(others),
             self.bonus[...],
-            initial_state=state.memory.memory,
+            initial_state=state.memory,
             **self.config.scan_options,
         )
         y = jax.nn.silu(self.gate(xg)) * self.norm(read).reshape(x.shape)
-        return self.out(y), ShiftedState(MatrixState(memory), last_token)
+        return self.out(y), ShiftedState(memory, last_token)
 
     def _log_decay(self, others: list[Activations]) -> Float[Array, "H K"] | Float[Array, "B T H K"]:
-        """Log decays, from the mixtures of the token shift after the first four: RWKV-5 has none."""
+        """log γ, from the mixtures of the token shift after the first four, of which RWKV-5 has none."""
         return -jnp.exp(self.decay[...])
 
 
 def initial_shares(d_model: int) -> list[np.ndarray]:
-    """Shares of the token before in receptance, keys, values and gate, at the start."""
+    """Initial shares of the previous token in receptance, keys, values and gate."""
     receptance, keys = previous_share(d_model, 0.5), previous_share(d_model)
     return [receptance, keys, keys - 0.3 * HALFWAY, receptance]
 
 
 def empty_state(batch_size: int, heads: int, rows: int, columns: int, dtype: DTypeLike) -> ShiftedState:
-    """Empty matrices, and zeros before the first token."""
+    """The empty decode state."""
     return ShiftedState(
-        memory=MatrixState(jnp.zeros((batch_size, heads, rows, columns), jnp.float32)),
+        memory=jnp.zeros((batch_size, heads, rows, columns), jnp.float32),
         last_token=jnp.zeros((batch_size, heads * columns), dtype),
     )
 
 
 def group_norm(heads: int, rows: int, columns: int) -> LayerNorm:
-    """Of what each head reads, with the scale of a layer halfway up at the start."""
+    """Group norm over heads, with the initial scale of a layer at `HALFWAY`."""
     norm = LayerNorm((heads, columns), epsilon=1e-5 * rows)
     norm.scale = NoWeightDecay(jnp.full((heads, columns), HALFWAY**0.7, jnp.float32))
     return norm

@@ -1,4 +1,4 @@
-"""A nonlinear recurrence, which only a loop over tokens can run."""
+"""Nonlinear recurrences, which only a loop over tokens can run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 def token_by_token(
     cell: Callable[[Any, Array], tuple[Any, Array]], inputs: Float[Array, "B T I"], state: Any
 ) -> tuple[Float[Array, "B T E"], Any]:
-    """The outputs of `cell(state, inputs_t) -> (state, outputs_t)` at all tokens, in float32; the last state."""
-    # A step is a small product: much of its time is the loop itself, which unrolling shares out.
+    """Outputs and final state of a loop over `cell(state, inputs_t) -> (state, outputs_t)`, in float32."""
+    # Unrolled because a step is so small that loop overhead takes much of its time.
     state, outputs = jax.lax.scan(cell, state, jnp.swapaxes(inputs.astype(jnp.float32), 0, 1), unroll=8)
     return jnp.swapaxes(outputs, 0, 1), state

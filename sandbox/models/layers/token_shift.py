@@ -1,16 +1,15 @@
-"""RWKV's token shift: a layer sees each token mixed with the one before it, in its own proportion for each use.
+"""RWKV's token shift: mixes each token with the previous one, in learned shares that differ per use.
 
     x^i_t = x_t + μ_i ⊙ (x_{t-1} - x_t)                                              RWKV-4, 5 and 7
     x^i_t = x_t + (μ_i + tanh(z_t A_i) B_i) ⊙ (x_{t-1} - x_t) ,
       z_t = x_t + μ_x ⊙ (x_{t-1} - x_t)                                              RWKV-6 ("ddlerp")
 
-with x_0 = 0 and one i for the receptance, one for the keys, and so on. Sources: RWKV-4 (arXiv:2305.13048, section
+with x_0 = 0, and i for the receptance, the keys, and so on. Sources: RWKV-4 (arXiv:2305.13048, section
 3.1), RWKV-5 and 6 (arXiv:2404.05892, sections 4.1 and 4.2), RWKV-7 (arXiv:2503.14456, section 4). μ is the share
-of the token before; the code of RWKV-4 and 5 keeps 1 - μ.
+of the previous token; the code of RWKV-4 and 5 stores 1 - μ.
 
-RWKV starts each layer at values of its own. A mixer here does not know which layer it is: all start at those of a
-layer in the middle of a deep model, `HALFWAY`. Output projections of time mixing start at zero there, and as every
-`Dense` here: a fresh mixer already lets its memory through.
+RWKV's initial values depend on the layer; here all mixers start like the middle layer of a deep model. RWKV starts
+output projections of time mixing at zero; here they use the default of `Dense`, so that a new mixer has an output.
 """
 
 from typing import Annotated, NamedTuple
@@ -27,38 +26,38 @@ from sandbox.shapes import Activations, Token
 from sandbox.state_kinds import StateKind
 
 HALFWAY = 0.5
-"""l / (L - 1), and 1 - l / L, of layer l in the middle of L, on which initial values depend."""
+"""Value of both l / (L - 1) and 1 - l / L, on which initial values depend, for the middle layer l of L."""
 
 
 class ShiftedState(NamedTuple):
-    """The memory of a mixer with a token shift, and the last token of its input."""
+    """The memory of a mixer with a token shift, and its last input."""
 
-    memory: State
+    memory: Annotated[State, StateKind.memory]
     last_token: Annotated[Token, StateKind.token_shift]
 
 
 def previous_share(d_model: int, exponent: float = 1.0) -> np.ndarray:
-    """A μ to start from: 1 - (i / D)^(exponent · HALFWAY) for channel i. The first has the token before alone."""
+    """Initial μ: 1 - (i / D)^(exponent · HALFWAY) for channel i = 0 … D - 1."""
     return 1 - (np.arange(d_model) / d_model) ** (exponent * HALFWAY)
 
 
 class TokenShift(nnx.Module):
-    """One mixture of each token with the one before for each row of `shares`, which are learned."""
+    """Mixes each token with the previous one, once for each of the learned vectors `shares`."""
 
     def __init__(self, *shares: np.ndarray):
         self.shares = NoWeightDecay(jnp.asarray(np.stack(shares), jnp.float32))
 
     def __call__(self, x: Activations, last_token: Token) -> tuple[list[Activations], Token]:
-        """The mixtures, and the last token, to be carried."""
+        """The mixtures and the last token."""
         difference = _difference(x, last_token)
         mixtures = [_mix(x, difference, share) for share in self.shares[...]]
         return mixtures, x[:, -1].astype(last_token.dtype)
 
 
 class DataDependentTokenShift(TokenShift):
-    """The same, where each share has a part that depends on the data through `rank` channels.
+    """A token shift whose shares also depend on the data, through `rank` channels.
 
-    It starts at zero, by A = 0; B is uniform in ±0.01.
+    The data-dependent part starts at zero: A = 0, and B is uniform within ±0.01.
     """
 
     def __init__(self, *shares: np.ndarray, first: np.ndarray, rank: int, rngs: nnx.Rngs):
@@ -81,7 +80,7 @@ class DataDependentTokenShift(TokenShift):
 
 
 def _difference(x: Activations, last_token: Token) -> Activations:
-    """The token before, less the token."""
+    """x_{t-1} - x_t."""
     return jnp.concatenate([last_token[:, None].astype(x.dtype), x[:, :-1]], axis=1) - x
 
 

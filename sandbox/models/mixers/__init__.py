@@ -1,4 +1,4 @@
-"""All sequence mixers. Listing one here makes it known to the command line, the tests and the reports."""
+"""The registry of sequence mixers: the command line, the tests and the reports know every mixer listed here."""
 
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers.bigbird import BigBirdConfig

@@ -2,17 +2,15 @@
 
     o_t = Σ_{i ≤ t, i ∈ blocks B_n} softmax_i(q_t·k_i / √K) v_i        for a query t in block n = ⌊t / C⌋
 
-Time is cut into blocks of C tokens. A query sees, as far as they are not in its future: the first `num_global`
-blocks (global); its own and those just before it, `num_window` in all (window); and `num_random` other blocks of
-the past, drawn once for each block of queries (random). What is different from the paper: its last block, global
-too, is no past; its window is a block on either side; its heads draw their random blocks each for itself, and here
-they share them; and it adds learned positions to the embedding.
+Time is cut into blocks of C tokens. Up to its own token, a query sees the first `num_global` blocks, the
+`num_window` blocks that end with its own, and `num_random` other past blocks, drawn once per query block. The
+paper also makes the last block global, has two-sided windows, draws random blocks per head, and adds learned
+positions to the embedding.
 
-**State.** Decoding has to keep a block until no later one looks at it. The pattern is known beforehand, so a block
-has a page of memory from its first token until its last reader, as a compiler gives registers to variables; the
-page is then used again. There are as many pages as blocks are ever needed at once. With random blocks that grows
-with the sequence, as a block far back is as likely to be looked at as a recent one: of n blocks about n/4 are
-needed at once for one random block per query block, 0.38 n for two and 0.47 n for three.
+**State.** The pattern is known in advance, so blocks are assigned pages of memory as a compiler assigns registers
+to variables: a block holds a page from its first token until its last reader. The largest number of blocks needed
+at once is the number of pages. With random blocks it grows with the sequence: for n blocks it is about n/4 with
+one random block per query block, 0.38 n with two and 0.47 n with three.
 """
 
 import dataclasses
@@ -33,7 +31,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class BigBirdConfig(AttentionConfig):
-    """Softmax attention over blocks of `d_state` tokens: global, window and random ones."""
+    """Softmax attention over blocks of `d_state` tokens: global, window and random blocks."""
 
     card: ClassVar[Card] = Card(
         equation="o_t = Σ_i softmax_i(q_t·k_i / √K) v_i over i ≤ t in global, window and random blocks",
@@ -45,15 +43,15 @@ class BigBirdConfig(AttentionConfig):
     grows: ClassVar[bool] = True
 
     d_state: int = 16
-    """Tokens of a block: C."""
+    """The size knob: tokens C of a block."""
     num_global: int = 1
-    """Blocks at the beginning that all later ones see."""
+    """Number of initial blocks that all later ones see."""
     num_window: int = 2
-    """Blocks that end with the query's own."""
+    """Number of blocks in the window, the query's own included."""
     num_random: int = 1
-    """Other blocks of the past that each block of queries sees."""
+    """Number of other past blocks that each block of queries sees."""
     seed: int = 0
-    """Draws the random blocks."""
+    """Seed of the random blocks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,13 +65,13 @@ class BigBirdConfig(AttentionConfig):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Horizon:
-    """The blocks of the longest sequence that a state has room for: what pages are planned for. No array."""
+    """Number of blocks in the longest sequence that a state can hold; static, as its pages are planned from it."""
 
     blocks: int
 
 
 class BigBirdState(NamedTuple):
-    """The pages in use."""
+    """The keys and values of the blocks that hold a page."""
 
     k: Annotated[Float[Array, "B pages C G K"], StateKind.cache]
     v: Annotated[Float[Array, "B pages C G K"], StateKind.cache]
@@ -83,7 +81,7 @@ class BigBirdState(NamedTuple):
 
 
 class BigBird(Attention):
-    """See the module's docstring. Decode state: a `BigBirdState`."""
+    """Block-sparse attention. Decode state: a `BigBirdState`."""
 
     config: BigBirdConfig
 
@@ -114,7 +112,7 @@ class BigBird(Attention):
         return y, BigBirdState(k, v, start + length, state.horizon)
 
     def step(self, x: Token, state: BigBirdState) -> tuple[Token, BigBirdState]:
-        """The next token, without unfolding the pages."""
+        """Processes the next token without unfolding the pages."""
         size, position = self.config.d_state, state.length[None]
         q, k, v = self._project(x[:, None], position)
         plan, here = self._plan(state.horizon), position // size
@@ -136,7 +134,7 @@ class BigBird(Attention):
         q_positions: Int[Array, "blocks T"],
         seen: Int[Array, "blocks S"],
     ) -> Float[Array, "B blocks T H K"]:
-        """Each block of queries reads S blocks, numbered `seen`; -1 is none."""
+        """Attention of each block of queries to the S blocks in `seen`, where -1 means none."""
         size = self.config.d_state
         k_positions = (seen[:, :, None] * size + jnp.arange(size)[None, None]).reshape(seen.shape[0], -1)
         visible = (k_positions[:, None] <= q_positions[:, :, None]) & (k_positions >= 0)[:, None]
@@ -150,7 +148,7 @@ class BigBird(Attention):
         start: Int[Array, ""],
         plan: "Plan",
     ) -> Float[Array, "B blocks C G K"]:
-        """All blocks of the horizon, with the new rows; what is neither in a page nor new is never looked at."""
+        """The rows of all blocks, new ones included. Rows that are neither in a page nor new are never visible."""
         rows = pages[:, plan.page]
         shape = rows.shape
         rows = rows.reshape(shape[0], -1, *shape[3:])
@@ -161,7 +159,7 @@ class BigBird(Attention):
     def _fold(
         self, rows: Float[Array, "B blocks C G K"], last: Int[Array, ""], plan: "Plan"
     ) -> Float[Array, "B pages C G K"]:
-        """The blocks that have a page once `last` is begun."""
+        """The blocks that hold a page once block `last` has begun."""
         held = jnp.asarray(plan.held)[last]
         is_held = (held >= 0)[:, None, None, None]
         pages = rows[:, held]
@@ -174,7 +172,7 @@ class BigBird(Attention):
         position: Int[Array, "1"],
         plan: "Plan",
     ) -> Float[Array, "B pages C G K"]:
-        """The row of one token, in the page of its block; the page is wiped where the block begins."""
+        """Writes the row of one token to the page of its block and clears the rows after it."""
         size = self.config.d_state
         page, row = jnp.asarray(plan.page)[position[0] // size], position[0] % size
         block = jax.lax.dynamic_index_in_dim(pages, page, axis=1, keepdims=False)
@@ -185,24 +183,24 @@ class BigBird(Attention):
 
 
 class Plan(NamedTuple):
-    """Who sees what, and where it is kept, for a sequence of n blocks."""
+    """Which blocks each block sees, and which page holds it, in a sequence of n blocks."""
 
     seen: np.ndarray
-    """`[n, S]`: the blocks that each block sees, filled up with -1."""
+    """`[n, S]`: the blocks that each block sees, padded with -1."""
     page: np.ndarray
     """`[n]`: the page of each block."""
     held: np.ndarray
-    """`[n, pages]`: the block that each page holds while block n is read, -1 for none."""
+    """`[n, pages]`: the block that each page holds while block n is processed; -1 means none."""
 
     @property
     def num_pages(self) -> int:
-        """Blocks kept at once."""
+        """Number of blocks kept at once."""
         return self.held.shape[1]
 
 
 @functools.cache
 def plan(blocks: int, num_global: int, num_window: int, num_random: int, seed: int) -> Plan:
-    """The pattern of attention, which does not depend on `blocks`, and the pages that it needs."""
+    """The attention pattern, which does not depend on `blocks`, and the pages that it needs."""
     seen = np.full((blocks, num_global + num_window + num_random), -1, np.int32)
     for block in range(blocks):
         first = max(block - num_window + 1, 0)  # of the window
@@ -214,7 +212,7 @@ def plan(blocks: int, num_global: int, num_window: int, num_random: int, seed: i
     pages: list[int] = []
     page, held = np.zeros(blocks, np.int32), []
     for block in range(blocks):
-        free = [number for number, holds in enumerate(pages) if last_reader[holds] < block]
+        free = [index for index, holds in enumerate(pages) if last_reader[holds] < block]
         page[block] = free[0] if free else len(pages)
         pages[page[block] : page[block] + 1] = [block]
         held.append(list(pages))

@@ -2,8 +2,7 @@
 
     S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
 
-The layer of the second paper, which never forgets but what it writes over: see `layers/delta_rule.py`, with
-α = 1 and no gate.
+The layer of the second paper: `layers/delta_rule.py` with α = 1 and no gate. Memory is overwritten, never decayed.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ from sandbox.models.mixer import Card
 
 @dataclasses.dataclass(unsafe_hash=True)
 class DeltaNetConfig(DeltaRuleConfig):
-    """A memory that replaces what it returns for a key; see the module's docstring."""
+    """A memory that replaces the value it returns for a key."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ; o_t = S_tᵀ q_t",

@@ -4,11 +4,13 @@
     S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
     y_t = (RMSNorm(o_t) ⊙ silu(x_t W_G)) W_O
 
-with one decay per head, made as in Mamba-2: A > 0 is trained and starts uniform in 0..16 (from 0.01 on, as in
-Qwen3-Next, so that its logarithm is finite), b_Δ starts so that the softplus of it is log-uniform in 0.001..0.1.
-The rest is in `layers/delta_rule.py`. Values have `expand_v` times as many channels as the model: twice, as
-in Qwen3-Next and in Zoology's runs; the authors' models take one and a half times. As in Qwen3-Next, several heads
-of values may share a head of queries and keys; each has a β, a decay and a memory of its own.
+The decay is per head and parametrised as in Mamba-2: A > 0 starts uniform in 0..16 (from 0.01 on, as in
+Qwen3-Next, so that log A is finite), softplus(b_Δ) log-uniform in 0.001..0.1. The rest is in
+`layers/delta_rule.py`.
+
+Values have `expand_v` times the model's channels: 2, as in Qwen3-Next and Zoology's runs; the authors' models have
+1.5. As in Qwen3-Next, several value heads, each with its own β, decay and memory, may share a head of queries and
+keys.
 """
 
 import dataclasses
@@ -23,6 +25,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
+from sandbox.models.layers.step_sizes import log_decay
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
@@ -30,7 +33,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class GatedDeltaNetConfig(DeltaRuleConfig):
-    """The delta rule on a memory that decays by a gate per head; see the module's docstring."""
+    """The delta rule on a memory that decays by one gate per head."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, α_t a number; o_t = S_tᵀ q_t",
@@ -41,9 +44,9 @@ class GatedDeltaNetConfig(DeltaRuleConfig):
     )
 
     num_value_heads: int | None = None
-    """Heads of values, a multiple of `num_heads`, which counts those of queries and keys. None: as many."""
+    """Number of value heads, a multiple of `num_heads` (heads of queries and keys). None: `num_heads`."""
     expand_v: int = 2
-    """Channels of all values, in multiples of the width."""
+    """Channels of all value heads together, as a multiple of the width."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,22 +56,20 @@ class GatedDeltaNetConfig(DeltaRuleConfig):
 
     @property
     def value_heads(self) -> int:
-        """Heads of values, and so of memory."""
         return self.num_heads if self.num_value_heads is None else self.num_value_heads
 
     @property
     def value_expansion(self) -> int:
-        """Channels of all values, in multiples of the width."""
         return self.expand_v
 
     def check_width(self, d_model: int) -> None:
-        """Heads of values divide their channels."""
+        """The number of value heads must divide their channels."""
         name = "mixer.num_heads" if self.num_value_heads is None else "mixer.num_value_heads"
         check_divides(name, self.value_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
 
 
 class GatedDeltaNet(DeltaRule):
-    """See the module's docstring. Decode state: a `DeltaRuleState`."""
+    """The gated delta rule. Decode state: a `DeltaRuleState`."""
 
     def __init__(self, config: GatedDeltaNetConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         super().__init__(config, d_model, rngs=rngs, dtype=dtype)
@@ -80,9 +81,7 @@ class GatedDeltaNet(DeltaRule):
         self.gate = Dense(d_model, config.expand_v * d_model, rngs=rngs)
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H 1"]:
-        dt = self.dt(x).astype(jnp.float32)
-        dt = jax.nn.softplus(dt + self.dt_bias[...])
-        return -(dt * jnp.exp(self.log_rates[...]))[..., None]
+        return log_decay(self.dt(x), self.dt_bias[...], self.log_rates[...])[..., None]
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"]:
         return jax.nn.silu(self.gate(x))

@@ -3,9 +3,8 @@
     α_t = σ(x_t W₁ W₂ + b)^(1/τ) ,   S_t = diag(α_t) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t / √K
     y_t = (silu(x_t W_G) ⊙ RMSNorm(o_t)) W_O
 
-with α of K channels per head through a bottleneck of 16, τ = 16, and a norm that treats each head by itself with
-one scale for all. The paper's keys have half as many channels as the model: `d_state` = d_model / (2 num_heads).
-The norm is the RMS norm of the authors' code, where the paper has a layer norm.
+α comes through a bottleneck of 16 channels; τ = 16. Heads are normalised separately, with one scale for all, by
+the RMS norm of the authors' code (the paper has a layer norm). The paper's `d_state` is d_model / (2 num_heads).
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class GLAConfig(MatrixMemoryConfig):
-    """Linear attention that forgets each row of memory by a gate of the data; see the module's docstring."""
+    """Linear attention in which a data-dependent gate decays each row of memory."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = diag(α_t) S_{t-1} + k_t v_tᵀ, α_t = σ(x_t W₁ W₂ + b)^(1/τ); o_t = S_tᵀ q_t",
@@ -37,9 +36,9 @@ class GLAConfig(MatrixMemoryConfig):
     )
 
     gate_rank: int = 16
-    """Channels between the two matrices that make the decay."""
+    """Channels of the bottleneck that produces the decay."""
     gate_temperature: float = 16.0
-    """τ: the larger, the slower memory is forgotten."""
+    """τ: larger values make the memory decay more slowly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +47,7 @@ class GLAConfig(MatrixMemoryConfig):
 
 
 class GLA(Mixer):
-    """See the module's and the config's docstrings. Decode state: a `MatrixState`."""
+    """Gated linear attention. Decode state: a `MatrixState`."""
 
     config: GLAConfig
 

@@ -1,21 +1,21 @@
 """H3, hungry hungry hippos (Fu et al. 2023, arXiv:2212.14052, section 3 and algorithm 1).
 
     q, k, v = x W_q + b_q, x W_k + b_k, x W_v + b_v
-    k̃_t = Σ_{i<N} c_i ⊙ k_{t-i} + D_k ⊙ k_t       the shift SSM: its state is the last inputs, c reads them
+    k̃_t = Σ_{i<N} c_i ⊙ k_{t-i} + D_k ⊙ k_t       the shift SSM: its state is the last inputs, which c reads
     y_t = SSM(k̃ ⊗ v)_t                            the diagonal SSM, on each of the P × P products of a head
     o_t = (q_t · y_t) W_o + b_o                    per head: Σ_i q_i y_ij
 
-The diagonal SSM is S4D's (`sandbox.models.mixers.s4d`, with its skip and without what mixes the channels), started
-by S4D-Lin and discretised by the bilinear rule; all products of a head share its parameters. With heads of one
-channel, P = 1 as in Zoology, this is q ⊙ SSM(k̃ ⊙ v).
+The diagonal SSM is S4D's (`sandbox.models.mixers.s4d`) with its skip but no channel mixing, initialised as S4D-Lin
+and discretised by the bilinear rule; all products of a head share its parameters. With P = 1, as in Zoology, this
+is q ⊙ SSM(k̃ ⊙ v). Training computes both SSMs as convolutions.
 
-`d_state` is N of both SSMs. Carried are N - 1 keys per channel and, per product of a head, N real numbers (N/2
-complex modes). The official code (safari, `src/models/sequence/h3.py`) carries N keys, the current one included;
-Zoology counts D · N in all.
+`d_state` is N of both SSMs. The state holds N - 1 keys per channel and N floats (N/2 complex modes) per product of
+a head. The official code (safari, `src/models/sequence/h3.py`) carries N keys, the current one included; Zoology
+counts D · N in all.
 
-c starts uniform in ±N^-1/2 and both skips standard normal, as there. There the input vector of the shift SSM
-starts at e₁ and is trained, and so is B of the diagonal one; here they stay e₁ and 1, which loses nothing: c and C
-are trained. As in S4D, training takes both SSMs as convolutions.
+As in the official code, c starts uniform in ±N^-1/2 and both skips standard normal. That code also trains the
+input vector of the shift SSM and B of the diagonal one; here they stay e₁ and 1, which loses nothing as c and C
+are trained.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class H3Config(ScanConfig):
-    """A window over keys, and modes that keep products of keys and values."""
+    """A window over keys, and complex modes that accumulate products of keys and values."""
 
     card: ClassVar[Card] = Card(
         equation="y_t = q_t ⊙ SSM_diag(SSM_shift(k) ⊙ v)_t",
@@ -49,9 +49,9 @@ class H3Config(ScanConfig):
     )
 
     d_state: int = 64
-    """Keys in the window, and real numbers that each product of a key and a value is kept in: N."""
+    """The size knob: floats N per channel (the window of keys) and per product of a head (its modes)."""
     head_dim: int = 1
-    """Channels of a head: P. The memory of a head holds P · P products."""
+    """Channels P of a head, whose memory holds P · P products."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,7 +59,7 @@ class H3Config(ScanConfig):
         check_at_least("mixer.head_dim", self.head_dim, 1)
 
     def check_width(self, d_model: int) -> None:
-        """Heads make up the width."""
+        """`head_dim` must divide the width."""
         check_divides("mixer.head_dim", self.head_dim, "model.d_model", d_model)
 
 
@@ -71,7 +71,7 @@ class H3State(NamedTuple):
 
 
 class H3(Mixer):
-    """See the module's docstring. Decode state: an `H3State`."""
+    """A shift SSM and a diagonal SSM. Decode state: an `H3State`."""
 
     config: H3Config
 
@@ -116,14 +116,14 @@ class H3(Mixer):
         return self._read(q, y), H3State(memory.reshape(state.memory.shape), window)
 
     def _products(self, k: Activations, shifted: Activations, v: Activations) -> Float[Array, "I T H"]:
-        """k̃_i v_j of each head, with the P · P pairs (i, j) of a sequence as further sequences."""
+        """The products k̃_i v_j of each head; the batch axis absorbs the P · P pairs (i, j)."""
         k = shifted + k * self.shift_skip[...].astype(k.dtype)
         heads = (*k.shape[:2], self.num_heads, -1)
         products = jnp.einsum("bthi,bthj->bijth", k.reshape(heads), v.reshape(heads))
         return products.reshape(-1, *products.shape[3:])
 
     def _read(self, q: Activations, y: Float[Array, "I T H"]) -> Activations:
-        """Σ_i q_i y_ij of each head, then the mix of all channels."""
+        """Σ_i q_i y_ij of each head, through the output projection."""
         width = self.config.head_dim
         q = q.reshape(*q.shape[:2], self.num_heads, width)
         y = y.reshape(q.shape[0], width, width, *y.shape[1:])

@@ -1,12 +1,11 @@
-"""HGRN2 (Qin et al. 2024, arXiv:2404.07904, section 3): a gated RNN whose state is widened by an outer product.
+"""HGRN2 (Qin et al. 2024, arXiv:2404.07904, section 3): a gated RNN whose state is expanded by an outer product.
 
     f_t = γ + (1 - γ) σ(x_t W_F) ,   S_t = diag(f_t) S_{t-1} + (1 - f_t) i_tᵀ ,   i_t = x_t W_I
     y_t = RMSNorm(S_tᵀ silu(x_t W_Q)) W_O
 
-What is forgotten is what is written: 1 - f_t is the key. The norm is over all heads together. The paper learns the
-lower bound γ per layer and channel, growing with depth from zero in the first layer (a running sum of a softmax
-over layers); layers here do not know one another, and γ is an option. Gates and values are those of its layer in
-flash-linear-attention; the authors' own code (`hgru2-pytorch`) has a silu on i_t, a sigmoid on q and a layer norm.
+A row takes in as much as it forgets: the key is 1 - f_t. The norm spans all heads. The paper learns the lower
+bound γ per layer and channel, growing with depth from zero; here it is an option. Gates and values are those of
+flash-linear-attention; the authors' code (`hgru2-pytorch`) has a silu on i_t, a sigmoid on q and a layer norm.
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class HGRN2Config(MatrixMemoryConfig):
-    """Linear attention whose key is one minus its decay; see the module's docstring."""
+    """Linear attention whose key is one minus its decay."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = diag(f_t) S_{t-1} + (1 - f_t) i_tᵀ, f_t = γ + (1 - γ) σ(x_t W); o_t = S_tᵀ q_t",
@@ -36,11 +35,9 @@ class HGRN2Config(MatrixMemoryConfig):
         d_state="rows K of each head's matrix",
     )
 
-    d_state: int = 16
-    """Rows of memory that a head keeps: by how much the state is widened."""
     num_heads: int = 1
     lower_bound: float = 0.0
-    """γ: the least that is kept of a row of memory from one token to the next, 0 to 1."""
+    """γ: the smallest fraction of a row of memory kept per token; at least 0 and below 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +46,7 @@ class HGRN2Config(MatrixMemoryConfig):
 
 
 class HGRN2(Mixer):
-    """See the module's and the config's docstrings. Decode state: a `MatrixState`."""
+    """A gated RNN with a matrix per head. Decode state: a `MatrixState`."""
 
     config: HGRN2Config
 

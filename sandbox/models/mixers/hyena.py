@@ -9,16 +9,15 @@
     z_τ = [p, cos(f w), -sin(f w)]                 w = 2 π τ / L and F evenly spaced f in 0.0001 .. F - 1
     FFN: three layers with sin(ω ⊙ ·) after each, one ω [width] for all, then a linear map to the channels
 
-α is evenly spaced over the channels such that the window falls to 0.01 after 1.5 L to 0.3 L; it is not trained.
-The filter is a function of the distance alone, in units of `filter_length`, so that it is the same for any length
-of sequence, and defined beyond that length too. As the window is in these units, `filter_length` should be near
-the length of the task's sequences.
+α is fixed and evenly spaced over the channels, such that exp(-α p) falls to 0.01 after 1.5 L to 0.3 L. The filter
+depends on the distance alone, so it is the same for any sequence length and extends beyond L; `filter_length`
+should be near the length of the task's sequences.
 
-This is the operator of the official code (`src/models/sequence/hyena.py` of safari) with its defaults; z there is
-trained, with a learning rate of 1e-5, and is fixed here. The layers of the FFN start uniform in ±fan-in^-1/2,
-biases too, and have no weight decay; ω starts at 1 and d standard normal. Higher orders and heads are left out.
+This is the operator of the official code (`src/models/sequence/hyena.py` of safari) with its defaults, but z is
+fixed (there it is trained with a learning rate of 1e-5). The layers of the FFN start uniform in ±fan-in^-1/2,
+biases too, and have no weight decay; ω starts at 1 and d standard normal. Higher orders and heads are omitted.
 
-The filter has no state smaller than the past: decoding carries every u_s. Each call computes the filter anew.
+No state is smaller than the past: decoding carries every u_s, and each call computes the filter anew.
 """
 
 import dataclasses
@@ -44,7 +43,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class HyenaConfig(MixerConfig):
-    """A convolution as long as the sequence, whose filter is made by a small network, between two gates."""
+    """A convolution as long as the sequence, between two gates; a small network generates its filter."""
 
     card: ClassVar[Card] = Card(
         equation="y_t = x₀_t ⊙ (Σ_{s≤t} h_{t-s} ⊙ x₁_s ⊙ v_s + d ⊙ x₁_t ⊙ v_t), h_τ = FFN(τ) ⊙ exp(-α τ)",
@@ -55,11 +54,11 @@ class HyenaConfig(MixerConfig):
     grows: ClassVar[bool] = True
 
     filter_length: int = 1024
-    """Unit of the filter's time, in tokens: near the length of the sequences. The filter goes on beyond it."""
+    """Unit of the filter's time axis, in tokens; best near the sequence length. The filter extends beyond it."""
     filter_width: int = 64
-    """Hidden units of the network that makes the filter."""
+    """Hidden units of the network that generates the filter."""
     filter_bands: int = 1
-    """Frequencies of the position features that the network is given: F."""
+    """Number F of frequencies in the position features."""
     conv_width: int = 3
     """Tokens that the short convolution sees."""
 
@@ -71,7 +70,7 @@ class HyenaConfig(MixerConfig):
 
 
 class ImplicitFilter(nnx.Module):
-    """The filter h of each channel, as a function of the distance: see the module's docstring."""
+    """The filter h of each channel as a function of the distance."""
 
     def __init__(self, config: HyenaConfig, channels: int, *, rngs: nnx.Rngs):
         self.length, self.bands, self.channels = config.filter_length, config.filter_bands, channels
@@ -94,16 +93,16 @@ class ImplicitFilter(nnx.Module):
 
 
 class HyenaState(NamedTuple):
-    """All that the long convolution has been given, and the window of the short one."""
+    """All past inputs u of the long convolution, and the window of the short one."""
 
     past: Annotated[Float[Array, "B S D"], StateKind.cache]
     length: Annotated[Int[Array, ""], StateKind.counter]
-    """Rows of `past` in use."""
+    """Number of rows of `past` in use."""
     conv: Annotated[Float[Array, "B I E"], StateKind.convolution]
 
 
 class Hyena(Mixer):
-    """See the module's docstring. Decode state: a `HyenaState` of `max_len` rows."""
+    """A long convolution between two gates. Decode state: a `HyenaState` of `max_len` rows."""
 
     def __init__(self, config: HyenaConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.project = Dense(d_model, 3 * d_model, use_bias=True, rngs=rngs)
@@ -127,7 +126,7 @@ class Hyena(Mixer):
 
     def prefill(self, x: Activations, state: HyenaState) -> tuple[Activations, HyenaState]:
         gate, u, state = self._append(x, state)
-        # Over all rows, as the new ones start at a position that is known only at run time. Later rows are empty.
+        # Over all rows, because the new ones start at a position known only at run time. Later rows are zero.
         y = long_convolution(state.past, self.filter(state.past.shape[1]))
         y = jax.lax.dynamic_slice_in_dim(y, state.length - x.shape[1], x.shape[1], axis=1)
         return self._read(gate, u, y.astype(x.dtype)), state
@@ -135,14 +134,14 @@ class Hyena(Mixer):
     def step(self, x: Token, state: HyenaState) -> tuple[Token, HyenaState]:
         gate, u, state = self._append(x[:, None], state)
         rows = state.past.shape[1]
-        # Row s is multiplied by the filter at distance length - 1 - s, and the rows after the last one by zero.
+        # The filter at distance length - 1 - s weights row s, and zero weights the rows after the last one.
         backwards = jnp.pad(self.filter(rows)[::-1], ((0, rows), (0, 0)))
         weights = jax.lax.dynamic_slice_in_dim(backwards, rows - state.length, rows)
         y = jnp.einsum("sd,bsd->bd", weights, state.past.astype(jnp.float32)).astype(x.dtype)
         return self._read(gate, u, y[:, None])[:, 0], state
 
     def _append(self, x: Activations, state: HyenaState) -> tuple[Activations, Activations, HyenaState]:
-        """The outer gate, what the long convolution is given, and the state with it."""
+        """The outer gate, the new inputs u of the long convolution, and the state that includes them."""
         projected, window = self.conv.prefill(self.project(x), state.conv)
         gate, inner_gate, v = jnp.split(projected, 3, axis=-1)
         u = inner_gate * v
@@ -155,7 +154,7 @@ class Hyena(Mixer):
 
 
 def _dense(d_in: int, d_out: int, rngs: nnx.Rngs, *, use_bias: bool = True) -> Dense:
-    """A dense layer of the filter: no weight decay, and a start uniform in ±fan-in^-1/2, of the bias too."""
+    """A layer of the filter's network: no weight decay; kernel and bias start uniform in ±fan-in^-1/2."""
     layer = Dense(d_in, d_out, use_bias=use_bias, kernel_init=FAN_IN_UNIFORM, rngs=rngs)
     layer.kernel = NoWeightDecay(layer.kernel[...])
     if layer.bias is not None:

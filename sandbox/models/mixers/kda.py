@@ -4,10 +4,10 @@
     S_t = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
     y_t = (RMSNorm(o_t) ⊙ σ(x_t W₃ W₄)) W_O
 
-Gated DeltaNet with a decay per row of memory: A is one number per head and starts uniform in 1..16, b_Δ one per
-row and starts so that the softplus of it is log-uniform in 0.001..0.1. Both gates go through a bottleneck of
-`gate_rank` channels. The rest is in `layers/delta_rule.py`. The output gate has no bias, as in the released
-model and its copy in transformers; flash-linear-attention gives it one.
+Gated DeltaNet with a decay per row of memory. A is a scalar per head and starts uniform in 1..16; softplus(b_Δ),
+with one element per row, starts log-uniform in 0.001..0.1. Both gates have a bottleneck of `gate_rank` channels.
+The rest is in `layers/delta_rule.py`. The output gate has no bias, as in the released model and in transformers;
+flash-linear-attention gives it one.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers.dense import LowRank
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
+from sandbox.models.layers.step_sizes import log_decay
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
@@ -29,7 +30,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class KDAConfig(DeltaRuleConfig):
-    """The delta rule on a memory whose rows decay, each by a gate of its own; see the module's docstring."""
+    """The delta rule on a memory whose rows decay, each by its own gate."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = (I - β_t k_t k_tᵀ) diag(α_t) S_{t-1} + β_t k_t v_tᵀ; o_t = S_tᵀ q_t",
@@ -40,7 +41,7 @@ class KDAConfig(DeltaRuleConfig):
     )
 
     gate_rank: int | None = None
-    """Channels of the bottlenecks. None: those of a head's values, d_model / num_heads."""
+    """Channels of the bottlenecks. None: d_model / num_heads, the channels of a value head."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +50,7 @@ class KDAConfig(DeltaRuleConfig):
 
 
 class KDA(DeltaRule):
-    """See the module's docstring. Decode state: a `DeltaRuleState`."""
+    """Kimi Delta Attention. Decode state: a `DeltaRuleState`."""
 
     def __init__(self, config: KDAConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         heads, rows = config.num_heads, config.d_state
@@ -62,9 +63,8 @@ class KDA(DeltaRule):
         self.gate = LowRank(d_model, rank, d_model, rngs=rngs)
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
-        dt = self.dt(x).astype(jnp.float32).reshape(*x.shape[:2], *self.dt_bias.shape)
-        dt = jax.nn.softplus(dt + self.dt_bias[...])
-        return -dt * jnp.exp(self.log_rates[...])
+        dt = self.dt(x).reshape(*x.shape[:2], *self.dt_bias.shape)
+        return log_decay(dt, self.dt_bias[...], self.log_rates[...])
 
     def _gate(self, x: Activations) -> Activations:
         return jax.nn.sigmoid(self.gate(x))

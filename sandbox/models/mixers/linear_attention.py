@@ -1,13 +1,13 @@
-"""Linear attention (Katharopoulos et al. 2020, arXiv:2006.16236), with the feature maps of the field.
+"""Linear attention (Katharopoulos et al. 2020, arXiv:2006.16236) with a choice of feature maps φ.
 
     S_t = S_{t-1} + φ(k_t) v_tᵀ ,   z_t = z_{t-1} + φ(k_t) ,   o_t = S_tᵀ φ(q_t) / (z_t·φ(q_t) + ε)
 
-with ε = 1e-6 as in the authors' code, and no scale but φ's own (normalising removes any). Where weights
-φ(q)·φ(k) may be negative, their sum may vanish; there o_t = S_tᵀ φ(q_t) / max(|z_t·φ(q_t)|, 1), as in mLSTM.
-z is one more column of the memory, the one of a value that is always one: `[B, H, F, V+1]` for F features.
+ε is 1e-6 as in the authors' code; the only scale is φ's own, since normalising removes any. If φ(q)·φ(k) can be
+negative, the sum of the weights may vanish; then o_t = S_tᵀ φ(q_t) / max(|z_t·φ(q_t)|, 1), as in mLSTM. z is an
+extra column of the memory, for a value that is always one: `[B, H, F, V+1]` for F features.
 
 Presets: `performer` with FAVOR+ (Choromanski et al. 2021, arXiv:2009.14794) and `based` with the second-order
-series of exp (Arora et al. 2024, arXiv:2402.18668). All feature maps: `sandbox.models.layers.feature_maps`.
+series of exp (Arora et al. 2024, arXiv:2402.18668).
 """
 
 import dataclasses
@@ -28,23 +28,23 @@ from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
 
 EPSILON = 1e-6
-"""Added to a sum of weights that are not negative, before it divides."""
+"""Added to a sum of nonnegative weights before dividing by it."""
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class FeatureConfig(ScanConfig):
-    """The options that all kinds of feature maps share."""
+    """The options of linear attention that do not depend on the feature map."""
 
     num_heads: int = 1
     normalize: bool = True
-    """Divide what is read by the sum of its weights."""
+    """Divide the output by the sum of the weights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("mixer.num_heads", self.num_heads, 1)
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the width."""
+        """The number of heads must divide the width."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     @property
@@ -54,13 +54,13 @@ class FeatureConfig(ScanConfig):
 
     @property
     def num_features(self) -> int:
-        """Features that φ makes of these channels: rows of a head's matrix."""
+        """Number of features that φ makes from these channels: rows of a head's matrix."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class LinearAttentionConfig(FeatureConfig):
-    """A sum over all tokens, weighted by φ(q)·φ(k); see the module's docstring."""
+    """A sum over the values of all tokens so far, weighted by φ(q)·φ(k)."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = S_{t-1} + φ(k_t) v_tᵀ, z_t = z_{t-1} + φ(k_t); o_t = S_tᵀ φ(q_t) / z_t·φ(q_t)",
@@ -71,11 +71,11 @@ class LinearAttentionConfig(FeatureConfig):
     )
 
     d_state: int = 16
-    """The size knob: channels of a head's queries and keys. A head keeps one row per feature φ makes of them."""
+    """The size knob: channels K of a head's queries and keys, from which φ makes the rows."""
     feature_map: FeatureMap = FeatureMap.elu1
-    """φ: see `layers/feature_maps.py`."""
+    """φ, one of the maps in `layers/feature_maps.py`."""
     dpfp_nu: int = 1
-    """ν of dpfp, which makes 2 ν · d_state features."""
+    """ν of dpfp, which produces 2 ν · d_state features."""
     max_positions: int = 2048
     """M of cosformer, whose weights reach zero M tokens apart; longer sequences are rejected."""
 
@@ -101,7 +101,7 @@ class LinearAttentionConfig(FeatureConfig):
                 return self.d_state
 
     def check_length(self, length: int) -> None:
-        """Weights of cosformer are not negative up to `max_positions`."""
+        """The weights of cosformer would become negative beyond `max_positions`."""
         if self.feature_map is FeatureMap.cosformer and length > self.max_positions:
             raise ValueError(
                 f"mixer.max_positions={self.max_positions} is the longest sequence that cosformer allows, "
@@ -111,9 +111,9 @@ class LinearAttentionConfig(FeatureConfig):
 
 @dataclasses.dataclass(unsafe_hash=True)
 class PerformerConfig(FeatureConfig):
-    """Linear attention whose weights are random estimates of softmax attention's: FAVOR+.
+    """Linear attention with FAVOR+, whose weights are random estimates of softmax attention's.
 
-    It has no `d_state`: the state has one row per random feature, so its size knob is `favor_features`.
+    There is no `d_state`: the state has one row per random feature, so the size knob is `favor_features`.
     """
 
     card: ClassVar[Card] = Card(
@@ -124,11 +124,11 @@ class PerformerConfig(FeatureConfig):
     )
 
     key_dim: int = 16
-    """Channels K of a head's queries and keys. They do not change the size of the state."""
+    """Channels K of a head's queries and keys, which do not affect the size of the state."""
     favor_features: int = 64
-    """Random features: rows of a head's matrix."""
+    """The size knob: random features, each a row of a head's matrix."""
     favor_seed: int = 0
-    """Draws the random features, which are not trained: equal seeds, equal features."""
+    """Seed of the random features, which are not trained."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,7 +151,7 @@ class PerformerConfig(FeatureConfig):
 
 @dataclasses.dataclass(unsafe_hash=True)
 class BasedConfig(LinearAttentionConfig):
-    """Linear attention whose weights are the second-order series of softmax attention's."""
+    """Linear attention whose weights are the second-order Taylor series of softmax attention's."""
 
     card: ClassVar[Card] = Card(
         equation="linear attention with φ(q)·φ(k) = 1 + s + s²/2, s = q·k / √K",
@@ -165,14 +165,14 @@ class BasedConfig(LinearAttentionConfig):
 
 
 class LinearAttentionState(NamedTuple):
-    """The memory, whose last column is z where the mixer normalises; positions are counted for cosformer alone."""
+    """The memory, whose last column is z if the mixer normalises, and the position, which only cosformer needs."""
 
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
     position: Annotated[Int[Array, ""], StateKind.counter] | None
 
 
 class LinearAttention(Mixer):
-    """See the module's and the config's docstrings. Decode state: a `LinearAttentionState`."""
+    """Linear attention. Decode state: a `LinearAttentionState`."""
 
     config: LinearAttentionConfig | PerformerConfig
 
@@ -214,7 +214,7 @@ class LinearAttention(Mixer):
     def _features(
         self, q: Float[Array, "B T H I"], k: Float[Array, "B T H I"], position: Int[Array, ""] | None
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"]]:
-        """φ of queries and of keys, which may differ."""
+        """The features of queries and of keys, whose maps may differ."""
         config = self.config
         if isinstance(config, PerformerConfig):
             drawn = feature_maps.favor_directions(
@@ -239,7 +239,7 @@ class LinearAttention(Mixer):
     def _normalize(
         self, read: Float[Array, "B T H V"], weights: Float[Array, "B T H 1"]
     ) -> Float[Array, "B T H V"]:
-        """Divides by the sum of the weights, away from zero."""
+        """Divides by the sum of the weights, kept away from zero."""
         if self.feature_map in SIGNED:
             return read / jnp.maximum(jnp.abs(weights), 1.0)
         return read / (weights + EPSILON)

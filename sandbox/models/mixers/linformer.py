@@ -1,19 +1,18 @@
 """Linformer (Wang et al. 2020, arXiv:2006.04768, section 4), made causal block by block.
 
-Linformer multiplies the keys and the values of a whole sequence by learned matrices, along time, which leaves a
-few compressed rows for queries to attend to. That mixes the future into every row. Here each block of C tokens is
-compressed by itself, once it is complete, to R rows (E, F: R by C, the same for all blocks and heads):
+Linformer compresses the keys and values of a whole sequence, along time, to a few rows by learned matrices, which
+mixes the future into every row. Here each block of C tokens is compressed by itself, once complete, to R rows (E,
+F [R, C], shared by all blocks and heads):
 
     k̄_{n,r} = Σ_c E_{rc} k_{nC+c} ,   v̄_{n,r} = Σ_c F_{rc} v_{nC+c}
     o_t = softmax attention of q_t over  k̄_{n,r}, v̄_{n,r} for all n < ⌊t/C⌋  and  k_i, v_i for ⌊t/C⌋ C ≤ i ≤ t
 
-so a query sees all complete earlier blocks through their R rows each, and its own block as it is, up to itself.
-The state is the compressed rows, R / C of what softmax attention keeps, and the tokens of the block that is not
-complete.
+A query sees earlier blocks through R rows each, and the tokens of its own block up to itself. The state is the
+compressed rows, R / C of what softmax attention keeps, and the tokens of the incomplete block.
 
-E and F start as in the authors' code (`linformer` in fairseq): uniform, of variance 1 / (R + C). The paper adds
-learned positions to the embedding; here rotary ones turn keys before they are compressed, and ALiBi places a
-compressed row at the last token of its block.
+As in the authors' code (`linformer` in fairseq), E and F start uniform with variance 1 / (R + C). The paper adds
+learned positions to the embedding; here RoPE rotates keys before compression, and ALiBi gives a compressed row the
+position of its block's last token.
 """
 
 import dataclasses
@@ -26,6 +25,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
+from sandbox.models.layers.shared_rows import in_front
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
@@ -34,7 +34,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class LinformerConfig(AttentionConfig):
-    """Softmax attention over `d_state` compressed rows per earlier block, and the own block as it is."""
+    """Softmax attention over `d_state` compressed rows per earlier block and the tokens of the query's own."""
 
     card: ClassVar[Card] = Card(
         equation="o_t = Σ_j softmax_j(q_t·k_j / √K) v_j over E k, F v of each earlier block and i ≤ t of its own",
@@ -46,9 +46,9 @@ class LinformerConfig(AttentionConfig):
     grows: ClassVar[bool] = True
 
     d_state: int = 4
-    """Rows to which a block is compressed: R."""
+    """The size knob: rows R that an earlier block is compressed to."""
     block_size: int = 16
-    """Tokens of a block: C."""
+    """Tokens C of a block."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +57,7 @@ class LinformerConfig(AttentionConfig):
 
 
 class LinformerState(NamedTuple):
-    """The compressed rows of blocks that later ones can see, and the tokens of the block that is not complete."""
+    """The compressed rows of earlier blocks, and the tokens of the incomplete one."""
 
     compressed_k: Annotated[Float[Array, "B blocks R G K"], StateKind.cache]
     compressed_v: Annotated[Float[Array, "B blocks R G K"], StateKind.cache]
@@ -68,7 +68,7 @@ class LinformerState(NamedTuple):
 
 
 class Linformer(Attention):
-    """See the module's docstring. Decode state: a `LinformerState`."""
+    """Causal Linformer. Decode state: a `LinformerState`."""
 
     config: LinformerConfig
 
@@ -104,13 +104,14 @@ class Linformer(Attention):
         k_positions = jnp.concatenate(
             [jnp.broadcast_to((earlier + 1) * size - 1, (blocks, earlier.size)), own], axis=1
         )
-        # A compressed row of the queries' own block, which is there with the block's last token, is not seen.
+        # The own block, complete with its last token, is not visible in compressed form.
         is_past = jnp.concatenate([earlier < here[:, None], own >= 0], axis=1)
         visible = is_past[:, None, :] & (k_positions[:, None, :] <= q_positions[:, :, None])
+        rows = (x.shape[0], -1, *compressed_k.shape[3:])
         attended = self._attend_by_block(
             queries,
-            self._behind(compressed_k, k_blocks),
-            self._behind(compressed_v, v_blocks),
+            in_front(compressed_k.reshape(rows), k_blocks),
+            in_front(compressed_v.reshape(rows), v_blocks),
             q_positions,
             k_positions,
             visible,
@@ -127,7 +128,7 @@ class Linformer(Attention):
         start: Int[Array, ""],
         here: Int[Array, "blocks"],
     ) -> tuple[Float[Array, "B blocks C G K"], Float[Array, "B earlier R G K"], Float[Array, "B S G K"]]:
-        """The blocks that the new rows touch, all compressed rows, and the rows of the unfinished block."""
+        """The blocks that the new rows touch, all compressed rows, and the rows of the incomplete block."""
         size, end = self.config.block_size, start + new.shape[1]
         frame = jnp.pad(rows, ((0, 0), (0, (here.size + 1) * size - rows.shape[1]), (0, 0), (0, 0)))
         frame = jax.lax.dynamic_update_slice(frame, new.astype(frame.dtype), (0, start % size, 0, 0))
@@ -135,7 +136,7 @@ class Linformer(Attention):
         fresh = jnp.einsum("rc,bncgk->bnrgk", matrix[...].astype(blocks.dtype), blocks)
         is_complete = ((here + 1) * size <= end)[None, :, None, None, None]
         fresh = jnp.where(is_complete, fresh, 0)
-        # The room behind is for the last block of all, which nobody will see compressed.
+        # The padding takes the last block of the sequence, which no query sees compressed.
         padded = jnp.pad(compressed, ((0, 0), (0, here.size), (0, 0), (0, 0), (0, 0)))
         padded = jax.lax.dynamic_update_slice(padded, fresh, (0, here[0], 0, 0, 0))
         last = (end // size - here[0]) * size
@@ -143,14 +144,6 @@ class Linformer(Attention):
         is_new = (jnp.arange(size - 1) < end % size)[None, :, None, None]
         rows = jnp.where(is_new, rows, 0)
         return blocks, padded[:, : compressed.shape[1]], rows
-
-    def _behind(
-        self, compressed: Float[Array, "B earlier R G K"], blocks: Float[Array, "B blocks C G K"]
-    ) -> Float[Array, "B blocks S G K"]:
-        """Each block's rows behind all compressed ones."""
-        rows = compressed.reshape(compressed.shape[0], 1, -1, *compressed.shape[3:])
-        rows = jnp.broadcast_to(rows, (*blocks.shape[:2], *rows.shape[2:]))
-        return jnp.concatenate([rows, blocks], axis=2)
 
 
 LinformerConfig.mixer = Linformer

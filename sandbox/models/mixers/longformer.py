@@ -3,14 +3,13 @@
     o_t = Σ_{i ∈ A_t} softmax_i(q_t·k_i / √K) v_i ,   A_t = {i < g} ∪ {t-W < i ≤ t}        for t ≥ g
     o_t = Σ_{i ≤ t} softmax_i(q'_t·k'_i / √K) v'_i                                          for t < g
 
-The first g tokens are global: every later token sees them, and they see every token, which in a causal model
-means the tokens before them. As in the paper (section 3.1, "linear projections for global attention") what a
-global token reads goes through projections of its own (q', k', v'), and what others read from it through the
-common ones. So o_t is what Longformer computes for the last token of the sequence x_0 … x_t, with W - 1 tokens on
-either side in its window.
+The first g tokens are global: every later token sees them, and they see every token before them. As in the paper
+(section 3.1, "linear projections for global attention"), they read through projections of their own (q', k', v')
+and are read through the common ones. So o_t is what Longformer computes for the last token of x_0 … x_t, with
+W - 1 tokens on either side in its window.
 
-The paper's own causal models have no global tokens (`num_global=0`) and dilate some windows, which is left out.
-The paper adds learned positions to the embedding.
+The paper adds learned positions to the embedding. Its causal models have no global tokens (`num_global=0`) and
+dilate some windows, which is omitted here.
 """
 
 import dataclasses
@@ -23,6 +22,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, join
+from sandbox.models.layers.shared_rows import in_front
 from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
@@ -43,9 +43,9 @@ class LongformerConfig(AttentionConfig):
     )
 
     d_state: int = 16
-    """Tokens that a query sees, its own included, beside the global ones: the window W."""
+    """The size knob: tokens W of the window, the query's own included. Global tokens come on top."""
     num_global: int = 4
-    """Tokens at the beginning that all later ones see: g, at most the window."""
+    """Number g of initial tokens that all later ones see; at most `d_state`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,10 +58,10 @@ class LongformerConfig(AttentionConfig):
 
 
 class LongformerState(NamedTuple):
-    """The global tokens and the last W - 1 tokens, oldest first.
+    """The keys and values of the global tokens and of the last W - 1 tokens, oldest first.
 
-    A row of the window is what those who see it there need: k', v' of a global token, which only global tokens see
-    there (the others read it from the global rows), and k, v of any other.
+    The window holds k, v of ordinary tokens but k', v' of global ones, which only global tokens read there; the
+    others read the global rows.
     """
 
     k: Annotated[Float[Array, "B S G K"], StateKind.cache]
@@ -73,7 +73,7 @@ class LongformerState(NamedTuple):
 
 
 class Longformer(Attention):
-    """See the module's docstring. Decode state: a `LongformerState`."""
+    """Causal Longformer. Decode state: a `LongformerState`."""
 
     config: LongformerConfig
 
@@ -105,7 +105,7 @@ class Longformer(Attention):
         visible = in_window(q_positions, k_positions, window)
         is_local = q_positions >= self.config.num_global
         visible &= ~is_local[:, :, None] | (k_positions >= self.config.num_global)[:, None]
-        # The global rows go in front of each block's.
+        # Each block sees the global rows as well, in front of its own.
         firsts = jnp.arange(self.config.num_global)
         blocks = q_positions.shape[0]
         visible = jnp.concatenate(
@@ -127,7 +127,7 @@ class Longformer(Attention):
     def _keep_global(
         self, old: Float[Array, "B I G K"], new: Float[Array, "B T G K"], start: Int[Array, ""]
     ) -> Float[Array, "B I G K"]:
-        """The rows of the global tokens, with those that are among the new ones."""
+        """The rows of the global tokens, updated from the new rows."""
         source = jnp.arange(old.shape[1]) - start
         is_new = (source >= 0) & (source < new.shape[1])
         found = jnp.take(new, source, axis=1, mode="clip").astype(old.dtype)
@@ -139,8 +139,8 @@ class Longformer(Attention):
         local: tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]],
         start: Int[Array, ""],
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
-        """q', k', v' in place of q, k, v, for the global ones of the tokens."""
-        front = min(x.shape[1], self.config.num_global)  # no token behind these can be global
+        """Replaces q, k, v of the global tokens by q', k', v'."""
+        front = min(x.shape[1], self.config.num_global)  # no later token can be global
         positions = start + jnp.arange(front)
         is_global = (positions < self.config.num_global)[None, :, None, None]
 
@@ -152,14 +152,6 @@ class Longformer(Attention):
             )
 
         return jax.lax.cond(start < self.config.num_global, replace, lambda parts: parts, local)
-
-
-def in_front(
-    rows: Float[Array, "B I G K"], blocks: Float[Array, "B blocks S G K"]
-) -> Float[Array, "B blocks R G K"]:
-    """`rows` before those of each block."""
-    shape = (*blocks.shape[:2], *rows.shape[1:])
-    return jnp.concatenate([jnp.broadcast_to(rows[:, None], shape), blocks], axis=2)
 
 
 LongformerConfig.mixer = Longformer

@@ -4,10 +4,10 @@
     y_t = Re(C h_t) + D ⊙ x_t            C complex [D, N]
     o_t = glu(gelu(y_t) W + c)           the pointwise part of the paper's block
 
-`d_state` counts the complex units N, shared by all channels: 2 N real numbers are carried. The modulus of λ stays
-below one for any ν. At the start λ is uniform on the ring r_min ≤ |λ| ≤ r_max with a phase in 0..max_phase
-(lemma 3.2), γ = sqrt(1 - |λ|²), trained from there, keeps h at the size of its input (section 3.4), and B, C and D
-are normal with variances 1 / 2D and 1 / N (of the real and the imaginary part each) and 1.
+`d_state` is the number N of complex units, shared by all channels; the state holds 2 N floats. |λ| < 1 for any ν.
+λ starts uniform on the ring r_min ≤ |λ| ≤ r_max with a phase in 0..max_phase (lemma 3.2). γ is trained and starts
+at sqrt(1 - |λ|²), which keeps h at the size of its input (section 3.4). B, C and D start normal with variances
+1 / 2D, 1 / N (of the real and the imaginary part each) and 1.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class LRUConfig(UnitsConfig, ScanConfig):
-    """Complex units that turn and decay at fixed rates, learned by each, driven by all channels."""
+    """Complex units, driven by all channels, that rotate and decay at learned rates."""
 
     card: ClassVar[Card] = Card(
         equation="h_t = λ ⊙ h_{t-1} + γ ⊙ (B x_t); y_t = Re(C h_t) + D ⊙ x_t, λ complex",
@@ -41,11 +41,11 @@ class LRUConfig(UnitsConfig, ScanConfig):
     )
 
     r_min: float = 0.0
-    """Smallest modulus of λ at the start. 0.9 and more for long memories."""
+    """Smallest initial modulus of λ; 0.9 or more for long memory."""
     r_max: float = 1.0
-    """Largest modulus of λ at the start."""
+    """Largest initial modulus of λ."""
     max_phase: float = 6.28
-    """Largest phase of λ at the start."""
+    """Largest initial phase of λ."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,20 +57,20 @@ class LRUConfig(UnitsConfig, ScanConfig):
 
 
 class LRUState(NamedTuple):
-    """The real parts, then the imaginary parts of the units, `[B, 2N]` in float32."""
+    """The real parts of the units, then their imaginary parts, `[B, 2N]` in float32."""
 
     units: Annotated[Float[Array, "B I"], StateKind.memory]
 
 
 class LRU(Mixer):
-    """See the module's docstring. Decode state: an `LRUState`."""
+    """The linear recurrent unit. Decode state: an `LRUState`."""
 
     config: LRUConfig
 
     def __init__(self, config: LRUConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.config = config
         self.units = units = config.units(d_model)
-        # Drawn away from zero, whose logarithm is not finite.
+        # Drawn above zero, because log 0 is not finite.
         area, angle = jax.random.uniform(rngs.params(), (2, units), jnp.float32, 1e-6, 1.0)
         squared_modulus = config.r_min**2 + area * (config.r_max**2 - config.r_min**2)
         log_rates = jnp.log(-0.5 * jnp.log(squared_modulus))
@@ -100,13 +100,13 @@ class LRU(Mixer):
 
 
 def _complex(parts: Float[Array, "*rows I"]) -> jax.Array:
-    """Real parts and then imaginary parts, as complex numbers."""
+    """The complex array of these real parts and, after them, imaginary parts."""
     return jax.lax.complex(*jnp.split(parts, 2, axis=-1))
 
 
-def _real(numbers: jax.Array) -> Float[Array, "*rows I"]:
-    """Complex numbers as their real parts and then their imaginary parts."""
-    return jnp.concatenate([numbers.real, numbers.imag], axis=-1)
+def _real(units: jax.Array) -> Float[Array, "*rows I"]:
+    """The inverse of `_complex`."""
+    return jnp.concatenate([units.real, units.imag], axis=-1)
 
 
 LRUConfig.mixer = LRU

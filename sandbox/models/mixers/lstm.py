@@ -4,8 +4,8 @@
     c_t = σ(f_t) ⊙ c_{t-1} + σ(i_t) ⊙ tanh(g_t) ,   h_t = σ(o_t) ⊙ tanh(c_t)        h, c [E], E = d_state
     y_t = h_t W_O
 
-The four blocks of U start orthogonal; b starts at 0, but at 1 for the forget gate, so that cells remember from the
-start (Jozefowicz et al. 2015, ICML). As with `rnn`, training goes through the tokens one by one, in float32.
+The four blocks of U start orthogonal, b at 1 for the forget gate, so that cells remember from the start
+(Jozefowicz et al. 2015, ICML), and at 0 elsewhere. As in `rnn`, training too runs token by token, in float32.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class LSTMConfig(UnitsConfig):
-    """Cells that gates write, erase and show; see the module's docstring."""
+    """Cells that are written, erased and read through gates."""
 
     card: ClassVar[Card] = Card(
         equation="c_t = σ(f_t) ⊙ c_{t-1} + σ(i_t) ⊙ tanh(g_t); h_t = σ(o_t) ⊙ tanh(c_t), gates of x_t and h_{t-1}",
@@ -39,14 +39,14 @@ class LSTMConfig(UnitsConfig):
 
 
 class LSTMState(NamedTuple):
-    """What the units show, and what their cells hold."""
+    """The hidden units and their cells, in float32."""
 
     hidden: Annotated[Float[Array, "B E"], StateKind.memory]
     cell: Annotated[Float[Array, "B E"], StateKind.memory]
 
 
 class LSTM(Mixer):
-    """See the module's docstring. Decode state: an `LSTMState` in float32."""
+    """Long short-term memory. Decode state: an `LSTMState`."""
 
     def __init__(self, config: LSTMConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.units = units = config.units(d_model)

@@ -2,15 +2,14 @@
 
     u, z = x W_in                      E = expand · D channels each
     u_t  = silu(Σ_{i<W} w_i ⊙ u_{t-i} + b)
-    δ, B, C = u_t W_x                  R = dt_rank and N = d_state twice; Jamba normalises each of the three
+    δ, B, C = u_t W_x                  widths R = dt_rank, N = d_state, N; Jamba RMS-normalises all three
     Δ_t  = softplus(δ_t W_Δ + b_Δ)     one step size per channel
     h_t  = exp(Δ_t A) h_{t-1} + Δ_t B_t u_t,    y_t = C_t·h_t + D ⊙ u_t      h [E, N],  A = -exp(log A) [E, N]
     o_t  = (y_t ⊙ silu(z_t)) W_out
 
-Parameters and their initialisation are those of the official code (`mamba_ssm/modules/mamba_simple.py`):
-A = -(1..N), D = 1, W_Δ uniform in ±R^-1/2, b_Δ such that Δ is log-uniform in 0.001..0.1. B is discretised by
-Euler's rule, as in that code, where the paper's equation 4 is a zero-order hold. The other projections start as
-every `Dense` here does.
+Initial values are those of the official code (`mamba_ssm/modules/mamba_simple.py`): A = -(1..N), D = 1, W_Δ
+uniform in ±R^-1/2, and b_Δ such that Δ is log-uniform in 0.001..0.1; other projections use the default of `Dense`.
+As in that code, B is discretised by Euler's rule; equation 4 of the paper is a zero-order hold.
 """
 
 import dataclasses
@@ -36,7 +35,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class MambaConfig(ScanConfig):
-    """Every channel drives `d_state` numbers, by a step size and by directions that depend on the data."""
+    """Options of Mamba: each channel has `d_state` state variables, a step size and directions from the data."""
 
     card: ClassVar[Card] = Card(
         equation="h_t = exp(Δ_t A) ⊙ h_{t-1} + Δ_t B_t x_t; y_t = C_t·h_t + D ⊙ x_t",
@@ -47,15 +46,15 @@ class MambaConfig(ScanConfig):
     )
 
     d_state: int = 16
-    """Numbers that a channel keeps: N."""
+    """The size knob: floats N that each channel keeps."""
     expand: int = 2
-    """Channels inside, in multiples of the width."""
+    """Inner channels E as a multiple of `d_model`."""
     conv_width: int = 4
-    """Tokens that the short convolution sees."""
+    """Width W of the short convolution in tokens."""
     dt_rank: int | None = None
-    """Numbers from which the step sizes of a token are made. None: a sixteenth of the width, rounded up."""
+    """Rank R of the projection to step sizes. None: `d_model / 16`, rounded up."""
     inner_norms: bool = False
-    """RMS-normalise δ, B and C, as Jamba does (Lieber et al. 2024, arXiv:2403.19887, section 6.4)."""
+    """Whether to RMS-normalise δ, B and C, as Jamba does (Lieber et al. 2024, arXiv:2403.19887, section 6.4)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,14 +66,14 @@ class MambaConfig(ScanConfig):
 
 
 class MambaState(NamedTuple):
-    """The memory, and the window of the short convolution."""
+    """The state h of every channel, and the window of the short convolution."""
 
     memory: Annotated[Float[Array, "B E N"], StateKind.memory]
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
 class Mamba(Mixer):
-    """See the module's docstring. Decode state: a `MambaState`."""
+    """The Mamba layer; its decode state is a `MambaState`."""
 
     config: MambaConfig
 
@@ -117,7 +116,7 @@ class Mamba(Mixer):
     def _selection(
         self, u: Float[Array, "B T E"]
     ) -> tuple[Float[Array, "B T E"], Float[Array, "B T N"], Float[Array, "B T N"]]:
-        """The step sizes, in float32, and the directions in which a token is written and the state is read."""
+        """Δ in float32, B and C, as functions of the data."""
         dt, b, c = jnp.split(self.select(u), [self.rank, self.rank + self.rows], axis=-1)
         if self.dt_norm is not None and self.b_norm is not None and self.c_norm is not None:
             dt, b, c = self.dt_norm(dt), self.b_norm(b), self.c_norm(c)

@@ -3,14 +3,13 @@
     z, (x, B, C), δ = x W_in                       z, x [E], E = expand · D;  B, C [G, N], N = d_state;  δ [H]
     (x, B, C)_t = silu(Σ_{i<W} w_i ⊙ (x, B, C)_{t-i} + b)
     Δ_t = softplus(δ_t + b_Δ)                      one step size per head
-    S_t = exp(Δ_t A) S_{t-1} + B_t (Δ_t x_t)ᵀ      per head: S [N, P],  A = -exp(log A) a number,  P = E / H
-    y_t = S_tᵀ C_t + D x_t                         per head: D a number; B, C shared by the H / G heads of a group
+    S_t = exp(Δ_t A) S_{t-1} + B_t (Δ_t x_t)ᵀ      per head: S [N, P],  P = E / H,  scalar A = -exp(log A)
+    y_t = S_tᵀ C_t + D x_t                         per head: scalar D;  the H / G heads of a group share B, C
     o_t = RMSNorm(y_t ⊙ silu(z_t)) W_out           normalised over the channels of a group
 
-The recurrence is gated linear attention with queries C, keys B, values Δ x and one decay per head. Parameters
-and their initialisation are those of the official code (`mamba_ssm/modules/mamba2.py`): A uniform in -16..-1,
-D = 1, b_Δ such that Δ is log-uniform in 0.001..0.1. (transformers starts A at -(1..H).) The projections start as
-every `Dense` here does.
+The recurrence is gated linear attention with queries C, keys B, values Δ x and one decay per head. Initial values
+are those of the official code (`mamba_ssm/modules/mamba2.py`): A uniform in -16..-1, D = 1, and b_Δ such that Δ is
+log-uniform in 0.001..0.1; projections use the default of `Dense`. (transformers starts from A = -(1..H).)
 """
 
 import dataclasses
@@ -35,7 +34,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Mamba2Config(ScanConfig):
-    """`num_heads` matrices, each `d_state` rows by `expand · d_model / num_heads` columns, one decay for each."""
+    """Options of Mamba-2, whose heads each keep a matrix of `d_state` by `expand · d_model / num_heads`."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = exp(Δ_t A) S_{t-1} + B_t (Δ_t x_t)ᵀ; y_t = S_tᵀ C_t + D x_t",
@@ -46,15 +45,15 @@ class Mamba2Config(ScanConfig):
     )
 
     d_state: int = 16
-    """Rows of memory that a head keeps: N."""
+    """The size knob: rows N of each head's matrix."""
     num_heads: int = 2
-    """Heads, whose width P is `expand · d_model / num_heads`; the paper's models have P = 64."""
+    """Heads, of width P = `expand · d_model / num_heads`; the paper's models have P = 64."""
     num_groups: int = 1
     """Groups of heads that share B and C."""
     expand: int = 2
-    """Channels inside, in multiples of the width."""
+    """Inner channels E as a multiple of `d_model`."""
     conv_width: int = 4
-    """Tokens that the short convolution sees."""
+    """Width W of the short convolution in tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,19 +65,19 @@ class Mamba2Config(ScanConfig):
         check_divides("mixer.num_groups", self.num_groups, "mixer.num_heads", self.num_heads)
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the channels inside."""
+        """Raises ValueError unless the heads divide the inner channels."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand · model.d_model", self.expand * d_model)
 
 
 class Mamba2State(NamedTuple):
-    """The memory, and the window of the short convolution over x, B and C."""
+    """The matrices of all heads, and the window of the short convolution over x, B and C."""
 
     memory: Annotated[Float[Array, "B H N V"], StateKind.memory]
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
 class Mamba2(Mixer):
-    """See the module's docstring. Decode state: a `Mamba2State`."""
+    """The Mamba-2 layer; its decode state is a `Mamba2State`."""
 
     config: Mamba2Config
 
@@ -128,7 +127,7 @@ class Mamba2(Mixer):
         return self.out(y), Mamba2State(memory, window)
 
     def _of_each_head(self, directions: Float[Array, "B T I"]) -> Float[Array, "B T H N"]:
-        """B or C of the group of each head."""
+        """Repeats B or C of each group for all its heads."""
         leading, groups = directions.shape[:2], self.config.num_groups
         shared = directions.reshape(*leading, groups, 1, self.rows)
         shared = jnp.broadcast_to(shared, (*leading, groups, self.config.num_heads // groups, self.rows))

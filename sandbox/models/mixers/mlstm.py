@@ -3,11 +3,11 @@
     C_t = σ(f_t) C_{t-1} + exp(i_t) k_t v_tᵀ ,   n_t = σ(f_t) n_{t-1} + exp(i_t) k_t
     h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1) ,   y_t = (σ(x_t W_O) ⊙ LayerNorm(h_t)) W
 
-with q scaled by K^-1/2 and a layer norm that treats each head by itself. The layer is the one of xLSTM-7B (Beck et
-al. 2025, arXiv:2503.13427): it works in the width of the model, where the block of the first paper projects up,
-convolves and adds a skip connection; and its gates are capped, i_t = c tanh((x_t w_i + b_i) / c) with c = 15, f_t
-likewise. As there, gates start independent of the data, b_i at -10 and b_f between 3 and 6 over the heads, and the
-weights of q, k, v and W_O start in N(0, 2/5D). Its code also adds 1e-6 to what h_t is divided by.
+q is scaled by K^-1/2, and the layer norm treats each head by itself. This is the layer of xLSTM-7B (Beck et al.
+2025, arXiv:2503.13427): it has the width of the model, whereas the block of the first paper projects up, convolves
+and adds a skip connection. Its gates are capped: i_t = c tanh((x_t w_i + b_i) / c) with c = 15, f_t likewise.
+As there, w_i = w_f = 0, b_i = -10 and b_f from 3 to 6 over the heads at the start, and the weights of q, k, v and
+W_O are drawn from N(0, 2/5D). Its code also adds 1e-6 to the divisor of h_t; this one does not.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class MLSTMConfig(MatrixMemoryConfig):
-    """A matrix memory with exponential input gates; see the module's docstring."""
+    """Options of the mLSTM, a matrix memory with exponential input gates."""
 
     card: ClassVar[Card] = Card(
         equation="C_t = σ(f_t) C_{t-1} + exp(i_t) k_t v_tᵀ, n_t likewise; h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)",
@@ -41,9 +41,9 @@ class MLSTMConfig(MatrixMemoryConfig):
     )
 
     input_gate_bias: float = -10.0
-    """Where the log of every input gate starts."""
+    """Initial value of b_i, the log of every input gate."""
     gate_cap: float = 15.0
-    """The largest size of a gate before its exponential or sigmoid."""
+    """Bound c on the absolute value of a gate before its exponential or sigmoid."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +53,7 @@ class MLSTMConfig(MatrixMemoryConfig):
 
 
 class MLSTM(Mixer):
-    """See the module's and the config's docstrings. Decode state: an `MLSTMState`."""
+    """The mLSTM layer; its decode state is an `MLSTMState`."""
 
     config: MLSTMConfig
 

@@ -1,16 +1,16 @@
-"""The controlled mixer: one outer-product memory whose decay and update are knobs, all else held equal.
+"""The controlled mixer: an outer-product memory whose decay and update vary while all else is held equal.
 
     S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ                            update=add    (linear attention, RetNet, GLA)
     S_t = (I - β_t k_t k_tᵀ) diag(γ_t) S_{t-1} + β_t k_t v_tᵀ     update=delta  (DeltaNet, Gated DeltaNet, KDA)
     o_t = S_tᵀ q_t
 
-The decay types are nested, so that a difference between two of them is due to what was added:
+The decays are nested, so a difference between two of them is due to what the larger one adds:
 
-| decay | log γ_t | also known from |
+| decay | log γ_t | also in |
 | --- | --- | --- |
 | none | 0 | linear attention (Katharopoulos et al. 2020) |
 | fixed | log(1 - 2^(-5-h)) for head h | RetNet (Sun et al. 2023, eq. 8) |
-| learned_scalar | logsigmoid(b), b [H, 1], which starts at `fixed` | |
+| learned_scalar | logsigmoid(b), b [H, 1], initialised to `fixed` | |
 | learned_channel | logsigmoid(b), b [H, K] | RWKV-5 |
 | data_scalar | logsigmoid(b + x_t W), b [H, 1] | Mamba-2, Gated DeltaNet |
 | data_channel | logsigmoid(b + x_t W), b [H, K] | GLA, RWKV-6, KDA |
@@ -27,6 +27,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.feature_maps import ELEMENTWISE, FeatureMap
@@ -40,7 +41,7 @@ from sandbox.state_kinds import StateKind
 
 
 class Decay(enum.Enum):
-    """How the memory forgets: see the table above."""
+    """How the memory decays; the table in the module's docstring has the formulas."""
 
     none = "none"
     fixed = "fixed"
@@ -51,7 +52,7 @@ class Decay(enum.Enum):
 
 
 class Update(enum.Enum):
-    """How a pair is written: added to what is there, or in place of what its key recalls now."""
+    """Whether a value is added to the memory, or replaces the value that its key recalls (delta rule)."""
 
     add = "add"
     delta = "delta"
@@ -59,7 +60,7 @@ class Update(enum.Enum):
 
 @dataclasses.dataclass(unsafe_hash=True)
 class OuterConfig(MatrixMemoryConfig):
-    """A memory of `num_heads` matrices, each `d_state` rows by `d_model / num_heads` columns."""
+    """Options of the controlled mixer, whose heads each keep a matrix of `d_state` by `d_model / num_heads`."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ, or by the delta rule; o_t = S_tᵀ q_t",
@@ -73,15 +74,15 @@ class OuterConfig(MatrixMemoryConfig):
     decay: Decay = Decay.none
     update: Update = Update.add
     feature_map: FeatureMap = FeatureMap.identity
-    """Map of queries and keys: one that treats each channel by itself."""
+    """Feature map of queries and keys: an elementwise one."""
     normalize_qk: bool = True
-    """Scale queries and keys to length 1, after the feature map. The delta rule is unstable without it."""
+    """Whether to scale queries and keys to norm 1 after the feature map. The delta rule is unstable without it."""
     short_conv: int = 0
-    """Width of a causal convolution over queries, keys and values, in tokens; 0: none."""
+    """Width in tokens of a causal convolution over queries, keys and values; 0: none."""
     output_norm: bool = True
-    """RMS-normalise what each head reads."""
+    """Whether to RMS-normalise the output of each head."""
     output_gate: bool = False
-    """Multiply what is read by silu(x W)."""
+    """Whether to multiply the output of the heads by silu(x W)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,14 +95,14 @@ class OuterConfig(MatrixMemoryConfig):
 
 
 class OuterState(NamedTuple):
-    """The memory, and the window of the short convolution where there is one."""
+    """The matrices of all heads, and the window of the short convolution, if any."""
 
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
     conv: Annotated[Float[Array, "B S O"], StateKind.convolution] | None
 
 
 class Outer(Mixer):
-    """See the module's and the config's docstrings. Decode state: an `OuterState`."""
+    """The controlled mixer; its decode state is an `OuterState`."""
 
     config: OuterConfig
 
@@ -148,7 +149,7 @@ class Outer(Mixer):
     def _remember(
         self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"]
     ) -> tuple[Activations, Float[Array, "B H K V"]]:
-        """Writes and reads the memory over T tokens, then mixes the heads."""
+        """Updates and reads the memory over T tokens, then mixes the heads."""
         config, (batch, length, _) = self.config, x.shape
         keys = config.num_heads * config.d_state
         q, k, v = (
@@ -174,16 +175,14 @@ class Outer(Mixer):
         return l2_normalize(x) if self.config.normalize_qk else x
 
     def _log_decay(self, x: Activations) -> Float[Array, "H R"] | Float[Array, "B T H R"] | None:
-        """The natural log of the decay, per head (R = 1) or per row of memory (R = K)."""
+        """The natural log of the decay, per head (R = 1) or per row of the memory (R = K)."""
         if self.config.decay is Decay.none:
             return None
         if self.decay_bias is None:
             return jnp.asarray(np.log(retention_decays(self.config.num_heads))[:, None], jnp.float32)
-        logits = self.decay_bias[...]
-        if self.decay_from_x is not None:
-            shape = (*x.shape[:2], *logits.shape)
-            logits = logits + self.decay_from_x(x).astype(jnp.float32).reshape(shape)
-        return jax.nn.log_sigmoid(logits)
+        if self.decay_from_x is None:
+            return jax.nn.log_sigmoid(self.decay_bias[...])
+        return jax.nn.log_sigmoid(biased_logits(self.decay_from_x(x), self.decay_bias))
 
 
 OuterConfig.mixer = Outer

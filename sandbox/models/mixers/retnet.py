@@ -3,13 +3,13 @@
     S_t = γ_h S_{t-1} + k_t v_tᵀ ,   γ_h = 1 - 2^(-5-h) for head h = 0, 1, ...
     o_t = S_tᵀ q_t ,   y_t = (silu(x_t W_G) ⊙ GroupNorm(o_t)) W_O
 
-with k scaled by K^-1/2, queries and keys turned by their positions, and values `expand_v` times as wide as the
-model. Group norm treats each head by itself and has no parameters, as in the authors' code, where it has since
-become an RMS norm. The weights start as there: Xavier uniform, with a gain of 2^-2.5, and 2^-1 for W_O.
+k is scaled by K^-1/2, queries and keys are rotated by their positions, and values are `expand_v` times as wide as
+the model. Group norm treats each head by itself and has no parameters, as in the authors' code before it became an
+RMS norm. The initialisation is theirs too: Xavier uniform with a gain of 2^-2.5, and of 2^-1 for W_O.
 
-The paper names its rotation xPos but keeps a single decay per head, so that a plain rotation is left:
-`positions=rotation`, of RoPE's frequencies. `positions=xpos` is xPos itself (Sun et al. 2022, arXiv:2212.10554),
-where a pair of channels also decays by ζ_i^(1/512), ζ_i = (2i/K + 0.4) / 1.4, as a further factor of γ.
+The paper calls its rotation xPos, but with a single decay per head only the rotation of RoPE is left of it: this
+is `positions=rotation`. `positions=xpos` is xPos itself (Sun et al. 2022, arXiv:2212.10554), which multiplies γ by
+ζ_i^(1/512) for channel pair i, with ζ_i = (2i/K + 0.4) / 1.4.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from sandbox.state_kinds import StateKind
 
 
 class RetentionPositions(enum.Enum):
-    """How queries and keys learn where they stand: see the module's docstring."""
+    """How queries and keys encode their positions."""
 
     none = "none"
     rotation = "rotation"
@@ -44,7 +44,7 @@ class RetentionPositions(enum.Enum):
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RetNetConfig(MatrixMemoryConfig):
-    """Linear attention that every head forgets at a fixed rate of its own; see the module's docstring."""
+    """Options of RetNet: linear attention with one fixed decay rate per head."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = γ_h S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t; y_t = silu(x_t W_G) ⊙ GroupNorm(o_t)",
@@ -55,7 +55,7 @@ class RetNetConfig(MatrixMemoryConfig):
     )
 
     expand_v: int = 2
-    """Channels of all values together, in units of `d_model`."""
+    """Channels of the values of all heads as a multiple of `d_model`."""
     positions: RetentionPositions = RetentionPositions.rotation
 
     def __post_init__(self) -> None:
@@ -65,19 +65,19 @@ class RetNetConfig(MatrixMemoryConfig):
             check_divides("2 (a rotation pairs channels)", 2, "mixer.d_state", self.d_state)
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the width of the values."""
+        """Raises ValueError unless the heads divide the width of the values."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
 
 
 class RetNetState(NamedTuple):
-    """The memory, and the number of tokens seen where positions are used."""
+    """The matrices of all heads, and the number of tokens seen; None without positions."""
 
     memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
     position: Annotated[Int[Array, ""], StateKind.counter] | None
 
 
 class RetNet(Mixer):
-    """See the module's and the config's docstrings. Decode state: a `RetNetState`."""
+    """The retention layer; its decode state is a `RetNetState`."""
 
     config: RetNetConfig
 
@@ -115,7 +115,7 @@ class RetNet(Mixer):
         return self.out(jax.nn.silu(self.gate(x)) * read), RetNetState(memory, position)
 
     def _log_decay(self) -> Float[Array, "H R"]:
-        """The natural log of the decay, per head (R = 1) or, for xPos, per row of memory (R = K)."""
+        """The natural log of the decay, per head (R = 1) or, for xPos, per row of the memory (R = K)."""
         log_decay = np.log(retention_decays(self.config.num_heads))[:, None]
         if self.config.positions is RetentionPositions.xpos:
             pairs = np.arange(self.config.d_state // 2)

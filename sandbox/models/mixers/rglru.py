@@ -2,17 +2,16 @@
 
     g_t = gelu(x_t W_g + b_g)                      the gate branch, N = d_state channels
     u_t = Σ_{i<W} w_i ⊙ (x W_u + b_u)_{t-i} + b    the other branch: a short convolution, then the RG-LRU
-    r_t = σ(u_t W_r + b_r),   i_t = σ(u_t W_i + b_i)         block-diagonal, a block per head
+    r_t = σ(u_t W_r + b_r),   i_t = σ(u_t W_i + b_i)         block-diagonal, one block per head
     log a_t = -8 softplus(Λ) ⊙ r_t
     h_t = a_t ⊙ h_{t-1} + sqrt(1 - a_t²) ⊙ (i_t ⊙ u_t)       h [N]
     o_t = (g_t ⊙ h_t) W_o + b_o
 
-Initialisation is that of the official code (`recurrentgemma/jax`): exp(-softplus(Λ)) is distributed as the radius
-of a uniform point of the ring 0.9..0.999, convolution weights have standard deviation 0.1 / sqrt(W), all biases
-are zero. Two things there are not in the paper, and not here. At the first position of a document it takes 1 in
-place of sqrt(1 - a²), for which the state would have to know the position; here every position follows the
-equation. And it cuts the derivative of the square root off at 1000; here 1 - a² is at least 2.5e-7, where that
-derivative is 1000.
+Initial values are those of the official code (`recurrentgemma/jax`): exp(-softplus(Λ)) is distributed as the
+radius of a uniform point in the ring 0.9..0.999, convolution weights have standard deviation 0.1 / sqrt(W), and
+biases are zero. That code departs from the paper in two ways: it replaces sqrt(1 - a²) by 1 at the first position
+of a document, and clips the derivative of the square root at 1000. Here every position follows the equation, and
+1 - a² is at least 2.5e-7, where that derivative is 1000.
 """
 
 import dataclasses
@@ -36,7 +35,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RGLRUConfig(UnitsConfig, ScanConfig):
-    """Real units, each with a decay of its own from the data, between a short convolution and a gate."""
+    """Options of the RG-LRU block: real units with data-dependent decays, a short convolution and a gate."""
 
     card: ClassVar[Card] = Card(
         equation="h_t = a_t ⊙ h_{t-1} + sqrt(1 - a_t²) ⊙ (i_t ⊙ x_t); log a_t = -8 softplus(Λ) ⊙ r_t",
@@ -47,9 +46,9 @@ class RGLRUConfig(UnitsConfig, ScanConfig):
     )
 
     num_heads: int = 1
-    """Blocks of the two gates' weights; units see those of their own block."""
+    """Number of diagonal blocks in the weights of the two gates."""
     conv_width: int = 4
-    """Tokens that the short convolution sees."""
+    """Width W of the short convolution in tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +56,7 @@ class RGLRUConfig(UnitsConfig, ScanConfig):
         check_at_least("mixer.conv_width", self.conv_width, 1)
 
     def check_width(self, d_model: int) -> None:
-        """Heads divide the units."""
+        """Raises ValueError unless the heads divide the units."""
         whole = "model.d_model" if self.d_state is None else "mixer.d_state"
         check_divides("mixer.num_heads", self.num_heads, whole, self.units(d_model))
 
@@ -70,7 +69,7 @@ class RGLRUState(NamedTuple):
 
 
 class BlockDense(nnx.Module):
-    """y = x W + b with a block-diagonal W: H blocks, each of which maps its own part of the channels."""
+    """y = x W + b with a block-diagonal W: each block maps its own slice of the channels."""
 
     def __init__(self, channels: int, blocks: int, *, rngs: nnx.Rngs):
         width = channels // blocks
@@ -85,7 +84,7 @@ class BlockDense(nnx.Module):
 
 
 class RGLRU(Mixer):
-    """See the module's docstring. Decode state: an `RGLRUState`."""
+    """The recurrent block of Griffin; its decode state is an `RGLRUState`."""
 
     config: RGLRUConfig
 

@@ -2,9 +2,8 @@
 
     h_t = tanh(x_t W + h_{t-1} U + b) ,   y_t = h_t W_O           h [E], E = d_state
 
-U starts orthogonal, so that it neither grows nor shrinks what is kept. The state is no linear function of the one
-before, so that no scan over chunks applies: all but the product with W goes through the tokens one by one, in
-training too. The state and its recurrence are in float32.
+U starts orthogonal, and so preserves the norm of the state. The recurrence is nonlinear and cannot be computed in
+chunks: apart from the product with W, training also goes token by token. The state is float32.
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RNNConfig(UnitsConfig):
-    """Hidden units that all drive one another; see the module's docstring."""
+    """Options of the simple recurrent network, whose hidden units are fully connected."""
 
     card: ClassVar[Card] = Card(
         equation="h_t = tanh(x_t W + h_{t-1} U + b); y_t = h_t W_O",
@@ -42,7 +41,7 @@ class RNNState(NamedTuple):
 
 
 class RNN(Mixer):
-    """See the module's docstring. Decode state: an `RNNState`."""
+    """The recurrent layer; its decode state is an `RNNState`."""
 
     def __init__(self, config: RNNConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.units = units = config.units(d_model)

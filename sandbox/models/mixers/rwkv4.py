@@ -4,8 +4,8 @@
     wkv_t = Σ_{i<=t} c_i v_i / Σ_{i<=t} c_i               c_i = exp(-(t-1-i) w + k_i), c_t = exp(u + k_t)
     y_t = (σ(r_t) ⊙ wkv_t) W_o
 
-with w = exp(decay) > 0 and the bonus u, per channel. Decay and bonus, the token shift, W_k = W_r = 0 and an
-orthogonal W_v start as in the official code (`RWKV-v4/src/model.py`), at a layer halfway up: see `token_shift`.
+w = exp(decay) > 0 and the bonus u are per channel. Initial values are those of a middle layer (see `token_shift`)
+in the official code (`RWKV-v4/src/model.py`): decay, bonus, token shift, W_k = W_r = 0, and an orthogonal W_v.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RWKV4Config(UnitsConfig, ScanConfig):
-    """An average of the values of each channel, weighted by exponentials of its keys and by their age."""
+    """Options of RWKV-4: a running average of values, weighted by exponentials of keys that decay with age."""
 
     card: ClassVar[Card] = Card(
         equation="y_t = σ(r_t) ⊙ Σ_i c_i v_i / Σ_i c_i, c_i = exp(-(t-1-i) w + k_i), c_t = exp(u + k_t)",
@@ -40,7 +40,7 @@ class RWKV4Config(UnitsConfig, ScanConfig):
 
 
 class RWKV4(Mixer):
-    """See the module's docstring. Decode state: a `WKV4State` and the last token."""
+    """The time mixing of RWKV-4; its decode state is a `ShiftedState` with a `WKV4State` as its memory."""
 
     config: RWKV4Config
 

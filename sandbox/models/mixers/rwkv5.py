@@ -5,9 +5,9 @@
     o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ r_t                             per head
     y_t = (silu(g_t) ⊙ GroupNorm(o_t)) W_o                              r, k [B, T, H, K]  v, g [B, T, H, V]
 
-Initial values are those of the official code (`RWKV-v5/src/model.py`, x052), at a layer halfway up (see
-`token_shift`): orthogonal projections, those of keys and gate a tenth as large. Where the code runs over
-the channels of all heads, it does so here over the H · K of the keys.
+Initial values are those of a middle layer (see `token_shift`) in the official code (`RWKV-v5/src/model.py`, x052):
+orthogonal projections, with a gain of 0.1 for keys and gate, and decays and bonuses that vary over the H · K
+channels of the keys.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from sandbox.models.mixer import Card, MatrixMemoryConfig
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RWKV5Config(MatrixMemoryConfig):
-    """A matrix memory that is read before the token is written, whose decays are learned and fixed over time."""
+    """Options of RWKV-5: a matrix memory with learned, fixed decays that is read before it is written."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = diag(γ) S_{t-1} + k_t v_tᵀ; o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ r_t",
@@ -30,7 +30,7 @@ class RWKV5Config(MatrixMemoryConfig):
     )
 
     d_state: int = 16
-    """Rows of memory that a head keeps: channels of its receptance and keys. The paper ties them to V."""
+    """The size knob: rows K of each head's matrix. The paper sets K = V."""
 
 
 RWKV5Config.mixer = BonusTimeMixing

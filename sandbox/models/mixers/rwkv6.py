@@ -1,12 +1,12 @@
 """Time mixing of RWKV-6, "Finch" (Peng et al. 2024, arXiv:2404.05892, section 4.2).
 
-RWKV-5 (see `rwkv5`) whose token shift and decays depend on the data, each through a low-rank map:
+This is RWKV-5 (see `rwkv5`) with a token shift and decays that depend on the data through low-rank maps:
 
     S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ        γ_t = exp(-exp(decay + tanh(x^w_t A) B)), [B, T, H, K]
 
-The token shift is the "ddlerp" of `token_shift`. All starts where RWKV-5 does, with A = 0 and B uniform in ±0.01,
-as in the official code (`RWKV-v5/src/model.py`, x060). Its ranks, 32 and 64, are the defaults here too, and many
-for a width of 64.
+The token shift is the "ddlerp" of `token_shift`. Initial values are those of RWKV-5, with A = 0 and B uniform in
+±0.01, as in the official code (`RWKV-v5/src/model.py`, x060). Its ranks, 32 and 64, are the defaults here too,
+though they are large for a width of 64.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.dense import LowRank
 from sandbox.models.layers.parameters import uniform_within
 from sandbox.models.layers.rwkv import BonusTimeMixing, initial_shares
@@ -28,7 +29,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RWKV6Config(MatrixMemoryConfig):
-    """RWKV-5 with decays and a token shift that depend on the data."""
+    """Options of RWKV-6: RWKV-5 with a token shift and decays that depend on the data."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = diag(γ_t) S_{t-1} + k_t v_tᵀ; o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ r_t",
@@ -39,9 +40,9 @@ class RWKV6Config(MatrixMemoryConfig):
     )
 
     shift_rank: int = 32
-    """Channels through which the token shift depends on the data, for each use."""
+    """Rank of the maps from the data to the token shift, one map per mixture."""
     decay_rank: int = 64
-    """Channels through which the decays do."""
+    """Rank of the map from the data to the decays."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +51,7 @@ class RWKV6Config(MatrixMemoryConfig):
 
 
 class RWKV6(BonusTimeMixing):
-    """See the module's docstring. Decode state: a `ShiftedState`."""
+    """The time mixing of RWKV-6; its decode state is a `ShiftedState`."""
 
     config: RWKV6Config
 
@@ -72,9 +73,7 @@ class RWKV6(BonusTimeMixing):
 
     def _log_decay(self, others: list[Activations]) -> Float[Array, "B T H K"]:
         (xw,) = others
-        shape = (*xw.shape[:2], *self.decay.shape)
-        from_x = self.decay_from_x(xw).astype(jnp.float32).reshape(shape)
-        return -jnp.exp(self.decay[...] + from_x)
+        return -jnp.exp(biased_logits(self.decay_from_x(xw), self.decay))
 
 
 RWKV6Config.mixer = RWKV6

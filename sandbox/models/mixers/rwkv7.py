@@ -4,16 +4,16 @@
     γ_t = exp(-e^(-1/2) σ(d + tanh(x^d_t A_d) B_d))                     decay [B, T, H, K], in 0.545..1
     a_t = σ(c + x^a_t A_a B_a)                                          in-context learning rate [B, T, H, K]
     g_t = σ(x^g_t A_g) B_g                                              gate [B, T, H, V]
-    κ̂_t = k_t ⊙ ξ / |k_t ⊙ ξ| ,  k̃_t = k_t ⊙ (1 + (a_t - 1) ⊙ α)        keys that remove and that write, per head
+    κ̂_t = k_t ⊙ ξ / |k_t ⊙ ξ| ,  k̃_t = k_t ⊙ (1 + (a_t - 1) ⊙ α)        keys for removing and writing, per head
     S_t = (diag(γ_t) - (κ̂_t ⊙ a_t) κ̂_tᵀ) S_{t-1} + k̃_t v_tᵀ             S [B, H, K, V]
     y_t = (g_t ⊙ (GroupNorm(S_tᵀ r_t) + (r_tᵀ (ρ ⊙ k̃_t)) v_t)) W_o
 
-This is the first layer of the paper's model. Layers above it mix their values with those of the first, which a
-mixer that sees its own input alone cannot: this value residual is left out.
+This is the first layer of the paper's model. Later layers mix their values with those of the first one; this value
+residual is left out, because a mixer sees only its own input.
 
-Initial values are those of the official code (`RWKV-v7/train_temp/src/model.py`, with the orthogonal projections
-that its training starts from: see `generate_init_weight` there), at a layer halfway up (see `token_shift`), over
-the H · K channels of the keys. Group norm is that of `rwkv5`: in the code, too, ε is 64e-5 at heads of 64.
+Initial values are those of a middle layer (see `token_shift`) in the official code
+(`RWKV-v7/train_temp/src/model.py`, with the orthogonal projections of `generate_init_weight`), over the H · K
+channels of the keys. Group norm is that of `rwkv5`; the code also has ε = 64e-5 for heads of width 64.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
 
+from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.dense import Dense, LowRank
 from sandbox.models.layers.norms import l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.rwkv import empty_state, group_norm
 from sandbox.models.layers.token_shift import HALFWAY, ShiftedState, TokenShift, previous_share
-from sandbox.models.mixer import Card, MatrixMemoryConfig, MatrixState, Mixer
+from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
 from sandbox.option_checks import check_at_least
 from sandbox.scans import generalized_delta_rule
 from sandbox.shapes import Activations
@@ -40,7 +40,7 @@ from sandbox.shapes import Activations
 
 @dataclasses.dataclass(unsafe_hash=True)
 class RWKV7Config(MatrixMemoryConfig):
-    """A matrix memory that removes what a key recalls, in part and channel by channel, before it writes."""
+    """Options of RWKV-7: a matrix memory that removes part of what a key recalls, per channel, before writing."""
 
     card: ClassVar[Card] = Card(
         equation="S_t = (diag(γ_t) - (κ̂_t ⊙ a_t) κ̂_tᵀ) S_{t-1} + k̃_t v_tᵀ; o_t = S_tᵀ r_t",
@@ -51,11 +51,11 @@ class RWKV7Config(MatrixMemoryConfig):
     )
 
     decay_rank: int = 32
-    """Channels through which the decays depend on the data. 32 is the least that the official code takes."""
+    """Rank of the map from the data to the decays; the official code uses at least 32."""
     rate_rank: int = 32
-    """Channels through which the learning rates do."""
+    """Rank of the map from the data to the learning rates."""
     gate_rank: int = 32
-    """Channels through which the output gate does."""
+    """Rank of the map from the data to the output gate."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +65,7 @@ class RWKV7Config(MatrixMemoryConfig):
 
 
 class RWKV7(Mixer):
-    """See the module's docstring. Decode state: a `ShiftedState`."""
+    """The time mixing of RWKV-7; its decode state is a `ShiftedState`."""
 
     config: RWKV7Config
 
@@ -74,7 +74,7 @@ class RWKV7(Mixer):
         heads, rows = config.num_heads, config.d_state
         keys = heads * rows
         self.rows, self.columns = rows, d_model // heads
-        # Of receptance, keys, values, gate, decays and learning rates.
+        # For receptance, keys, values, gate, decays and learning rates.
         exponents = (0.2, 0.7, 0.7, 0.2, 0.9, 0.9)
         self.shift = TokenShift(*(previous_share(d_model, exponent) for exponent in exponents))
         orthogonal = nnx.initializers.orthogonal
@@ -119,8 +119,8 @@ class RWKV7(Mixer):
         (xr, xk, xv, xg, xd, xa), last_token = self.shift(x, state.last_token)
         heads = (*x.shape[:2], self.config.num_heads, -1)
         r, k, v = self.r(xr).reshape(heads), self.k(xk).reshape(heads), self.v(xv).reshape(heads)
-        log_decay = -math.exp(-0.5) * jax.nn.sigmoid(self._float32(self.decay_from_x(xd), self.decay))
-        rate = jax.nn.sigmoid(self._float32(self.rate_from_x(xa), self.rate))
+        log_decay = -math.exp(-0.5) * jax.nn.sigmoid(biased_logits(self.decay_from_x(xd), self.decay))
+        rate = jax.nn.sigmoid(biased_logits(self.rate_from_x(xa), self.rate))
 
         removed = l2_normalize(k * self.removal[...].astype(k.dtype), epsilon=1e-12)
         k = k * (1 + (rate - 1) * self.replacement[...].astype(rate.dtype)).astype(k.dtype)
@@ -131,17 +131,12 @@ class RWKV7(Mixer):
             a=-removed,
             b=removed * rate.astype(k.dtype),
             log_decay=log_decay,
-            initial_state=state.memory.memory,
+            initial_state=state.memory,
             **self.config.scan_options,
         )
         now = jnp.sum(r * k * self.bonus[...].astype(k.dtype), axis=-1, keepdims=True) * v
         y = self.gate(xg) * (self.norm(read) + now).reshape(x.shape)
-        return self.out(y), ShiftedState(MatrixState(memory), last_token)
-
-    def _float32(self, from_x: Float[Array, "B T O"], bias: nnx.Param) -> Float[Array, "B T H K"]:
-        """What depends on the data, by heads, and what does not."""
-        from_x = from_x.astype(jnp.float32).reshape(*from_x.shape[:2], *bias.shape)
-        return from_x + bias[...]
+        return self.out(y), ShiftedState(memory, last_token)
 
 
 RWKV7Config.mixer = RWKV7

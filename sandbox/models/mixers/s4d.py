@@ -2,15 +2,15 @@
 
     a = exp(Δ A),  b = (a - 1) / A                 discretization=zoh (zero-order hold), for B = 1
     a = (1 + Δ A / 2) / (1 - Δ A / 2),  b = Δ / (1 - Δ A / 2)      discretization=bilinear
-    h_t = a h_{t-1} + b x_t,   y_t = 2 Re(C h_t) + D x_t     per channel: A, C, h complex [N/2], Δ and D numbers
+    h_t = a h_{t-1} + b x_t,   y_t = 2 Re(C h_t) + D x_t     per channel: A, C, h complex [N/2], real Δ and D
     o_t = glu(gelu(y_t) W + c)                     mixes the channels
 
-Each complex number stands for itself and its conjugate (section 3), hence 2 Re. `d_state` counts the real numbers
-that a channel keeps: N = d_state is d_state / 2 complex modes, as in the paper.
+Each complex mode also represents its conjugate (section 3), hence 2 Re. A channel keeps N = d_state floats, which
+are N/2 complex modes, as in the paper.
 
-Parameters and their initialisation are those of the official minimal layer (state-spaces/s4, `models/s4/s4d.py`):
-A = -exp(ρ) + i ω, C complex standard normal, D standard normal, log Δ uniform between log 0.001 and log 0.1, B = 1
-and not trained (it would only rescale C). A starts with real part -1/2 and, for n = 0 .. N/2 - 1 (section 4):
+Initial values are those of the official minimal layer (state-spaces/s4, `models/s4/s4d.py`): C complex standard
+normal, D standard normal, and Δ log-uniform in 0.001..0.1; B = 1 is not trained, as it would only rescale C.
+A = -exp(ρ) + i ω starts with real part -1/2 and, for n = 0 .. N/2 - 1 (section 4):
 
 | initialization | imaginary part |
 | --- | --- |
@@ -18,9 +18,9 @@ and not trained (it would only rescale C). A starts with real part -1/2 and, for
 | inv | N/π (N / (2n + 1) - 1) |
 | legs | the positive eigenvalues of the normal part of the HiPPO-LegS matrix |
 
-There Δ and A have a smaller learning rate than the rest, 0.001; here all share one. In training the outputs are a
-convolution with the kernel 2 Re Σ_n C_n b_n a_n^t, which forms nothing of the size of all states; decoding, and
-training with a named `implementation`, run the recurrence.
+That code trains Δ and A at a smaller learning rate, 0.001; here all parameters share one. Training computes the
+outputs as a convolution with the kernel 2 Re Σ_n C_n b_n a_n^t, without storing the states. Decoding, and training
+with a named `implementation`, run the recurrence.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class S4DConfig(ScanConfig):
-    """Every channel drives modes that turn and decay at fixed rates, learned by each."""
+    """Options of S4D: each channel drives complex modes with learned frequencies and decay rates."""
 
     card: ClassVar[Card] = Card(
         equation="h_t = exp(Δ A) ⊙ h_{t-1} + (exp(Δ A) - 1) / A x_t; y_t = 2 Re(C·h_t) + D x_t, A complex",
@@ -51,11 +51,11 @@ class S4DConfig(ScanConfig):
     )
 
     d_state: int = 64
-    """Real numbers that a channel keeps, two for each complex mode: N."""
+    """The size knob: floats N that each channel keeps, two per complex mode."""
     initialization: Initialization = Initialization.lin
-    """Frequencies that the modes start at."""
+    """Initial frequencies of the modes."""
     discretization: Discretization = Discretization.zoh
-    """How the continuous system is turned into a recurrence."""
+    """How the continuous-time system becomes a recurrence."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,13 +63,13 @@ class S4DConfig(ScanConfig):
 
 
 class S4DState(NamedTuple):
-    """The modes of every channel: real parts, then imaginary parts."""
+    """The modes of every channel: the real parts, then the imaginary parts."""
 
     modes: Annotated[Float[Array, "B D N"], StateKind.memory]
 
 
 class S4D(Mixer):
-    """See the module's docstring. Decode state: an `S4DState`."""
+    """The S4D layer; its decode state is an `S4DState`."""
 
     config: S4DConfig
 

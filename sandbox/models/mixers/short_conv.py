@@ -1,4 +1,7 @@
-"""Gated short convolution: BaseConv of Arora et al. 2023 (`zoology/mixers/base_conv.py`)."""
+"""Gated short convolution: BaseConv of Arora et al. 2023 (arXiv:2312.04927, `zoology/mixers/base_conv.py`).
+
+y_t = (Σ_{i<W} w_i ⊙ x_{t-i} + b) ⊙ (x_t W_g + c) + x_t
+"""
 
 import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
@@ -17,7 +20,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class ShortConvConfig(MixerConfig):
-    """y = conv(x) ⊙ (x W + b) + x: compares each token with its neighbours, and keeps nothing older."""
+    """A gated convolution that compares each token with the `width - 1` before it and keeps nothing older."""
 
     card: ClassVar[Card] = Card(
         equation="y_t = (Σ_{i<W} w_i ⊙ x_{t-i} + b) ⊙ (x_t W_g + c) + x_t",
@@ -27,7 +30,7 @@ class ShortConvConfig(MixerConfig):
     )
 
     width: int = 3
-    """Tokens that the convolution sees, its own included."""
+    """Tokens W that the convolution sees, the current one included."""
 
     def __post_init__(self) -> None:
         check_at_least("mixer.width", self.width, 1)
@@ -40,7 +43,7 @@ class ShortConvState(NamedTuple):
 
 
 class ShortConv(Mixer):
-    """See `ShortConvConfig`. Decode state: a `ShortConvState`."""
+    """A gated short convolution. Decode state: a `ShortConvState`."""
 
     def __init__(self, config: ShortConvConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.conv = CausalConv(d_model, config.width, rngs=rngs)

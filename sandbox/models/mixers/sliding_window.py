@@ -2,7 +2,7 @@
 
     o_t = Σ_{t-W<i≤t} softmax_i(q_t·k_i / √K) v_i
 
-A query sees W tokens, its own included, which is the convention of Mistral's model in `transformers`.
+A query sees W tokens, its own included, as in Mistral's model in `transformers`.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class SlidingWindowConfig(AttentionConfig):
     )
 
     d_state: int = 16
-    """Tokens that a query sees, its own included: the window W."""
+    """The size knob: tokens W of the window, the query's own included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,16 +40,16 @@ class SlidingWindowConfig(AttentionConfig):
 
 
 class WindowCache(NamedTuple):
-    """The keys and values of the last W - 1 tokens, oldest first: what the next token sees beside its own."""
+    """The keys and values of the last W - 1 tokens, oldest first."""
 
     k: Annotated[Float[Array, "B S G K"], StateKind.cache]
     v: Annotated[Float[Array, "B S G K"], StateKind.cache]
     length: Annotated[Int[Array, ""], StateKind.counter]
-    """Tokens so far: the position of the next, and which rows are still empty."""
+    """Tokens so far, which sets the next position and the rows that are still empty."""
 
 
 class SlidingWindow(Attention):
-    """See `SlidingWindowConfig`. Decode state: a `WindowCache`."""
+    """Softmax attention over the last tokens. Decode state: a `WindowCache`."""
 
     config: SlidingWindowConfig
 

@@ -1,4 +1,9 @@
-"""Softmax attention (Vaswani et al. 2017), over all tokens so far: see `sandbox.models.layers.attention`."""
+"""Softmax attention (Vaswani et al. 2017, arXiv:1706.03762) over all tokens so far.
+
+    o_t = Σ_{i≤t} softmax_i(q_t·k_i / √K) v_i        per head
+
+Heads, projections and positions are those of `sandbox.models.layers.attention`.
+"""
 
 import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
@@ -16,7 +21,7 @@ from sandbox.state_kinds import StateKind
 
 @dataclasses.dataclass(unsafe_hash=True)
 class SoftmaxConfig(AttentionConfig):
-    """o_t = Σ_{i≤t} softmax_i(q_t·k_i / √K) v_i per head; memory grows with every token."""
+    """Softmax attention over all tokens so far, whose keys and values are all kept."""
 
     card: ClassVar[Card] = Card(
         equation="o_t = Σ_{i≤t} softmax_i(q_t·k_i / √K) v_i",
@@ -30,20 +35,20 @@ class SoftmaxConfig(AttentionConfig):
 
 
 class KVCache(NamedTuple):
-    """The keys and values of all tokens so far; `max_len` rows are set aside from the start."""
+    """The keys and values of all tokens so far, in arrays of `max_len` rows."""
 
     k: Annotated[Float[Array, "B S G K"], StateKind.cache]
     v: Annotated[Float[Array, "B S G K"], StateKind.cache]
     near_k: Annotated[Float[Array, "B R I K"], StateKind.cache] | None
-    """The last rows, oldest first, of key/value heads whose query heads are all windowed (`hard_alibi`), up to the
-    largest of these windows less the token itself. They are not in `k`. None where there is no such head."""
+    """The last rows, oldest first, of key/value heads whose query heads are all windowed (`hard_alibi`): one fewer
+    than the largest of these windows. `k` omits these heads. None if there are none."""
     near_v: Annotated[Float[Array, "B R I K"], StateKind.cache] | None
     length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
 
 
 class Softmax(Attention):
-    """See `SoftmaxConfig`. Decode state: a `KVCache` of `max_len` rows."""
+    """Softmax attention over all tokens so far. Decode state: a `KVCache` of `max_len` rows."""
 
     def __call__(self, x: Activations) -> Activations:
         self.config.check_length(x.shape[1])
@@ -86,7 +91,7 @@ class Softmax(Attention):
         return self._merge(attended), KVCache(k_cache, v_cache, near_k, near_v, start + length)
 
     def _near_heads(self) -> tuple[int, int]:
-        """Key/value heads that need only the last tokens, and the query heads that read them, which come first."""
+        """Number of leading key/value heads that need only the last tokens, and of query heads that read them."""
         if self.config.positions is not Positions.hard_alibi:
             return 0, 0
         group = self.config.num_heads // self.config.kv_heads

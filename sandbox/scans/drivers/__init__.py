@@ -1,1 +1,1 @@
-"""Drivers in XLA: each runs any rule over time, for every sequence and head of a batch."""
+"""Drivers in XLA: each runs any rule over the tokens of a batch."""

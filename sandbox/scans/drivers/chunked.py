@@ -1,4 +1,4 @@
-"""Chunk by chunk in XLA: matrix products inside a chunk, a scan from chunk to chunk."""
+"""The chunked driver: matrix products within a chunk, a scan over chunks, in XLA."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State
 from sandbox.xla_workarounds import not_a_broadcast
 
 LARGEST_CHUNK_KEPT = 32
-"""Largest chunk in tokens whose products are kept: at 64, storing them took 27 % more time than recomputing."""
+"""Largest chunk in tokens whose products are kept: at 64, storing them takes 27 % longer than recomputing."""
 
 
 def run_chunked(
@@ -34,8 +34,8 @@ def run_chunked(
 ) -> tuple[Outputs, State]:
     """Scans `rule.chunk` over chunks of the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
-    A rule without a chunk form loops over its step inside each chunk. The backward pass recomputes everything but
-    the state at the start of each chunk and what `keeps_small_products` keeps.
+    A rule without a chunk form loops over its step within each chunk. The backward pass keeps the state at the
+    start of each chunk and what `keeps_small_products` selects, and recomputes the rest.
     """
     exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
@@ -84,7 +84,7 @@ def run_chunked(
 def update_by_chunk_or_steps(
     rule: Rule, state: State, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]
 ) -> tuple[State, Outputs]:
-    """One head over one chunk, by the chunk form of the rule if it has one."""
+    """Updates one head by one chunk, by the chunk form of the rule or step by step."""
     if rule.chunk is not None:
         return rule.chunk(state, whole_chunk(rule, varying, fixed, exists[:, None]))
 
@@ -97,10 +97,7 @@ def update_by_chunk_or_steps(
 
 
 def keeps_small_products(chunk_size: int) -> Callable[..., bool]:
-    """A checkpoint policy that keeps, for the backward pass, the products of a chunk's tokens with one another.
-
-    They are `[C, C]`: up to `LARGEST_CHUNK_KEPT`, storing them costs no more than recomputing them.
-    """
+    """A checkpoint policy that keeps `[C, C]` products for C up to `LARGEST_CHUNK_KEPT`."""
 
     def is_kept(primitive: Primitive, *operands: jax.core.ShapedArray, **parameters: Any) -> bool:
         if primitive is not lax.dot_general_p or chunk_size > LARGEST_CHUNK_KEPT:

@@ -1,4 +1,4 @@
-"""Token by token: the definition, and the cheapest way to take a single step."""
+"""The recurrent driver, token by token: the definition, and the cheapest way to take a single step."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def run_recurrent(
 ) -> tuple[Outputs, State]:
     """Scans `rule.step` over the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
-    One token is one call of the step, without a loop. `chunk_size` is ignored.
+    A single token needs no loop. `chunk_size` is ignored.
     """
     del chunk_size
     exact = compute_dtype(inputs)

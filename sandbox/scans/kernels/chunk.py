@@ -1,7 +1,7 @@
-"""What one program of a kernel does with one chunk of tokens, forward and backward, on any accelerator.
+"""The forward and backward pass over one chunk of tokens in a program of a kernel, on any accelerator.
 
-The derivative of a chunk is taken inside the kernel by differentiating the rule itself, so that only the state at
-the start of every chunk is kept. References are to arrays of one head: `[T, …]`, or one chunk of them.
+Kernels differentiate the rule itself, so only the state at the start of every chunk is kept. References are to
+arrays of one head: `[T, …]`, or one chunk of them.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Index = int | Int[Array, ""]
 
 
 class ForwardRefs(NamedTuple):
-    """What a forward kernel reads and then what it writes, in the order of its arguments."""
+    """The arguments of a forward kernel, in order: what it reads, then what it writes."""
 
     state: Refs
     varying: Refs
@@ -32,11 +32,11 @@ class ForwardRefs(NamedTuple):
     outputs: Refs
     final_state: Refs
     starts: Refs
-    """The state at the start of every chunk; None if nothing keeps it."""
+    """The state at the start of every chunk; None without gradients."""
 
 
 class BackwardRefs(NamedTuple):
-    """What a backward kernel reads, what it writes, and its scratch memory, in the order of its arguments."""
+    """The arguments of a backward kernel, in order: what it reads, what it writes, and its scratch memory."""
 
     starts: Refs
     varying: Refs
@@ -51,14 +51,14 @@ class BackwardRefs(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The tokens of a chunk: the index of the first one in memory, and the number that exist."""
+    """The tokens of a chunk: the index of the first one in memory, and the number of tokens."""
 
     first: Index
     number: Index
 
 
 def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
-    """Reads float32 values in the shapes that the rule sees; with an `index`, one entry of the first axis."""
+    """Reads float32 values in the shapes of the rule; with an `index`, one entry of the first axis."""
 
     def read(leaf: Leaf, ref: Any) -> Array:
         return ref[index].astype(jnp.float32).reshape(*leaf.leading, *leaf.shape)
@@ -67,7 +67,7 @@ def load(leaves: Any, refs: Refs, index: Any = ...) -> Any:
 
 
 def store(refs: Refs, values: Any, index: Any = ...) -> None:
-    """Writes values in the precision and shapes of the memory; with an `index`, one entry of the first axis."""
+    """Writes values in the precision and shapes of memory; with an `index`, one entry of the first axis."""
 
     def write(ref: Any, value: Array) -> None:
         ref[index] = value.astype(ref.dtype).reshape(ref.shape if index is ... else ref.shape[1:])
@@ -102,8 +102,8 @@ def backward_chunk(
 ) -> tuple[State, Inputs]:
     """Writes the gradients of varying inputs; returns those of the state before the chunk and of fixed inputs.
 
-    `state` is the one before the chunk, `d_state` the gradient of the one after it. `barrier` is called between
-    writing the states of single steps and reading them.
+    `state` is the state before the chunk, `d_state` the gradient of the state after it. `barrier` separates
+    writing the states of single steps from reading them.
     """
     if (chunk := plan.rule.chunk) is None:
         return _backward_steps(plan, refs, tokens, state, fixed, d_state, barrier)
@@ -127,7 +127,7 @@ def _backward_steps(
     d_state: State,
     barrier: Callable[[], None],
 ) -> tuple[State, Inputs]:
-    """`backward_chunk` of a rule without a chunk form: forward once to keep every state, then back."""
+    """`backward_chunk` for rules without a chunk form: a forward loop that keeps every state, then one back."""
 
     def step(state: State, varying: Inputs, fixed: Inputs) -> tuple[State, Outputs]:
         return plan.rule.step(state, join(varying, fixed))
@@ -155,7 +155,7 @@ def _backward_steps(
 def _update(
     plan: Plan, chunk: Update, tokens: Tokens, state: State, varying: Inputs, fixed: Inputs
 ) -> tuple[State, Outputs]:
-    """The chunk form of the rule, for the tokens that exist."""
+    """Applies the chunk form of the rule to the tokens that exist."""
     exists = lax.broadcasted_iota(jnp.int32, (plan.chunk_size, 1), 0) < tokens.number
     return chunk(state, whole_chunk(plan.rule, varying, fixed, exists))
 

@@ -1,4 +1,4 @@
-"""What a kernel costs at its true sizes, without padding: for the compiler and for counts of operations."""
+"""The cost of a kernel without padding, for the compiler and for counts of operations."""
 
 import math
 
@@ -15,7 +15,7 @@ from sandbox.scans.rule import Inputs
 def estimate_cost(plan: Plan, varying: Inputs, *, backward: bool) -> pl.CostEstimate:
     """Operations for all tokens of all heads, and bytes read and written, each array once.
 
-    The arrays in `varying` are used for their precision alone.
+    Only the precision of the arrays in `varying` matters.
     """
     leaves = plan.state, plan.varying, plan.fixed
     shapes = jax.tree.map(

@@ -1,9 +1,8 @@
 """Kernels for GPUs, by Pallas' Triton backend: one program loops over the chunks of a head.
 
-The grid is `(B, H, tiles of columns)`. The state, and in the backward pass its gradient and those of fixed inputs,
-are values of the loop. jax 0.11 deprecates this backend, the only one that covers jax 0.10 to 0.12 and GPUs from
-Ampere on, and says so with a DeprecationWarning whenever a kernel is lowered; only this file depends on the
-backend.
+The grid is `(B, H, tiles of columns)`. The loop carries the state, and in the backward pass its gradient and those
+of fixed inputs. From jax 0.11 on, lowering a kernel for this backend gives a DeprecationWarning, but no other
+backend covers jax 0.10 to 0.12 and GPUs from Ampere on. Only this file depends on it.
 """
 
 import math
@@ -38,17 +37,16 @@ GPU = ChipSizes(
 )
 """Triton's arrays have powers of two as sizes, and matrix products sides of at least 16. Products read shared
 memory, of which a program has 99 KiB on every GPU since Ampere. On an H200 (`benchmarks/kernel_sizes.py`) chunks
-of 16 and tiles of 32 are the fastest, except with a decay per head and in mLSTM in bfloat16, where chunks of 32
-are up to 1.4 times as fast; in float32 those spill registers. So do chunks of 64 in any precision, which take up
-to 50 times as long."""
+of 16 and tiles of 32 are the fastest, except in bfloat16 with a decay per head and for mLSTM, where chunks of 32
+are up to 1.4 times as fast. Chunks of 32 in float32, and of 64 in any precision, spill registers: 64 takes up to
+50 times as long."""
 
 FLOAT32_PRODUCTS = "TF32_TF32_F32_X3"
-"""Three matrix-unit products for one in float32; "highest" would not use matrix units."""
+"""One float32 product as three on matrix units, which "highest" would not use."""
 
 BFLOAT16_PRODUCTS = "BF16_BF16_F32"
-"""What "default" means on a TPU; on a GPU that would be TF32. On an H200 forward passes of bfloat16 are 1.2 to 1.6
-times as fast with it, and their error is 3e-3, as in the kernels of others; rounding the results alone makes
-1e-3."""
+"""What "default" means on a TPU; on a GPU it means TF32. On an H200 this makes forward passes in bfloat16 1.2 to
+1.6 times as fast, with an error of 3e-3, of which rounding the results alone makes 1e-3."""
 
 
 def run_pallas_gpu(
@@ -65,8 +63,8 @@ def run_pallas_gpu(
 ) -> tuple[Outputs, State]:
     """Runs `rule` by kernels for GPUs; leaves as `layout` describes them, outputs in `dtype`.
 
-    The last three arguments are for benchmarks: the sizes of the chip, warps per program, and the precision of the
-    products that a rule leaves open, by jax's name; None for the last two chooses by the state and the inputs.
+    The last three arguments are for benchmarks: the sizes of the chip, warps per program, and jax's name of the
+    default precision of products. None chooses the last two by the state and the inputs.
 
     Raises:
         NotImplementedError: the state is too large, or an input is float64.
@@ -87,7 +85,7 @@ def run_pallas_gpu(
 def _over_chunks(
     body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
 ) -> None:
-    """A loop over the chunks, which holds what it carries in registers."""
+    """Loops over the chunks, with what it carries in registers."""
     del leaves
 
     def process(iteration: Any, values: Any) -> Any:
@@ -98,15 +96,15 @@ def _over_chunks(
 
 
 def _products(inputs: Inputs) -> str:
-    """The precision of matrix products that the rule leaves open."""
+    """The default precision of matrix products in a rule."""
     precision = matmul_precision(inputs)
     if precision == "highest":
         return FLOAT32_PRODUCTS
     has_float16 = any(leaf.dtype == jnp.float16 for leaf in jax.tree.leaves(inputs))
-    return precision if has_float16 else BFLOAT16_PRODUCTS  # bfloat16 has fewer digits
+    return precision if has_float16 else BFLOAT16_PRODUCTS  # bfloat16 would lose digits of float16
 
 
 def _num_warps(plan: Plan) -> int:
-    """Warps of 32 threads that share a state: eight floats per thread, in at most eight warps."""
+    """Number of warps of 32 threads per state: eight floats per thread, at most eight warps."""
     floats = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(plan.state))
     return min(8, max(1, floats // 256))

@@ -1,8 +1,8 @@
-"""How the arrays of a batch lie in the memory that kernels read, and which part of each a program has.
+"""The memory layout of the arrays of a kernel, and the block of each that a program accesses.
 
-An array per head is `[B, H, rows, columns]`. One that varies over time is `[B, H, T, …]` if
-the chunks of a head are programs of the grid, and `[B, T, H, …]` if one program loops over them. An
-array without columns that every tile of columns writes has a leading axis of tiles.
+Arrays per head are `[B, H, rows, columns]`. Arrays per token are `[B, H, T, …]` if the chunks of a head are
+programs of the grid, and `[B, T, H, …]` if one program loops over them. An array without columns that every tile
+writes has a leading axis of tiles.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from sandbox.scans.kernels.plan import Leaf, Plan
 
 @dataclass(frozen=True)
 class Block:
-    """An array in memory, and the part of it that belongs to a program."""
+    """An array in memory, and the block of it that a program accesses."""
 
     array: jax.ShapeDtypeStruct
     spec: pl.BlockSpec
     shape: tuple[int, ...]
-    """Shape of the part."""
+    """Shape of the block."""
 
 
 class Axis(NamedTuple):
-    """One axis of an array: its size, the size of a block (None: one, without an axis), and a program's block."""
+    """One axis of an array: its size, that of a block (None: one, squeezed), and the block index of a program."""
 
     size: int
     block: int | None
@@ -37,7 +37,7 @@ class Axis(NamedTuple):
 
 
 class Memory:
-    """The blocks of the programs of a grid `(B, H, tiles)`, or `(B, H, tiles, chunks)`."""
+    """Makes the blocks of a grid `(B, H, tiles)` or `(B, H, tiles, chunks)`."""
 
     def __init__(self, plan: Plan, *, chunks_in_grid: bool, backwards: bool = False) -> None:
         self._plan = plan
@@ -58,7 +58,7 @@ class Memory:
         return _block(axes, dtype)
 
     def per_chunk(self, leaf: Leaf) -> Block:
-        """One matrix per chunk, written by the forward pass and read by the backward pass."""
+        """One matrix per chunk, for the states that the backward pass needs."""
         chunks = self._time(self._plan.num_chunks, 1)
         return _block([*self._sequences(leaf, True), self._heads, chunks, *self._features(leaf, leaf.matrix)])
 
@@ -103,7 +103,7 @@ def _block(axes: list[Axis], dtype: DTypeLike = jnp.float32) -> Block:
 
 
 def pad(array: Array, leaf: Leaf, num_tiles: int, *, at_least: int) -> Array:
-    """Pads the features of an array with zeros, and adds axes of size one up to `at_least` feature axes."""
+    """Pads the features of an array with zeros, and adds axes of one up to `at_least` feature axes."""
     rank = len(leaf.true_shape)
     shape = (*leaf.shape[:-1], leaf.shape[-1] * num_tiles) if leaf.has_columns else leaf.shape
     widths = [(0, size - true_size) for size, true_size in zip(shape, leaf.true_shape, strict=True)]

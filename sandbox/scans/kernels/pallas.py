@@ -1,4 +1,4 @@
-"""The kernels of this platform, and why none of them can run a rule."""
+"""Runs the kernels of this platform, or says why they cannot run a rule."""
 
 from jax.typing import DTypeLike
 

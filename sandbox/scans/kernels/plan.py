@@ -1,8 +1,8 @@
-"""The sizes of a kernel: the length of a chunk, the padding of features, and the width of a tile of columns.
+"""The sizes of a kernel: tokens per chunk, the padding of features, and the width of a tile of columns.
 
-A program of a kernel holds the state of one head of one sequence on the chip and goes through its tokens. If the
-V columns of a state do not mix, they are cut into tiles, each with its own program. Features are padded with zeros
-to sizes that the hardware has, and time with tokens that change nothing.
+A program of a kernel holds the state of one head of one sequence on the chip and processes its tokens. If the V
+columns of a state do not mix, they are divided into tiles, each with its own program. Features are padded with
+zeros to sizes that the hardware supports, and time with tokens that leave the state as it is.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from sandbox.scans.layout import (
 from sandbox.scans.rule import Inputs, Rule, State
 
 SHORTEST_CHUNK = 16
-"""A matrix unit takes no fewer rows; a shorter sequence is padded."""
+"""Fewest rows of a matrix unit; shorter sequences are padded."""
 
 
 @dataclass(frozen=True)
@@ -38,73 +38,73 @@ class ChipSizes:
     name: str
 
     pad_feature: Callable[[int], int]
-    """The size that a feature axis is padded to; an axis of one is not padded."""
+    """The padded size of a feature axis; an axis of one is not padded."""
 
     pad_columns: Callable[[int], int]
-    """The same for V columns, or a tile of them."""
+    """The padded number of V columns, or of those in a tile."""
 
     widest_tile: int
-    """Largest number of columns in a program, for rules whose columns do not mix."""
+    """Largest number of columns per program, for rules whose columns do not mix."""
 
     preferred_state: int
-    """Floats in the state of a program, above which its tile is made narrower."""
+    """Number of floats in the state of a program above which its tile is made narrower."""
 
     largest_state: int
-    """Floats in the state of a program, above which there is no kernel."""
+    """Largest number of floats in the state of a program."""
 
     steps_along_an_axis: bool
-    """Whether single steps need a leading axis of one, because every array of this chip has two axes."""
+    """Whether single steps need a leading axis of one, because arrays on this chip have at least two axes."""
 
     shortest_side: int
-    """Smallest number of rows or columns of a matrix in a product."""
+    """Fewest rows or columns of a matrix in a product."""
 
     reused_operands: int
-    """Bytes of operands of several products in the gradient of a chunk, above which chunks are made shorter."""
+    """Largest size in bytes of the operands that several products in the gradient of a chunk share."""
 
     longest_chunk: int
     """Largest chunk in tokens; also the default."""
 
     longest_loop: int
-    """`longest_chunk` for a rule without a chunk form, whose chunks are loops of single steps."""
+    """`longest_chunk` of rules without a chunk form, whose chunks are loops of single steps."""
 
     kept_states: int
-    """Largest number of floats in all states of such a loop, which its backward pass keeps."""
+    """Largest number of floats in the states of such a loop, which its backward pass keeps."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array of one head, of one token if it varies over time, as a program sees it."""
+    """One array of one head, and of one token if it varies over time, as a program sees it."""
 
     shape: tuple[int, ...]
-    """Its feature axes, padded; the last is one tile wide if it holds columns."""
+    """The feature axes, padded; if the last one is columns, it has the width of a tile."""
 
     true_shape: tuple[int, ...]
-    """Its feature axes before padding and tiling."""
+    """The feature axes before padding and tiling."""
 
     has_columns: bool
-    """Whether its last axis is the V columns, of which every tile has its own part."""
+    """Whether the last axis is the V columns, which are divided into tiles."""
 
     shared: bool = False
-    """Whether it is an input that all sequences share."""
+    """Whether this is an input that all sequences share."""
 
     leading: tuple[int, ...] = ()
-    """Axes before its feature axes in a single step."""
+    """Axes before the feature axes in a single step."""
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """Its shape in memory, for an array per head: a scalar or a vector is one row."""
+        """The shape in memory of an array per head: a scalar or a vector is one row."""
         rows, columns = (1, 1, *self.shape)[-2:]
         return rows, columns
 
     @property
     def features(self) -> tuple[int, ...]:
-        """Its shape in memory, for an array per token: a scalar is a vector of one."""
+        """The shape in memory of an array per token: a scalar is a vector of one."""
         return self.shape or (1,)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes of one run. Trees of arrays are represented by trees of `Leaf`."""
+    """The sizes of one run; trees of `Leaf` represent trees of arrays."""
 
     rule: Rule
     batch: int
@@ -121,7 +121,7 @@ class Plan:
 
     @property
     def num_chunks(self) -> int:
-        """Chunks of a sequence; the last one may be padded."""
+        """Number of chunks of a sequence; the last one may be padded."""
         return -(-self.tokens // self.chunk_size)
 
     def repeats(self, leaf: Leaf) -> bool:
@@ -145,7 +145,7 @@ def why_not(chip: ChipSizes, rule: Rule, *, rows: int, columns: int, dtype: DTyp
 
 
 def rows_and_columns_of(state: State) -> tuple[int, int]:
-    """The size of the largest array in a state with leaves `[B, H, …]`; a vector is one row."""
+    """Rows and columns of the largest array in a state with leaves `[B, H, …]`; a vector is one row."""
     sizes = [(1, 1, *leaf.shape[2:])[-2:] for leaf in jax.tree.leaves(state)]
     return max(sizes, key=lambda size: size[0] * size[1])
 
@@ -162,7 +162,7 @@ def plan_kernel(
 ) -> Plan:
     """The sizes of the kernel on `chip` that runs `rule`; leaves as `layout` describes them.
 
-    `precision` is that of the products that the rule leaves open; None chooses it by the inputs.
+    `precision` is the default precision of products; None chooses it by the inputs.
 
     Raises:
         NotImplementedError: the state is too large, or an input is float64.
@@ -199,7 +199,7 @@ def plan_kernel(
 
 
 def _leaves(chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, tile: int) -> tuple[Any, ...]:
-    """Trees of leaves: for the state, the inputs that vary over time, those that do not, and the outputs."""
+    """Trees of leaves for the state, the varying inputs, the fixed inputs, and the outputs."""
     batch = jax.tree.leaves(state)[0].shape[0]
 
     def leaf_of(true_shape: tuple[int, ...], has_columns: bool, shared: bool = False) -> Leaf:
@@ -230,7 +230,7 @@ def _leaves(chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, tile: int
 
 
 def _tiles(chip: ChipSizes, rule: Rule, rows: int, columns: int) -> tuple[int, int]:
-    """The number of tiles that the columns are cut into, and their width."""
+    """The number of tiles of columns, and their width."""
     if not rule.column_inputs:
         return 1, _pad_feature(chip, columns)
     widest = chip.widest_tile
@@ -245,7 +245,7 @@ def _pad_feature(chip: ChipSizes, size: int) -> int:
 
 
 def _fit(chip: ChipSizes, rule: Rule, leaves: tuple[Any, ...], longest: int) -> tuple[Rule, int]:
-    """The rule, without its chunk form if the chip cannot run that, and the number of tokens in a chunk."""
+    """The rule, without its chunk form if the chip cannot run that, and the number of tokens per chunk."""
     if rule.chunk is not None:
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), leaves)
         size = max(min(longest, chip.longest_chunk), SHORTEST_CHUNK)

@@ -1,6 +1,6 @@
 """The kernel of any rule: a forward kernel, and a backward kernel that differentiates the rule chunk by chunk.
 
-An `Accelerator` says how the chunks of a head follow one another: see `tpu.py` and `gpu.py`.
+An `Accelerator` defines how the chunks of a head run in order: see `tpu.py` and `gpu.py`.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ Body = Callable[[Index, Index, Any], Any]
 
 @dataclass(frozen=True)
 class Accelerator:
-    """How kernels run on one kind of accelerator."""
+    """What differs between kernels for TPUs and for GPUs."""
 
     chunks_in_grid: bool
     """Whether the chunks of a head are programs of the grid, run in order, or iterations of one program's loop."""
@@ -46,10 +46,10 @@ class Accelerator:
     """`(body, begin, leaves, refs, num_chunks=, backwards=)`: carries `begin()` through all chunks into `refs`."""
 
     scratch: Callable[[tuple[int, ...]], Any] | None
-    """On-chip scratch memory of a shape, private to a program; None if a program uses device memory instead."""
+    """Allocates on-chip scratch memory of a shape, per program; None means device memory instead."""
 
     barrier: Callable[[], None]
-    """Makes what one thread of a program has written readable by its other threads."""
+    """Makes the writes of one thread of a program visible to its other threads."""
 
     compiler_params: Any
     interpret: Any
@@ -160,7 +160,7 @@ def _backward(
     d_outputs: Outputs,
     d_final_state: State,
 ) -> tuple[State, Inputs, Inputs]:
-    """The gradients, each as every tile and every sequence has it."""
+    """The gradients, not yet summed over tiles and sequences."""
     memory = Memory(plan, chunks_in_grid=accelerator.chunks_in_grid, backwards=True)
 
     def written_inputs(leaf: Leaf, array: Array) -> Any:
@@ -229,7 +229,7 @@ def _call(
     name: str,
     cost_estimate: pl.CostEstimate,
 ) -> tuple[Any, ...]:
-    """Runs a kernel and returns what it writes. Its last arguments, after those it writes, are scratch memory."""
+    """Runs a kernel, whose arguments are what it reads, writes and scratch memory, and returns what it writes."""
     scratch_shapes: tuple[Any, ...] = ()
     if (allocate := accelerator.scratch) is not None:
         scratch_shapes = jax.tree.map(lambda block: allocate(block.shape), scratch)
@@ -252,12 +252,12 @@ def _call(
 
 
 def _tokens(plan: Plan, chunk: Index, index: Index) -> Tokens:
-    """The tokens of chunk number `chunk`, stored at `index`; the last chunk may have fewer than the others."""
+    """The tokens of chunk `chunk`, stored at `index`; the last chunk may have fewer than the others."""
     return Tokens(index * plan.chunk_size, jnp.minimum(plan.chunk_size, plan.tokens - chunk * plan.chunk_size))
 
 
 def _of_one_tile(plan: Plan, leaf: Leaf, array: Array) -> Array:
-    """The array of the first tile, if every tile has written the same."""
+    """The array, or that of the first tile if every tile has written the same."""
     return array[0] if plan.repeats(leaf) else array
 
 

@@ -1,8 +1,8 @@
-"""Kernels for TPUs (Mosaic): chunk after chunk, with the state on the chip.
+"""Kernels for TPUs, by Pallas' Mosaic backend: the chunks of a head run in order, with the state on the chip.
 
-The grid is `(B, H, tiles of columns, chunks)`, and the chunks of a head follow one another. A block that does not
-depend on the chunk stays on the chip from one chunk to the next: the final state carries the state, and its
-gradient and those of fixed inputs are summed where they are written.
+The grid is `(B, H, tiles of columns, chunks)`. A block that does not depend on the chunk stays on the chip: the
+one of the final state carries the state from chunk to chunk, and gradients of the state and of fixed inputs are
+summed in their output blocks.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ TPU = ChipSizes(
     longest_loop=64,
     kept_states=1024 * 1024,
 )
-"""Memory is laid out in tiles of 8 by 128 elements, so that padding to them takes no extra memory."""
+"""Memory consists of tiles of 8 by 128 elements, so padding to these takes no extra memory."""
 
 
 def run_pallas_tpu(
@@ -47,7 +47,8 @@ def run_pallas_tpu(
 ) -> tuple[Outputs, State]:
     """Runs `rule` by kernels for TPUs; leaves as `layout` describes them, outputs in `dtype`.
 
-    `interpret` is that of `pallas_call`: True, or `pltpu.InterpretParams`. Other sizes of a `chip` are for tests.
+    `interpret` is an argument of `pallas_call`: a bool or `pltpu.InterpretParams`. Other `chip` sizes are for
+    tests.
 
     Raises:
         NotImplementedError: the state is too large, or an input is float64.
@@ -69,7 +70,7 @@ def run_pallas_tpu(
 def _over_chunks(
     body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
 ) -> None:
-    """One chunk: the grid iterates over them."""
+    """Processes one chunk; the grid iterates over chunks."""
     iteration = pl.program_id(3)
 
     @pl.when(iteration == 0)

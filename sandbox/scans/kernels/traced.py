@@ -1,4 +1,4 @@
-"""A chunk of a rule as a traced program, and the operands of its matrix products."""
+"""The jaxpr of one chunk of a rule, and the operands of its matrix products."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from sandbox.scans.rule import Inputs, Outputs, Rule, State
 
 
 def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int, backward: bool) -> Any:
-    """The jaxpr of a chunk of `size` tokens, or of one token if the rule has no chunk form; or of the gradient.
+    """Traces a chunk of `size` tokens, or one token if the rule has no chunk form, or the gradient of either.
 
     Arguments are those of one head and one token; only their shapes matter.
     """
@@ -38,7 +38,7 @@ def trace(rule: Rule, state: State, varying: Inputs, fixed: Inputs, *, size: int
 
 
 def reused_operands(jaxpr: Any) -> int:
-    """Bytes of the arrays that are operands of several matrix products, and stay in the memory these read."""
+    """Bytes of the arrays that several matrix products read, and which therefore stay in memory."""
     uses = Counter(itertools.chain.from_iterable(_operands_of_products(jaxpr)))
     return sum(
         math.prod(operand.aval.shape) * operand.aval.dtype.itemsize for operand, times in uses.items() if times > 1
@@ -46,7 +46,7 @@ def reused_operands(jaxpr: Any) -> int:
 
 
 def shortest_side(jaxpr: Any) -> int:
-    """The smallest number of rows or columns of an operand of a matrix product."""
+    """The fewest rows or columns of any operand of a matrix product."""
     operands = itertools.chain.from_iterable(_operands_of_products(jaxpr))
     return min((size for operand in operands for size in operand.aval.shape), default=sys.maxsize)
 

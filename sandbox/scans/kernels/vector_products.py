@@ -1,4 +1,4 @@
-"""Rewrites the products with vectors in single steps of a rule as sums, because kernels multiply matrices only."""
+"""Rewrites products with vectors as sums in the step of a rule, because kernels multiply only matrices."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def sum_vector_products(step: Update) -> Update:
 
 
 def _evaluate(closed: Any, arguments: list[Any]) -> list[Any]:
-    """Evaluates a closed jaxpr with the products of vectors replaced."""
+    """Evaluates a closed jaxpr, with products of vectors replaced by sums."""
     jaxpr = closed.jaxpr
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *arguments), strict=True))
 

@@ -1,7 +1,6 @@
 """The diagonal scan: every channel decays at its own rate and adds its own input.
 
-The equation is that of the public function, `diagonal_scan`, at the end of this file; the output is h_t itself.
-Kernels have no complex numbers, so the rule takes real and imaginary parts.
+`diagonal_scan` states the equation. Kernels have no complex numbers, so the rule takes real and imaginary parts.
 """
 
 import math
@@ -33,7 +32,7 @@ class DiagonalScanInputs(NamedTuple):
 
 
 def step(state: State, inputs: DiagonalScanInputs) -> tuple[State, State]:
-    """One token, as the equation says."""
+    """Updates the state, which is also the output, by one token."""
     a, x, a_imag, x_imag = inputs
     if not isinstance(state, tuple):
         new_state = a * state + x
@@ -55,7 +54,7 @@ def initial_state(inputs: DiagonalScanInputs) -> State:
 
 
 def example(complex_numbers: bool = False, fixed: bool = False) -> Example:
-    """Decays with a modulus between zero and one, and if complex any angle."""
+    """Inputs with decays of modulus between zero and one and, if complex, of any angle."""
 
     def draw(key: PRNGKey, tokens: int, rows: int, columns: int) -> DiagonalScanInputs:
         gate, turn, real, imag = jax.random.split(key, 4)
@@ -97,7 +96,7 @@ def diagonal_scan(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Inexact[Array, "B T *E"], Inexact[Array, "B *E"]]:
-    """A linear recurrence of every channel by itself, real or complex; its contract is that of `sandbox.scans`.
+    """A linear recurrence per channel, real or complex. `sandbox.scans` states the contract.
 
         h_t = a_t ⊙ h_{t-1} + x_t
 
@@ -105,14 +104,14 @@ def diagonal_scan(
     arXiv:2402.19427, section 2.4), HGRN (arXiv:2311.04823), minGRU (arXiv:2410.01201, section 3.1).
 
     Args:
-        a: decays, of modulus <= 1 for a stable recurrence. Its axes B and T may each be one, for decays that
-            all sequences or all tokens share.
-        x: inputs, with any axes after the first two. One of `a` and `x` may be complex alone.
+        a: decays, of modulus <= 1 for a stable recurrence. B or T may be one, if all sequences or tokens share
+            the decays.
+        x: inputs, with any axes after the first two. Only one of `a` and `x` need be complex.
         initial_state: `[B, …]`; complex only if `a` or `x` is.
 
     Returns:
-        Every h_t `[B, T, …]`, and the last one `[B, …]`. Both are complex64 if `a` or `x` is complex; otherwise
-        every h_t is in the dtype of `x` and the last one in float32.
+        All h_t `[B, T, …]`, and the last one `[B, …]`: in complex64 if `a` or `x` is complex, otherwise in the
+        dtype of `x` and in float32.
 
     Raises:
         ValueError: `initial_state` alone is complex, or as `sandbox.scans` says.

@@ -1,6 +1,6 @@
-"""The gated delta rule: a token first removes from the state what it returns for its key, then writes its value.
+"""The gated delta rule: each token replaces the value that the state returns for its key.
 
-The equation is that of the public function, `gated_delta_rule`, at the end of this file; β is `beta`.
+`gated_delta_rule` states the equation; β is `beta`.
 """
 
 from typing import NamedTuple
@@ -43,7 +43,7 @@ class GatedDeltaRuleInputs(NamedTuple):
 
 
 def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as the equation says: the state moves a fraction β of the way towards returning v for k."""
+    """Updates the state by one token: the value that it returns for k moves towards v by a fraction β."""
     q, k, v, beta, log_decay = inputs
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     recalled = jnp.sum(k[:, None] * kept, axis=0)
@@ -52,10 +52,9 @@ def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array
 
 
 def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: gated linear attention with the corrections u_t = β_t (v_t - what k_t recalls) as values.
+    """Updates the state by C tokens: gated linear attention with u_t = β_t (v_t - what k_t recalls) as values.
 
-    Each correction depends on the earlier ones of the chunk, through a triangular system (the WY form of
-    arXiv:2406.06484, section 3):
+    These corrections solve a triangular system (the WY form of arXiv:2406.06484, section 3):
 
         u = β ⊙ (v - (k ⊙ from_start) S - gram(k, k) u)
         o = (q ⊙ from_start) S + tril(gram(q, k)) u ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ u
@@ -106,7 +105,7 @@ def gated_delta_rule(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
-    """Linear attention that replaces what the state returns for a key; its contract is that of `sandbox.scans`.
+    """Linear attention that replaces the value of a key. `sandbox.scans` states the contract.
 
         S_t = (I - beta_t k_t k_tᵀ) diag(exp(log_decay_t)) S_{t-1} + beta_t k_t v_tᵀ ,   o_t = S_tᵀ q_t
 
@@ -115,7 +114,7 @@ def gated_delta_rule(
 
     Args:
         q: queries.
-        k: keys. The rule is stable for `beta_t |k_t|² <= 2`; keys of norm one are customary.
+        k: keys, usually of norm one. The rule is stable for `beta_t |k_t|² <= 2`.
         v: values.
         beta: step size, 0 to 1; up to 2 gives the transition negative eigenvalues (arXiv:2411.12537).
         log_decay: as in `gated_linear_attention`.

@@ -1,6 +1,6 @@
 """Gated linear attention: the state decays diagonally and adds one outer product per token.
 
-The equation is that of the public function, `gated_linear_attention`, at the end of this file.
+`gated_linear_attention` states the equation.
 """
 
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class GatedLinearAttentionInputs(NamedTuple):
 
 
 def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as the equation says."""
+    """Updates the state by one token."""
     q, k, v, log_decay, bonus = inputs
     written = k[:, None] * v[None, :]
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
@@ -48,7 +48,7 @@ def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float
 
 
 def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: each reads the state before the chunk, and the earlier tokens of the chunk.
+    """Updates the state by C tokens, each of which reads the state before the chunk and the chunk so far.
 
     o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
     """
@@ -65,7 +65,7 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
 
 
 def default_chunk_size(inputs: GatedLinearAttentionInputs) -> int:
-    """Measured on CPU, forward and backward."""
+    """The fastest size, as measured on CPU, forward and backward."""
     if inputs.log_decay is None:
         return 64
     return 32 if inputs.log_decay.shape[-1] == 1 else 16
@@ -114,7 +114,7 @@ def gated_linear_attention(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
-    """Linear attention with a diagonal decay; its contract is that of `sandbox.scans`.
+    """Linear attention with a diagonal decay. `sandbox.scans` states the contract.
 
         S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
         with a bonus u:                                      o_t = (S_{t-1} + diag(u) k_t v_tᵀ)ᵀ q_t
@@ -128,7 +128,7 @@ def gated_linear_attention(
         v: values.
         log_decay: natural log of the decay per token, finite and <= 0. None keeps everything;
             `[H, 1]` or `[H, K]` is fixed over time; `[B, T, H, 1]` or `[B, T, H, K]` depends on the data.
-        bonus: weight of the current token, which is then read before it is written.
+        bonus: weight of the current token in its own output; the state is then read before the token is written.
     """
     dims = check_queries_keys_values(q, k, v)
     check_decay_and_state(log_decay, initial_state, dims)

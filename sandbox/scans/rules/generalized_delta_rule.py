@@ -1,6 +1,6 @@
 """The generalized delta rule: the state is multiplied by a diagonal plus a matrix of rank one.
 
-The equation is that of the public function, `generalized_delta_rule`, at the end of this file.
+`generalized_delta_rule` states the equation.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class GeneralizedDeltaRuleInputs(NamedTuple):
 
 
 def step(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
-    """One token, as the equation says."""
+    """Updates the state by one token."""
     q, k, v, a, b, log_decay = inputs
     recalled = jnp.sum(a[:, None] * state, axis=0)
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
@@ -53,10 +53,9 @@ def step(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float
 
 
 def chunk(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float[Array, "C V"]]:
-    """C tokens: gated linear attention that writes two values per token, v for k and u for b.
+    """Updates the state by C tokens: gated linear attention that writes two values per token, v for k and u for b.
 
-    u_t = S_{t-1}ᵀ a_t is what a recalls of the state before the token, so its decays are `exclusive`. It
-    depends on the earlier ones of the chunk, through a triangular system:
+    u_t = S_{t-1}ᵀ a_t reads the state before the token, so `before` is `exclusive`. It solves a triangular system:
 
         u = (a ⊙ before.from_start) S + before.gram(a, k) v + before.gram(a, b) u
         o = (q ⊙ from_start) S + tril(gram(q, k)) v + tril(gram(q, b)) u
@@ -115,12 +114,12 @@ def generalized_delta_rule(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
-    """Linear attention with a diagonal plus rank-one transition; its contract is that of `sandbox.scans`.
+    """Linear attention with a diagonal plus rank-one transition. `sandbox.scans` states the contract.
 
         S_t = (diag(exp(log_decay_t)) + b_t a_tᵀ) S_{t-1} + k_t v_tᵀ ,   o_t = S_tᵀ q_t
 
-    a reads the state before it decays. With a = -beta k, b = k, v scaled by beta and no decay this is the delta
-    rule. RWKV-7 has a = -κ̂, b = κ̂ ⊙ η, with κ̂ of norm one and an in-context learning rate 0 <= η <= 1 per channel.
+    Without decay, a = -beta k, b = k and v scaled by beta give the delta rule. RWKV-7 has a = -κ̂, b = κ̂ ⊙ η,
+    with κ̂ of norm one and an in-context learning rate 0 <= η <= 1 per channel.
 
     Source: RWKV-7 (arXiv:2503.14456, section 4).
 
@@ -128,9 +127,9 @@ def generalized_delta_rule(
         q: queries.
         k: keys.
         v: values.
-        a: direction in which the state is read before each token. Nothing bounds the transition: the rule is
-            stable if no `diag(exp(log_decay_t)) + b_t a_tᵀ` enlarges the state.
-        b: direction in which that reading is added back; opposed to `a`, it removes.
+        a: direction in which the state is read before it decays. The rule is stable if no transition
+            `diag(exp(log_decay_t)) + b_t a_tᵀ` enlarges the state; nothing enforces this.
+        b: direction in which the result is added back; a direction opposite to `a` removes it.
         log_decay: as in `gated_linear_attention`.
     """
     dims = check_queries_keys_values(q, k, v)

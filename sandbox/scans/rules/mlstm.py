@@ -1,19 +1,18 @@
 """mLSTM: the matrix memory of xLSTM, with an exponential input gate.
 
-The equation is that of the public function, `mlstm`, at the end of this file. f_t = exp(log_forget_t) is at most
-one and i_t = exp(input_gate_t) has no bound, so the state is kept in units of exp(m_t). With C and n read in these
-units (arXiv:2405.04517, appendix A.3), the same map is
+`mlstm` states the equation. i_t = exp(input_gate_t) has no bound, so C and n are kept in units of exp(m_t)
+(arXiv:2405.04517, appendix A.3), in which the same map is, with f_t = exp(log_forget_t),
 
     m_t = max(log f_t + m_{t-1}, log i_t)
     C_t = exp(log f_t + m_{t-1} - m_t) C_{t-1} + exp(log i_t - m_t) k_t v_tᵀ ,   n_t likewise
     h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, exp(-m_t))
 
-Every choice of m_t gives the same h, so m_t is a constant to derivatives where it is chosen (`stop_gradient`),
-and an ordinary number where the next token or chunk uses it: an m passed as initial state has its true gradient.
-A final state therefore has the gradients of C_t and n_t in the units in which they are returned.
+Every m_t gives the same h, so it is a constant to derivatives where it is chosen (`stop_gradient`). It is an
+ordinary value where the next token or chunk uses it, so the m of an initial state has its true gradient, and C_t
+and n_t of a final state have theirs in the units in which they are returned.
 
-Before the first token C, n and m are zero, as in the authors' code. With C and n zero any m stands for the same
-state; a very negative one would only make exp(-m_t) overflow.
+Before the first token C, n and m are zero, as in the authors' code. Any m would represent the same state, but a
+very negative one makes exp(-m_t) overflow.
 """
 
 from typing import Annotated, NamedTuple
@@ -56,7 +55,7 @@ class MLSTMInputs(NamedTuple):
 
 
 def step(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Array, "V"]]:
-    """One token, as the equations above say."""
+    """Updates the state by one token."""
     q, k, v, input_gate, log_forget = inputs
     log_kept = log_forget[None, :] + state.stabilizer
     stabilizer = lax.stop_gradient(jnp.maximum(log_kept, input_gate[None, :]))
@@ -69,7 +68,7 @@ def step(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arra
 
 
 def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Array, "C V"]]:
-    """C tokens: each token i chooses its own m_i, over the state before the chunk and the tokens j <= i.
+    """Updates the state by C tokens, each with its own m_i over the state before the chunk and the tokens j <= i.
 
         w_ij = log i_j + Σ_{j < s <= i} log f_s ,   z_i = m + Σ_{s <= i} log f_s
         m_i = max(z_i, max_{j <= i} w_ij) ,   A_ij = exp(w_ij - m_i) q_i · k_j
@@ -101,7 +100,7 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
 
 
 def largest(log_kept: Float[Array, "_ 1"], log_written: Float[Array, "_ _"], axis: int) -> Float[Array, "_ 1"]:
-    """The m in whose unit neither what is kept nor what is written exceeds one; a constant to derivatives."""
+    """The m in whose units no weight exceeds one; a constant to derivatives."""
     log_kept, log_written = lax.stop_gradient((log_kept, log_written))
     return jnp.maximum(log_kept, jnp.max(log_written, axis=axis, keepdims=True))
 
@@ -111,16 +110,15 @@ def normalize(
 ) -> Float[Array, "C V"]:
     """`read / max(|weight|, exp(-stabilizer))`.
 
-    The exponent is clipped so that neither the exponential nor its inverse square, which the derivative contains,
-    overflows. A stabilizer above 40 is lost anyway in the rounding of a weight of order one; below -80 the output
-    is zero.
+    The exponent is clipped so that neither the exponential nor its inverse square, which is in the derivative,
+    overflows. exp(-40) is less than the rounding error of a weight of order one; below -80 the output is zero.
     """
     least = jnp.exp(-jnp.clip(stabilizer, -80.0, 40.0))
     return read / jnp.maximum(jnp.abs(weight), least)
 
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> MLSTMInputs:
-    """Gates as they are early in training, some of each kind open and others closed."""
+    """Inputs with gates as early in training, some open and others closed."""
     *keys, input_gate, forget_gate = jax.random.split(key, 5)
     normal = jax.random.normal
     return MLSTMInputs(
@@ -131,7 +129,7 @@ def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> MLSTMInputs:
 
 
 def initial_state(inputs: MLSTMInputs) -> MLSTMState:
-    """Zeros, m included: see above."""
+    """Zeros for C, n and m."""
     return MLSTMState(empty_matrix(inputs), jnp.zeros((1, inputs.k.shape[-1])), jnp.zeros((1, 1)))
 
 
@@ -159,16 +157,16 @@ def mlstm(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], MLSTMState]:
-    """Linear attention with an exponential input gate and a normalizer; its contract is that of `sandbox.scans`.
+    """Linear attention with an exponential input gate and a normalizer. `sandbox.scans` states the contract.
 
         C_t = exp(log_forget_t) C_{t-1} + exp(input_gate_t) k_t v_tᵀ
         n_t = exp(log_forget_t) n_{t-1} + exp(input_gate_t) k_t ,   h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, 1)
 
-    C and n are kept in units of exp(m_t), m_t = max(log_forget_t + m_{t-1}, input_gate_t), so that no gate
-    overflows. A state has a memory `[B, H, K, V]`, a normalizer `[B, H, 1, K]` and a stabilizer `[B, H, 1, 1]`,
-    which are C, n and m. The final m is a constant to derivatives.
+    A state has C as memory `[B, H, K, V]`, n as normalizer `[B, H, 1, K]`, and m as stabilizer `[B, H, 1, 1]`. C
+    and n are in units of exp(m_t), m_t = max(log_forget_t + m_{t-1}, input_gate_t), so that no gate overflows. The
+    final m is a constant to derivatives.
 
-    Source: xLSTM (arXiv:2405.04517, section 2.3). The paper divides keys by sqrt(K); here they are used unscaled.
+    Source: xLSTM (arXiv:2405.04517, section 2.3), which also divides keys by sqrt(K).
 
     Args:
         q: queries.

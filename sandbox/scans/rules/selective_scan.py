@@ -1,8 +1,8 @@
-"""The selective scan: every channel drives N decaying variables, with step sizes and directions from the data.
+"""The selective scan: every channel has N decaying state variables, with data-dependent step sizes and directions.
 
-The equation is that of the public function, `selective_scan`, at the end of this file: A is discretised by its
-exponential and B by Euler's rule. The state is `[N, E]` here, with the E channels as its columns. `exp(dt_t A)`
-and `dt_t B_t x_t` have the size of the state, and are formed for one token at a time.
+`selective_scan` states the equation: A is discretised by its exponential, B by Euler's rule. Here the columns of
+the state `[N, E]` are the channels. `exp(dt_t A)` and `dt_t B_t x_t`, of the size of the state, exist for one
+token at a time.
 """
 
 from statistics import mode
@@ -31,14 +31,14 @@ class SelectiveScanInputs(NamedTuple):
 
 
 def step(state: State, inputs: SelectiveScanInputs) -> tuple[State, Float[Array, "E"]]:
-    """One token, as the equation says."""
+    """Updates the state by one token."""
     x, dt, A, Bm, Cm = inputs
     new_state = jnp.exp(dt[None, :] * A) * state + Bm[:, None] * (dt * x)[None, :]
     return new_state, jnp.sum(Cm[:, None] * new_state, axis=0)
 
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> SelectiveScanInputs:
-    """A as Mamba-1 initialises it, -1 to -N; step sizes around 0.1."""
+    """Inputs with A from -1 to -N, as Mamba-1 initialises it, and step sizes around 0.1."""
     x, dt, b, c = jax.random.split(key, 4)
     normal = jax.random.normal
     rates = 1.0 + jnp.arange(rows, dtype=jnp.float32)
@@ -72,9 +72,7 @@ def selective_scan(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T E"], Float[Array, "B E N"]]:
-    """The selective state-space model of Mamba-1; its contract is that of `sandbox.scans`.
-
-    Each channel has N state variables, each with its own decay rate.
+    """The selective state-space model of Mamba-1. `sandbox.scans` states the contract.
 
         h_t = exp(dt_t A) h_{t-1} + dt_t Bm_t x_t ,   y_t = Cm_t · h_t
 
@@ -89,7 +87,7 @@ def selective_scan(
         Cm: direction in which the state is read, shared by the channels.
     """
     dims = read_dims("x", x, "BTE")
-    # The size that most of them have, since one may be wrong.
+    # The most common size, so that the error names the array that differs.
     dims["N"] = mode([array.shape[-1] for array in (Bm, Cm, A) if jnp.ndim(array)] or [0])
     check_shape("dt", dt, "BTE", dims)
     check_shape("A", A, "EN", dims)

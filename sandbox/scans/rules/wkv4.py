@@ -1,11 +1,8 @@
 """WKV of RWKV-4: a running average of the values of each channel, weighted by exponentials of its keys.
 
-The equation is that of the public function, `wkv4`, at the end of this file. Its sums over i < t are kept as
-`numerator · exp(maximum)` and `denominator · exp(maximum)`, with the largest exponent so far as `maximum`: every
-exponential is of a number <= 0, for keys of any size.
-
-A new maximum only sets the scale, on which neither the sums nor the outputs depend: it is a constant to
-derivatives. The maximum of the initial state is an ordinary argument, and has a gradient.
+`wkv4` states the equation. Its sums over i < t are `numerator · exp(maximum)` and `denominator · exp(maximum)`,
+with the largest exponent so far as `maximum`, so every exponential has an argument <= 0. A new maximum only sets
+the scale and is a constant to derivatives; that of the initial state is an ordinary argument with a gradient.
 """
 
 from typing import Annotated, NamedTuple
@@ -45,7 +42,7 @@ class WKV4Inputs(NamedTuple):
 
 
 def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
-    """One token: read with weight exp(u + k), and stored with weight exp(k) after the rest has decayed by w."""
+    """Updates the state by one token, read with weight exp(u + k) and stored with weight exp(k)."""
     k, v, w, u = inputs
     read = add_token(state, u + k, v)
     kept = add_token(state._replace(maximum=state.maximum - w), k, v)
@@ -53,7 +50,7 @@ def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
 
 
 def add_token(state: WKV4State, exponent: Channels, v: Channels) -> WKV4State:
-    """Both sums with one more term of weight exp(exponent), in the scale of the largest exponent."""
+    """Adds a term of weight exp(exponent) to both sums, and rescales them by the largest exponent."""
     maximum = lax.stop_gradient(jnp.maximum(state.maximum, exponent))
     before, now = jnp.exp(state.maximum - maximum), jnp.exp(exponent - maximum)
     return WKV4State(before * state.numerator + now * v, before * state.denominator + now, maximum)
@@ -66,7 +63,7 @@ def initial_state(inputs: WKV4Inputs) -> WKV4State:
 
 
 def example(key: PRNGKey, tokens: int, rows: int, columns: int) -> WKV4Inputs:
-    """Decays from channels that forget within a token to channels that keep for hundreds."""
+    """Inputs with decays over one token in some channels and over hundreds in others."""
     k, v, w, u = jax.random.split(key, 4)
     normal = jax.random.normal
     return WKV4Inputs(
@@ -97,12 +94,12 @@ def wkv4(
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T E"], WKV4State]:
-    """The running average of RWKV-4, safe for keys of any size; its contract is that of `sandbox.scans`.
+    """The running average of RWKV-4, safe for keys of any size. `sandbox.scans` states the contract.
 
         o_t = Σ_{i<=t} c_i v_i / Σ_{i<=t} c_i     with  c_i = exp(-(t-1-i) w + k_i) for i < t,  c_t = exp(u + k_t)
 
-    Source: RWKV-4 (arXiv:2305.13048, section 3, and its appendix on numerical stability). Its receptance gate
-    is left to the caller.
+    Source: RWKV-4 (arXiv:2305.13048, section 3 and the appendix on numerical stability), without its receptance
+    gate.
 
     Args:
         k: log weights of the tokens.

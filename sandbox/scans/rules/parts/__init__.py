@@ -1,1 +1,1 @@
-"""What several rules share: algebra, decays, checks of arguments, and random draws for examples."""
+"""Algebra, decays, checks of arguments, and random draws that several rules share."""

@@ -1,6 +1,6 @@
-"""Matrix products, masks and the triangular solve of which the chunk forms of rules are made.
+"""Matrix products, masks and the triangular solve for the chunk forms of rules.
 
-Nothing here slices, sorts, scans or divides integers: those have no counterpart inside a TPU or GPU kernel.
+Nothing here slices, sorts, scans or divides integers, because TPU and GPU kernels cannot.
 """
 
 from typing import Literal
@@ -21,14 +21,14 @@ def matmul(
     product: Literal["AB", "ABᵀ", "AᵀB"] = "AB",
     precision: Precision = None,
 ) -> Float[Array, "_ _"]:
-    """One of three products of two matrices, accumulated in float32, or in float64 if one of them is float64."""
+    """One of three products of two matrices, accumulated in float32, or in float64 if an operand has it."""
     dimension_numbers = (_CONTRACTED_AXES[product], ((), ()))
     exact = jnp.promote_types(jnp.result_type(a, b), jnp.float32)
     return lax.dot_general(a, b, dimension_numbers, precision, preferred_element_type=exact)
 
 
 def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array, "_ _"]:
-    """The product in full float32, for sums of gates and for inverses, which TF32 or bfloat16 would round."""
+    """The product in full float32, for sums of gates and for inverses; TF32 and bfloat16 would round them."""
     return matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
@@ -40,7 +40,7 @@ def rows_and_columns(size: int) -> tuple[Int[Array, "{size} {size}"], Int[Array,
 def block_pairs(size: int, half: int) -> Bool[Array, "{size} {size}"]:
     """True where i is in the second half and j in the first half of the same block of `2 * half` rows.
 
-    Over half = 1, 2, 4, …, size / 2 these masks tile the strictly lower triangle, each entry once.
+    The masks of half = 1, 2, 4, …, size / 2 cover the strictly lower triangle, each entry once.
     """
     i, j = rows_and_columns(size)
     return ((i ^ j) < 2 * half) & in_second_half(i.shape, half) & ((j & half) == 0)
@@ -54,9 +54,9 @@ def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]}
 def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
     """`(I - L)⁻¹` for a strictly lower triangular L whose size is a power of two.
 
-    Each iteration doubles the size of the inverted diagonal blocks: with X the inverse of the blocks of `half`
-    rows, `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. This is block substitution.
-    The shorter product (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
+    By block substitution, each iteration doubles the inverted diagonal blocks: with X the inverse of the blocks of
+    `half` rows, `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. The shorter product
+    (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
     """
     size = lower.shape[0]
     i, j = rows_and_columns(size)
@@ -79,7 +79,7 @@ def solve_unit_lower(lower: Float[Array, "C C"], right: Float[Array, "C V"]) -> 
 def _solve_unit_lower_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Float[Array, "C V"], Float[Array, "C V"]]:
-    """Differentiates the equation instead of the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
+    """Differentiates the equation, not the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
     lower, right = primals
     lower_tangent, right_tangent = tangents
     inverse = unit_lower_inverse(lower)

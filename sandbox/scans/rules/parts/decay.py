@@ -1,16 +1,16 @@
-"""The decay inside one chunk of tokens: absent, per head or per channel, each at its least cost.
+"""The decay within one chunk of tokens: absent, per head or per channel, each computed at its lowest cost.
 
-With g_t <= 0 the log decay of token t, and tokens counted from 1 to C, a chunk form needs
+With g_t <= 0 the log decay of token t = 1 .. C, a chunk form needs
 
-    from_start_i    exp(Σ_{s <= i} g_s)              what is left of the initial state when token i reads
-    to_end_j        exp(Σ_{s > j} g_s)               what is left of what token j wrote at the end
-    whole           exp(Σ_s g_s)                     what is left of the initial state at the end
+    from_start_i    exp(Σ_{s <= i} g_s)              remainder of the initial state when token i reads
+    to_end_j        exp(Σ_{s > j} g_s)               remainder at the end of what token j wrote
+    whole           exp(Σ_s g_s)                     remainder of the initial state at the end
     gram(x, y)_ij   Σ_d x_id y_jd exp(Σ_{j < s <= i} g_sd)
 
-A rule that reads before it writes has `exclusive` decays: `s < i` in place of `s <= i`.
+The `exclusive` decays of a rule that reads before it writes have `s < i` instead of `s <= i`.
 
 Every exponent is a sum of log decays over a range of tokens, computed as a product with a matrix of zeros and
-ones, and never a difference of two longer sums. So nothing overflows at any decay, and nothing cancels.
+ones. A difference of two longer sums would cancel, and its terms could overflow.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ from sandbox.scans.rules.parts.algebra import (
 
 
 class ChunkDecay(ABC):
-    """What chunk forms need of a decay. The factors multiply `[C, K]`, and `whole` the state `[K, V]`."""
+    """The factors of a decay: `from_start` and `to_end` multiply `[C, K]`, and `whole` the state `[K, V]`."""
 
     from_start: Float[Array, "C 1"] | Float[Array, "C K"] | float
     to_end: Float[Array, "C 1"] | Float[Array, "C K"] | float
@@ -39,7 +39,7 @@ class ChunkDecay(ABC):
 
     @abstractmethod
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        """The decayed products of every x_i with every earlier y_j, i > j; zero elsewhere."""
+        """The decayed products of each x_i with each earlier y_j, i > j; zero elsewhere."""
 
     @abstractmethod
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
@@ -66,15 +66,18 @@ class NoDecay(ChunkDecay):
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._i > self._j, matmul(x, y, "ABᵀ"), 0.0)
+        return jnp.where(self._i > self._j, self._products(x, y), 0.0)
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._i >= self._j, matmul(x, y, "ABᵀ"), 0.0)
+        return jnp.where(self._i >= self._j, self._products(x, y), 0.0)
+
+    def _products(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        return matmul(x, y, "ABᵀ")
 
 
 class LogDecaySums(NamedTuple):
-    """The logs of the factors above, for one decay per head; `between[i, j]` is the exponent in `gram`."""
+    """The logs of the factors for one decay per head; `between[i, j]` is the exponent in `gram`."""
 
     from_start: Float[Array, "C 1"]
     to_end: Float[Array, "C 1"]
@@ -83,7 +86,7 @@ class LogDecaySums(NamedTuple):
 
 
 def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> LogDecaySums:
-    """Sums over ranges of tokens, also for rules that compare log decays with other logs."""
+    """The logs of the factors of a decay per head."""
     i, j = rows_and_columns(log_decay.shape[0])
     summed = _summed_from_start(log_decay.shape[0], exclusive)
     row = log_decay.T
@@ -97,39 +100,34 @@ def sum_log_decays(log_decay: Float[Array, "C 1"], exclusive: bool = False) -> L
 
 
 def _summed_from_start(size: int, exclusive: bool) -> Bool[Array, "{size} {size}"]:
-    """True if the log decay of token s is a term of `from_start` of token i."""
+    """True if `from_start` of token i includes the log decay of token s."""
     i, s = rows_and_columns(size)
     return (s < i) if exclusive else (s <= i)
 
 
-class ScalarDecay(ChunkDecay):
+class ScalarDecay(NoDecay):
     """One decay per head: `x yᵀ` is multiplied by a matrix of decays."""
 
     def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool) -> None:
-        self._i, self._j = rows_and_columns(log_decay.shape[0])
+        super().__init__(log_decay.shape[0])
         sums = sum_log_decays(log_decay, exclusive)
         self.from_start = jnp.exp(sums.from_start)
         self.to_end = jnp.exp(sums.to_end)
         self.whole = jnp.exp(sums.whole)
         self._between = jnp.exp(sums.between)
 
-    def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        """See `ChunkDecay`."""
-        return jnp.where(self._i > self._j, matmul(x, y, "ABᵀ") * self._between, 0.0)
-
-    def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        """See `ChunkDecay`."""
-        return jnp.where(self._i >= self._j, matmul(x, y, "ABᵀ") * self._between, 0.0)
+    def _products(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        return super()._products(x, y) * self._between
 
 
 class ChannelDecay(ChunkDecay):
-    """One decay per channel: the triangle is cut into blocks, each a product of two decayed matrices.
+    """One decay per channel: the triangle is divided into blocks, each a product of two decayed matrices.
 
     Blocks of `2 * half` rows are cut at their middle m. A pair (i, j) across the cut has the decay
     `exp(Σ_{m < s <= i} g_s) · exp(Σ_{j < s <= m} g_s)`: one factor for the row of x, one for the row of y,
-    both at most one. A row lies on one side of the cut, so a single matrix holds what the product needs of x
-    and of y. Halving the blocks down to one row covers the strict triangle in log2(C) products, at any decay
-    (compare the secondary chunks of GLA, arXiv:2312.06635, section 4.3) and without a three-dimensional array.
+    both at most one. Each row is on one side of the cut, so one matrix can hold the rows of x and those of y.
+    Halving the blocks down to one row covers the strict triangle in log2(C) products without a three-dimensional
+    array (compare the secondary chunks of GLA, arXiv:2312.06635, section 4.3).
     """
 
     def __init__(self, log_decay: Float[Array, "C K"], exclusive: bool) -> None:
@@ -166,7 +164,7 @@ def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int
         to_cut = ((i ^ s) < half) & ((after_cut & summed) | (~after_cut & (s > i)))
         decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
         half //= 2
-    if size > 1:  # a cut between neighbours needs no sum
+    if size > 1:  # between neighbours there is nothing to sum
         own = in_second_half(log_decay.shape, 1) & (not exclusive)
         decays[1] = jnp.where(own, jnp.exp(log_decay), 1.0)
     return decays
@@ -182,10 +180,10 @@ def _products_across_cuts(rows: Float[Array, "C K"], half: int) -> Float[Array, 
 def _products_across_cuts_jvp(
     half: int, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
-    """One product gives both terms of the product rule, because each is the transpose of the other."""
+    """Computes both terms of the product rule by one product, because each is the transpose of the other."""
     (rows,), (rows_tangent,) = primals, tangents
     pairs = block_pairs(rows.shape[0], half)
     term = matmul(rows_tangent, rows, "ABᵀ")
-    # Not a call of the function itself, which would hide the product from the policy of the chunked driver.
+    # A call of the function itself would hide the product from the checkpoint policy of the chunked driver.
     products = jnp.where(pairs, matmul(rows, rows, "ABᵀ"), 0.0)
     return products, jnp.where(pairs, term + term.T, 0.0)

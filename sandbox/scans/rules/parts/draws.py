@@ -1,4 +1,4 @@
-"""Random inputs: the draws that the examples of several rules share, and whole batches of any example."""
+"""Random inputs: the draws that examples of several rules share, and batches of any example."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,7 +24,7 @@ def draw_queries_keys_values(
 
 
 def draw_log_decay(key: PRNGKey, kind: str | None, tokens: int, rows: int) -> Float[Array, "T _"] | None:
-    """Log decays that keep between most and little of a state: one per token ("scalar") or K ("channel")."""
+    """Log decays from weak to strong: one per token ("scalar"), or K ("channel")."""
     if kind is None:
         return None
     rates = {"scalar": 1, "channel": rows}[kind]
@@ -32,13 +32,13 @@ def draw_log_decay(key: PRNGKey, kind: str | None, tokens: int, rows: int) -> Fl
 
 
 def draw_unit_vectors(key: PRNGKey, tokens: int, rows: int) -> Float[Array, "T K"]:
-    """Vectors of length one, uniform over directions."""
+    """Vectors of norm one, in uniformly random directions."""
     vectors = jax.random.normal(key, (tokens, rows))
     return vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def with_each_decay(example: Callable[[str | None], Example]) -> dict[str, Example]:
-    """The three examples of a rule whose decay is absent, one per head, or one per channel."""
+    """The examples of a rule without decay, with one per head, and with one per channel."""
     return {
         "no decay": example(None),
         "scalar decay": example("scalar"),
@@ -49,10 +49,7 @@ def with_each_decay(example: Callable[[str | None], Example]) -> dict[str, Examp
 def draw_batch(
     example: Example, key: PRNGKey, *, batch: int, tokens: int, heads: int, rows: int, columns: int
 ) -> Inputs:
-    """Inputs for all heads of all sequences, each drawn from its own random key.
-
-    Leaves are `[B, T, H, …]`, or `[1, 1, H, …]` for what the example keeps fixed over time.
-    """
+    """Draws inputs, leaves `[B, T, H, …]`, or `[1, 1, H, …]` for those that the example keeps fixed over time."""
     two_tokens = jax.eval_shape(lambda: example(key, 2, rows, columns))
     keys = jax.random.split(key, (batch, heads))
     drawn = jax.vmap(jax.vmap(lambda key: example(key, tokens, rows, columns), out_axes=1))(keys)

@@ -7,7 +7,7 @@ from sandbox.scans.argument_checks import check_is_floating, check_shape, read_d
 from sandbox.scans.rule import Inputs
 
 LogDecay = Float[Array, "H 1"] | Float[Array, "H K"] | Float[Array, "B T H 1"] | Float[Array, "B T H K"] | None
-"""Natural log of the decay, <= 0; the shape says if it is per head or per channel, fixed or data-dependent."""
+"""Natural log of the decay, <= 0, per head or per channel, fixed or data-dependent."""
 
 
 def empty_matrix(inputs: Inputs) -> Float[Array, "K V"]:
@@ -21,7 +21,7 @@ def over_time(per_head: Array | None) -> Array | None:
 
 
 def check_queries_keys_values(q: Array, k: Array, v: Array) -> dict[str, int]:
-    """Checks the shapes of q, k and v, and returns the size of each letter."""
+    """Checks the shapes of q, k and v, and returns the size of each axis by its letter."""
     of_q, of_v = read_dims("q", q, "BTHK"), read_dims("v", v, "BTHV")
     dims = of_v | of_q
     check_shape("k", k, "BTHK", dims)
