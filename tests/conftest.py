@@ -8,7 +8,7 @@ _tests_run = 0
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--fast", action="store_true", help="no slow test, and of every other one its first case alone"
+        "--fast", action="store_true", help="of every test that is not slow its first case (with -k, every case)"
     )
 
 
@@ -21,9 +21,11 @@ def pytest_collection_modifyitems(config, items):
 
     items.sort(key=lambda item: (seconds(item) > 0, -seconds(item)))
     if config.getoption("--fast"):
-        first = {(item.path, item.originalname): item for item in reversed(items) if not seconds(item)}
-        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
-        items[:] = first.values()
+        kept = [item for item in items if not seconds(item)]
+        if not config.option.keyword:
+            kept = list({(item.path, item.originalname): item for item in reversed(kept)}.values())
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 def pytest_runtest_teardown(item):

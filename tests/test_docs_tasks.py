@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(seconds=60)
 def test_a_task_is_added_as_the_page_says(tmp_path):
     page = (ROOT / "docs" / "write_a_task.md").read_text()
     file, *_ = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)

@@ -53,7 +53,7 @@ class CausalConv(nnx.Module):
 def long_convolution(x: Activations, kernel: Float[Array, "T D"]) -> Activations:
     """y_t = Σ_{s≤t} k_{t-s} ⊙ x_s, in float32.
 
-    Above 64 tokens it uses an FFT, whose rounding makes outputs depend on later inputs by about 1e-7 of their size.
+    Above 64 tokens it uses an FFT, whose rounding lets later inputs change an output by about 1e-7 of its size.
     """
     length, channels = kernel.shape
     x32 = x.astype(jnp.float32)
