@@ -77,7 +77,8 @@ def print_task(task: TaskConfig) -> None:
     tests = [test for test in task.test_tasks() if test != task]
     if tests:
         conditions = [
-            " ".join(f"{name}={values_in_words(values)}" for name, values in test.slice_values.items()) for test in tests
+            " ".join(f"{name}={values_in_words(values)}" for name, values in test.slice_values.items())
+            for test in tests
         ]
         console.print(f"tested on {'; '.join(conditions)}", soft_wrap=False)
 
