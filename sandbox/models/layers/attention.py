@@ -239,3 +239,11 @@ def out_of_blocks(
     """The inverse of `into_blocks`."""
     rows = x.reshape(x.shape[0], -1, *x.shape[3:])
     return jax.lax.dynamic_slice_in_dim(rows, offset, length, axis=1)
+
+
+def in_front(
+    rows: Float[Array, "B shared G K"], blocks: Float[Array, "B blocks own G K"]
+) -> Float[Array, "B blocks S G K"]:
+    """`rows` in front of the rows of each block."""
+    shape = (*blocks.shape[:2], *rows.shape[1:])
+    return jnp.concatenate([jnp.broadcast_to(rows[:, None], shape), blocks], axis=2)

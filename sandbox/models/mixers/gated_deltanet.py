@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.gates import step_size_decay
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
-from sandbox.models.layers.step_sizes import log_decay
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
@@ -81,7 +81,7 @@ class GatedDeltaNet(DeltaRule):
         self.gate = Dense(d_model, config.expand_v * d_model, rngs=rngs)
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H 1"]:
-        return log_decay(self.dt(x), self.dt_bias[...], self.log_rates[...])[..., None]
+        return step_size_decay(self.dt(x), self.dt_bias[...], self.log_rates[...])[..., None]
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"]:
         return jax.nn.silu(self.gate(x))

@@ -21,8 +21,8 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers.delta_rule import DeltaRule, DeltaRuleConfig
 from sandbox.models.layers.dense import LowRank
+from sandbox.models.layers.gates import step_size_decay
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
-from sandbox.models.layers.step_sizes import log_decay
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
@@ -64,7 +64,7 @@ class KDA(DeltaRule):
 
     def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
         dt = self.dt(x).reshape(*x.shape[:2], *self.dt_bias.shape)
-        return log_decay(dt, self.dt_bias[...], self.log_rates[...])
+        return step_size_decay(dt, self.dt_bias[...], self.log_rates[...])
 
     def _gate(self, x: Activations) -> Activations:
         return jax.nn.sigmoid(self.gate(x))

@@ -24,8 +24,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.layers.attention import Attention, AttentionConfig, into_blocks, num_blocks, out_of_blocks
-from sandbox.models.layers.shared_rows import in_front
+from sandbox.models.layers.attention import (
+    Attention,
+    AttentionConfig,
+    in_front,
+    into_blocks,
+    num_blocks,
+    out_of_blocks,
+)
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations

@@ -21,8 +21,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from sandbox.models.layers.attention import Attention, AttentionConfig, join
-from sandbox.models.layers.shared_rows import in_front
+from sandbox.models.layers.attention import Attention, AttentionConfig, in_front, join
 from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least

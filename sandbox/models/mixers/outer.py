@@ -27,10 +27,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.feature_maps import ELEMENTWISE, FeatureMap
+from sandbox.models.layers.gates import biased_logits
 from sandbox.models.layers.norms import RMSNorm, l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay, retention_decays
 from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer

@@ -17,8 +17,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.dense import LowRank
+from sandbox.models.layers.gates import biased_logits
 from sandbox.models.layers.parameters import uniform_within
 from sandbox.models.layers.rwkv import BonusTimeMixing, initial_shares
 from sandbox.models.layers.token_shift import DataDependentTokenShift, previous_share

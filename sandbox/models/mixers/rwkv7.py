@@ -26,8 +26,8 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from sandbox.models.layers.biased_logits import biased_logits
 from sandbox.models.layers.dense import Dense, LowRank
+from sandbox.models.layers.gates import biased_logits
 from sandbox.models.layers.norms import l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.rwkv import empty_state, group_norm
