@@ -25,7 +25,8 @@ def as_one_line(error: BaseException | None) -> str | None:
         case OmegaConfBaseException():
             return _config_error(error)
         case ConfigCompositionException():
-            return as_one_line(error.__cause__) or _composition_error(str(error))
+            line = as_one_line(error.__cause__ or error.__context__)
+            return _in_its_file(str(error), line) if line else _composition_error(str(error))
     return None
 
 
@@ -37,6 +38,12 @@ def _config_error(error: OmegaConfBaseException) -> str:
             return unknown_key(key, owner)
         return f"{key}: no such key"
     return f"{key}={error.value}: {_first_line(str(error))}"
+
+
+def _in_its_file(message: str, line: str) -> str:
+    """The line, after the YAML file that Hydra's message says it is about."""
+    file = re.match(r"In '(.*)': ", message)
+    return f"conf/{file[1]}.yaml: {line}" if file else line
 
 
 def _composition_error(message: str) -> str:

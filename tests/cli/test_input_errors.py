@@ -107,3 +107,13 @@ def test_wrong_input_is_one_line(sandbox, arguments, message):
     assert code == 2
     assert len(errors) == 1, errors
     assert re.match(f"sandbox: {message}", errors[0]), errors[0]
+
+
+def test_a_wrong_key_of_an_experiment_names_its_file(sandbox, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nstudy: bad\ntask: {min_length: 3}    # a key of another task than mqar\n"
+    (tmp_path / "experiment" / "bad.yaml").write_text(text)
+    code, errors = sandbox(f"hydra.searchpath=[file://{tmp_path}]", "experiment=bad")
+    assert code == 2
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("sandbox: conf/experiment/bad.yaml: task.min_length: no such key"), errors[0]

@@ -5,8 +5,7 @@ import pytest
 from invented_runs import write_metrics, write_run
 
 from sandbox.report import write_report
-
-FIGURES = ("frontier", "heatmap", "curves", "learning_rates")
+from sandbox.report.write import FIGURES
 
 
 def figures_in(folder):
@@ -115,7 +114,7 @@ def test_the_page_is_whole_by_itself(sweep, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.lstrip().startswith("<!DOCTYPE html>")
     assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,)', page)
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == len(FIGURES)
     for text in (
         "3 runs with 12",
         "1 member diverged",
