@@ -186,9 +186,10 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def finished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The directories of all finished runs at or below `root`, sorted."""
-    return sorted(path.parent for path in pathlib.Path(root).rglob(SUMMARY))
+def finished_runs(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> list[pathlib.Path]:
+    """The directories of all finished runs at or below `root`, or of those with these ids; sorted."""
+    runs = sorted(path.parent for path in pathlib.Path(root).rglob(SUMMARY))
+    return [run for run in runs if run_ids is None or run.name in run_ids]
 
 
 def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
@@ -208,8 +209,8 @@ def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
     return frame[[*FIELDS, *others]]
 
 
-def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """All records of all finished runs at or below `root`, by study, label, state size and run.
+def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
+    """The records of finished runs (see `finished_runs`), by study, label, state size and run.
 
     `root` may also be a table that `sandbox-collect` wrote, or a folder with such a table and no runs. The values
     are the same either way, because the records of runs are converted to CSV text and back.
@@ -219,7 +220,7 @@ def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     root = pathlib.Path(root)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
-    runs = [] if root.is_file() else finished_runs(root)
+    runs = [] if root.is_file() else finished_runs(root, run_ids)
     table = root if root.is_file() else root / RECORDS
     if not runs and table.is_file():
         frame = _read_csv(table)
@@ -237,14 +238,14 @@ def collect(root: str | os.PathLike[str]) -> pd.DataFrame:
     return _read_csv(io.StringIO(to_csv(table_of_records(records))))
 
 
-def collect_curves(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """The evaluations of all finished runs at or below `root`, with the columns `RUN` to join on.
+def collect_curves(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
+    """The evaluations of finished runs (see `finished_runs`), with the columns `RUN` to join on.
 
     If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
     """
     root = pathlib.Path(root)
     tables = []
-    for run in [] if root.is_file() else finished_runs(root):
+    for run in [] if root.is_file() else finished_runs(root, run_ids):
         records, metrics = read_summary(run), run / METRICS
         if records and metrics.is_file() and metrics.stat().st_size:
             tables.append(_read_csv(metrics).assign(**{name: getattr(records[0], name) for name in RUN}))

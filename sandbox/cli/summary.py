@@ -19,8 +19,8 @@ def summarise_runs(folder: pathlib.Path, run_ids: Collection[str]) -> None:
     """Writes a report on these runs of the folder to `folder/report`, and prints their scores."""
     out = folder / "report"
     out.mkdir(exist_ok=True)
-    for name, table in ((RECORDS, collect(folder)), (CURVES, collect_curves(folder))):
-        write_atomically(out / name, to_csv(table[table["run_id"].isin(run_ids)]))
+    for name, table in ((RECORDS, collect(folder, run_ids)), (CURVES, collect_curves(folder, run_ids))):
+        write_atomically(out / name, to_csv(table))
     report = write_report(out / RECORDS, out)
     print_scores(report)
     for name in ("frontier.png", "report.html"):

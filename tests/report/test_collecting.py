@@ -9,6 +9,7 @@ from invented_runs import write_run
 
 from sandbox.cli.collect import main as collect_main
 from sandbox.cli.report import main as report_main
+from sandbox.errors import InputError
 from sandbox.report import write_report
 from sandbox.results import collect, collect_curves, to_csv
 
@@ -162,3 +163,13 @@ def test_the_tables_of_the_repository_have_the_columns_that_the_code_writes(tabl
 
     assert header(to_csv(collect(table))) == header(table.read_text())
     assert header(to_csv(collect_curves(table))) == header((table.parent / "evaluations.csv").read_text())
+
+
+def test_a_run_of_another_schema_does_not_hide_those_that_are_asked_for(tmp_path):
+    old = tmp_path / "old" / "summary.json"
+    old.parent.mkdir()
+    old.write_text('{"records": [{"experiment": "runs"}]}')
+    write_run(tmp_path, "new", {(0.1, 0): 0.5}, selected=0.1)
+    assert set(collect(tmp_path, ["new"])["run_id"]) == {"new"}
+    with pytest.raises(InputError, match=r"old.summary\.json: "):
+        collect(tmp_path)
