@@ -1,7 +1,8 @@
 """Writes the git commit that a wheel is built from into the package, as `sandbox/commit.txt`."""
 
 import pathlib
-import subprocess
+import runpy
+import shutil
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -12,21 +13,15 @@ class CommitHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Adds the file to a wheel that is built in a git checkout; an editable install asks git itself."""
-        if version == "editable" or not (pathlib.Path(self.root) / ".git").exists():
+        code_version = runpy.run_path(str(pathlib.Path(self.root) / "sandbox" / "code_version.py"))
+        commit = code_version["commit_of_checkout"](pathlib.Path(self.root))
+        if version == "editable" or commit is None:
             return
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        try:
-            commit = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
-        except (OSError, subprocess.CalledProcessError):
-            return
-        self._folder = pathlib.Path(self.directory) / ".commit"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "commit.txt").write_text(commit)
-        build_data["force_include"][str(self._folder / "commit.txt")] = "sandbox/commit.txt"
+        file = pathlib.Path(self.directory) / ".commit" / code_version["COMMIT_FILE"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(commit + "\n")
+        build_data["force_include"][str(file)] = f"sandbox/{file.name}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Removes the temporary file."""
-        folder = pathlib.Path(self.directory) / ".commit"
-        (folder / "commit.txt").unlink(missing_ok=True)
-        if folder.exists():
-            folder.rmdir()
+        shutil.rmtree(pathlib.Path(self.directory) / ".commit", ignore_errors=True)

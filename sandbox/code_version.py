@@ -15,10 +15,11 @@ COMMIT_FILE = "commit.txt"
 def code_commit() -> str:
     """The commit, with `-dirty` if tracked files have changed since; `unknown` if nothing tells."""
     package = pathlib.Path(__file__).resolve().parent
-    return _from_git(package.parent) or _from_build(package) or _from_install() or UNKNOWN
+    return commit_of_checkout(package.parent) or _from_build(package) or _from_install() or UNKNOWN
 
 
-def _from_git(checkout: pathlib.Path) -> str | None:
+def commit_of_checkout(checkout: pathlib.Path) -> str | None:
+    """The commit of a git checkout, with `-dirty` if tracked files have changed since; None if it is none."""
     if not (checkout / ".git").exists():  # another project's checkout may lie above an installed package
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
