@@ -4,14 +4,13 @@ import dataclasses
 import enum
 import hashlib
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.option_checks import check_at_least
+from sandbox.option_checks import check_at_least, check_folder_name, check_not_blank
 from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
 
@@ -31,7 +30,7 @@ class Config:
     """First seed of the population; a seed determines both initial parameters and training data."""
 
     study: str = "runs"
-    """Name of the folder in `output_dir` that collects the runs of one study."""
+    """Name of the folder in `output_dir` that collects the runs."""
     label: str | None = None
     """Name of this run in figures and tables. None: the names of the hybrid, if any, and of the mixer."""
     output_dir: str = "outputs"
@@ -41,9 +40,10 @@ class Config:
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
-        folder = pathlib.PurePath(self.study)
-        if not folder.parts or folder.is_absolute() or ".." in folder.parts:
-            raise ValueError(f"study={self.study!r} must be the name of a folder within output_dir")
+        check_folder_name("study", self.study)
+        check_not_blank("output_dir", self.output_dir)
+        if self.label is not None:
+            check_not_blank("label", self.label)
         check_at_least("seed", self.seed, 0)
         check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
 

@@ -2,6 +2,7 @@
 
 import enum
 import math
+import pathlib
 
 
 def check_at_least(key: str, value: int | float, least: int | float) -> None:
@@ -73,6 +74,19 @@ def check_flag(key: str, value: object) -> None:
     """Reject anything but a bool."""
     if not isinstance(value, bool):
         raise ValueError(f"{key}={value!r} must be true or false")
+
+
+def check_not_blank(key: str, value: str) -> None:
+    """Reject an empty text, or one with line breaks or other characters that do not print."""
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{key}={value!r} must be one line of text")
+
+
+def check_folder_name(key: str, value: str) -> None:
+    """Reject what is not the name of one visible folder, such as a path."""
+    check_not_blank(key, value)
+    if pathlib.PurePath(value).name != value or value.startswith(".") or value != value.strip():
+        raise ValueError(f"{key}={value!r} must be the name of one folder, without / and without a dot before it")
 
 
 def check_choice(key: str, value: object, choices: type[enum.Enum]) -> None:

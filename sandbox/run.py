@@ -44,7 +44,7 @@ RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 
 def run_directory(config: Config) -> pathlib.Path:
     """Folder that this run writes to: `<output_dir>/<study>/<run id>`."""
-    return pathlib.Path(config.output_dir) / config.study / config.run_id
+    return pathlib.Path(config.output_dir).expanduser() / config.study / config.run_id
 
 
 def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:

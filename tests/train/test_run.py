@@ -10,7 +10,7 @@ from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.results import SCHEMA_VERSION
-from sandbox.run import describe, flatten, run
+from sandbox.run import describe, flatten, run, run_directory
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train.config import TrainConfig
 from sandbox.train.step import Problem
@@ -21,15 +21,36 @@ def config(**options):
     return Config(OuterConfig(d_state=4), task, ModelConfig(d_model=8), TrainConfig(), **options)
 
 
-@pytest.mark.parametrize("study", ["", ".", "/", "/tmp/x", "..", "../x", "a/../../x"])
-def test_a_study_is_a_folder_within_the_output_folder(study):
-    with pytest.raises(ValueError, match=rf"^study='{study}' must be the name of a folder within output_dir$"):
+@pytest.mark.parametrize(
+    "study", ["", " ", " a", ".", "..", ".a", "/", "/tmp/x", "../x", "a/b", "./runs", "runs/", "a\nb"]
+)
+def test_a_study_is_one_folder(study):
+    with pytest.raises(
+        ValueError, match=r"^study=.* must be (one line of text|the name of one folder, .*)$"
+    ) as error:
         config(study=study)
+    assert repr(study) in str(error.value)
 
 
-@pytest.mark.parametrize("study", ["runs", "a b", "group/first", "v..2"])
+@pytest.mark.parametrize("study", ["runs", "a b", "v..2", "β=0.5"])
 def test_names_of_studies(study):
     assert config(study=study).study == study
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label": ""}, {"label": "a\nb"}, {"output_dir": ""}, {"output_dir": " "}], ids=str
+)
+def test_texts_that_cannot_be_read_in_a_figure_or_a_path(wrong):
+    ((key, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"^{key}=") as error:
+        config(**wrong)
+    assert str(error.value) == f"{key}={value!r} must be one line of text"
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    asked = config(output_dir="~/out", study="a")
+    assert run_directory(asked) == tmp_path / "out" / "a" / asked.run_id
 
 
 def test_an_implementation_that_cannot_run_here_is_refused_before_training(tmp_path, monkeypatch):
