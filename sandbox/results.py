@@ -176,7 +176,8 @@ def _check_version(source: pathlib.Path, names: Collection[str], version: object
     if version is None and {"experiment", "run_id"} <= set(names):
         version = 1  # had no column that says so
     if version not in (None, SCHEMA_VERSION):
-        raise InputError(f"{source}: records of schema version {version}, this code reads {SCHEMA_VERSION}")
+        problem = f"records of schema version {version}, this code reads {SCHEMA_VERSION}"
+        raise InputError(f"{source}: {problem}: move it away, or choose another study=")
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

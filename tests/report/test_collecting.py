@@ -14,6 +14,7 @@ from sandbox.report import write_report
 from sandbox.results import collect, collect_curves, to_csv
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+REMEDY = "this code reads 2: move it away, or choose another study="
 
 
 def test_collecting_twice_gives_the_same_bytes(sweep, tmp_path):
@@ -97,9 +98,9 @@ def test_the_default_output_is_in_the_folder(sweep, capsys):
         (["{sweep}", "--formats", "jpg"], r"format 'jpg': not one of pdf, png, svg"),
         (["{sweep}", "-o", "{file}"], r"File exists"),
         (["{file}"], r"file.csv: not a table of records \(no column study, run_id, "),
-        (["{old}"], r"summary.json: records of schema version 1, this code reads 2\n"),
-        (["{old_table}"], r"old.csv: records of schema version 1, this code reads 2\n"),
-        (["{new_table}"], r"new.csv: records of schema version 3, this code reads 2\n"),
+        (["{old}"], rf"summary.json: records of schema version 1, {REMEDY}\n"),
+        (["{old_table}"], rf"old.csv: records of schema version 1, {REMEDY}\n"),
+        (["{new_table}"], rf"new.csv: records of schema version 3, {REMEDY}\n"),
         (["{broken}"], r"summary.json: not a summary that this version can read"),
     ],
 )
