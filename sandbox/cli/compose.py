@@ -11,6 +11,7 @@ from sandbox.config import Config, registered_names
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.renamed import renamed
 from sandbox.tasks import TASKS
 from sandbox.train.config import TrainConfig
 
@@ -64,11 +65,11 @@ def _reject_unknown_keys(node: DictConfig, path: str = "") -> None:
 def unknown_key(key: str, config_type: type) -> str:
     """The message for a key that configs of this type do not have."""
     allowed = _field_names(config_type)
-    place, _, name = key.rpartition(".")
+    group, _, name = key.rpartition(".")
     registered = registered_names()
-    owner = f"{place}={registered[config_type]}" if config_type in registered else place or "the config"
+    owner = f"{group}={registered[config_type]}" if config_type in registered else group or "the config"
     close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    hint = renamed(key, f"{owner} {key}") or (f" (did you mean {close[0]}?)" if close else "")
     return f"{key}: no such key{hint}; {owner} has {', '.join(allowed)}"
 
 

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.cli.compose import unknown_key
 from sandbox.errors import InputError
+from sandbox.renamed import renamed
 
 
 def as_one_line(error: BaseException | None) -> str | None:
@@ -19,7 +20,7 @@ def as_one_line(error: BaseException | None) -> str | None:
             return str(error)
         case MissingConfigException(options=options) if options:
             group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-            return f"{group}={choice}: no such choice; there are {', '.join(sorted(options))}"
+            return f"{group}={choice}: no such choice; there are {', '.join(sorted(options))}{renamed(group)}"
         case OverrideParseException():
             return f"{error.override}: cannot be read as key=value ({_first_line(error.message)})"
         case OmegaConfBaseException():
@@ -37,7 +38,8 @@ def _config_error(error: OmegaConfBaseException) -> str:
         if isinstance(owner, type) and dataclasses.is_dataclass(owner):
             return unknown_key(key, owner)
         return f"{key}: no such key"
-    return f"{key}={error.value}: {_first_line(str(error))}"
+    setting = f"{key}={error.value}"
+    return f"{setting}: {_first_line(str(error))}{renamed(setting)}"
 
 
 def _in_its_file(message: str, line: str) -> str:

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.option_checks import check_at_least, check_divides
+from sandbox.renamed import renamed
 from sandbox.scans import IMPLEMENTATIONS
 from sandbox.shapes import Activations, Token
 from sandbox.state_kinds import StateKind
@@ -113,7 +114,8 @@ class ScanConfig(MixerConfig):
         super().__post_init__()
         allowed = ("auto", *IMPLEMENTATIONS)
         if self.implementation not in allowed:
-            raise ValueError(f"mixer.implementation={self.implementation} must be one of {', '.join(allowed)}")
+            setting = f"mixer.implementation={self.implementation}"
+            raise ValueError(f"{setting} must be one of {', '.join(allowed)}{renamed(setting)}")
         size = self.chunk_size
         if size is not None and (size < 1 or size & (size - 1)):
             raise ValueError(f"mixer.chunk_size={size} must be a power of two, or null")

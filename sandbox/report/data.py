@@ -6,6 +6,7 @@ import os
 import pandas as pd
 
 from sandbox.errors import InputError
+from sandbox.renamed import renamed
 from sandbox.report.heatmap import SLICE
 from sandbox.report.points import TASK, check_axis, config_keys, make_points, size_column, varying_keys
 from sandbox.report.slices import choose_slice
@@ -43,7 +44,7 @@ def read_data(
     keys = varying_keys(records)
     if columns != SLICE and columns not in config_keys(records):
         choices = [SLICE, *(key for key in keys if key in config_keys(records))]
-        raise InputError(f"--columns {columns!r}: no such key; there are {', '.join(choices)}")
+        raise InputError(f"--columns {columns!r}: no such key{renamed(columns)}; there are {', '.join(choices)}")
     asked = [name for name in (x, rows, columns) if name is not None and name != SLICE]
     return ReportData(
         records=records,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from sandbox.errors import InputError
+from sandbox.renamed import renamed
 from sandbox.report.intervals import mean_and_interval
 from sandbox.results import FIELDS, MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
 
@@ -47,7 +48,7 @@ def check_axis(records: pd.DataFrame, column: str, option: str) -> None:
     if column not in usable:
         varying = [name for name in usable if name in MEASURES or records[name].nunique() > 1]
         problem = "not a column of numbers per run" if column in records else "no such column"
-        raise InputError(f"{option} {column!r}: {problem}; there are {', '.join(varying)}")
+        raise InputError(f"{option} {column!r}: {problem}{renamed(column)}; there are {', '.join(varying)}")
 
 
 def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -35,6 +35,30 @@ WRONG = {
         ["+mixer.d_stat=8"],
         r"mixer\.d_stat: no such key \(did you mean d_state\?\)",
     ),
+    "a key that is now an entry of another": (
+        ["model.attention=gla"],
+        r"model\.attention: no such key \(now the entry `attention` of model\.mixers, as in \+mixer@model",
+    ),
+    "a key of one mixer that was renamed": (
+        ["mixer=performer", "mixer.d_state=8"],
+        r"mixer\.d_state: no such key \(now key_dim; the size knob is favor_features\); mixer=performer has",
+    ),
+    "a column in place of a group": (
+        ["task.kind=ar"],
+        r"task\.kind: no such key \(now task\.name in tables; task=N",
+    ),
+    "a study under its former name": (
+        ["experiment=mine"],
+        r"experiment=mine: no such choice; there are .* \(the folder that collects runs is now study=NAME\)$",
+    ),
+    "a feature map that is now a mixer": (
+        ["mixer=linear_attention", "mixer.feature_map=favor"],
+        r"mixer\.feature_map=favor: .*\[identity, .*\] \(now mixer=performer\)$",
+    ),
+    "an implementation that was removed": (
+        ["mixer.implementation=pallas_mosaic_gpu"],
+        r"mixer\.implementation=pallas_mosaic_gpu must be one of .* \(removed; `pallas` has kernels for GPUs\)$",
+    ),
     "a misspelt group": (
         ["trian.steps=3"],
         r"trian: no such key \(did you mean train\?\); the config has mixer, task",
@@ -71,6 +95,8 @@ WRONG = {
         ["train.learning_rates=[]"],
         r"train\.learning_rates=\[\] is empty: give at least one",
     ),
+    "a path for a study": (["study=a/b"], r"study='a/b' must be the name of one folder"),
+    "no name for a study": (["study="], r"study='' must be one line of text"),
     "a negative seed": (["seed=-1"], r"seed=-1 must be at least 0"),
     "an unknown name in the layout": (
         ["model.layout=[mixer,foo]"],

@@ -92,6 +92,14 @@ def test_the_default_output_is_in_the_folder(sweep, capsys):
             r"--columns 'decay': no such key; there are slice, mixer",
         ),
         (
+            ["{sweep}", "--columns", "mixer.kind"],
+            r"--columns 'mixer.kind': no such key \(now mixer.name in tables; .*; there are slice, mixer",
+        ),
+        (
+            ["{sweep}", "--x", "experiment"],
+            r"--x 'experiment': no such column \(the folder .* is now study=NAME\); there are state_bytes",
+        ),
+        (
             ["{sweep}", "--slice", "pairs=5"],
             r"--slice 'pairs=5': no such slice; there are pairs=4, pairs=",
         ),
