@@ -21,23 +21,23 @@ from sandbox.report.style import (
 def cumulative_flops(costs: pd.DataFrame) -> Drawing:
     """FLOPs of reading a whole sequence (prefill): quadratic in its length for full attention, else linear."""
     rows = costs[costs["phase"] == "prefill"]
-    numbers = rows[["series", "length"]].assign(flops=rows["flops_per_token"] * rows["length"])
-    return _draw(numbers, "flops", "Reading a sequence [FLOPs]", EngFormatter(sep=""))
+    frame = rows[["series", "length"]].assign(flops=rows["flops_per_token"] * rows["length"])
+    return _draw(frame, "flops", "Reading a sequence [FLOPs]", EngFormatter(sep=""))
 
 
 def decode_memory(states: pd.DataFrame) -> Drawing:
     """Bytes carried from token to token: caches grow with the length, fixed states do not."""
-    numbers = states.loc[states["state_kind"] == "all", ["series", "length", "bytes"]]
+    frame = states.loc[states["state_kind"] == "all", ["series", "length", "bytes"]]
     text = FuncFormatter(lambda size, _: format_bytes(size))
-    return _draw(numbers, "bytes", "State carried per sequence", text, base=2)
+    return _draw(frame, "bytes", "State carried per sequence", text, base=2)
 
 
 def seconds_per_token(costs: pd.DataFrame, phase: str) -> Drawing:
     """Median seconds per token, with a bar from the 10 % to the 90 % quantile of the rounds."""
     columns = ["series", "length", "median_seconds", "low_seconds", "high_seconds"]
-    numbers = costs.loc[costs["phase"] == phase, columns]
+    frame = costs.loc[costs["phase"] == phase, columns]
     title = f"{phase.capitalize()}, time per token"
-    return _draw(numbers, "median_seconds", title, EngFormatter(unit="s"))
+    return _draw(frame, "median_seconds", title, EngFormatter(unit="s"))
 
 
 def write_costs(
@@ -55,14 +55,14 @@ def write_costs(
     return drawn.files, drawn.notes
 
 
-def _draw(numbers: pd.DataFrame, y: str, title: str, text: Formatter, base: int = 10) -> Drawing:
-    numbers = numbers[numbers[y].notna() & (numbers[y] > 0)].reset_index(drop=True)
-    if numbers["length"].nunique() < 2:
-        raise NothingToDraw("fewer than two lengths have numbers")
+def _draw(frame: pd.DataFrame, y: str, title: str, text: Formatter, base: int = 10) -> Drawing:
+    frame = frame[frame[y].notna() & (frame[y] > 0)].reset_index(drop=True)
+    if frame["length"].nunique() < 2:
+        raise NothingToDraw("fewer than two lengths have values")
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     ax = figure.add_subplot()
-    size_axis(ax, "length", numbers["length"].tolist())
-    for number, (series, rows) in enumerate(numbers.groupby("series", sort=False)):
+    size_axis(ax, "length", frame["length"].tolist())
+    for number, (series, rows) in enumerate(frame.groupby("series", sort=False)):
         rows, style = rows.sort_values("length"), series_style(number)
         if "low_seconds" in rows:
             ax.vlines(
@@ -70,10 +70,10 @@ def _draw(numbers: pd.DataFrame, y: str, title: str, text: Formatter, base: int 
             )
         ax.plot(rows["length"], rows[y], **style, markeredgecolor="white", markeredgewidth=0.4, label=series)
     ax.set_yscale("log", base=base)
-    subs = log_ticks(float(numbers[y].min()), float(numbers[y].max())) if base == 10 else (1,)
+    subs = log_ticks(float(frame[y].min()), float(frame[y].max())) if base == 10 else (1,)
     ax.yaxis.set_major_locator(LogLocator(base=base, subs=subs))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(text)
     ax.set_ylabel(title)
-    legend_beside(figure, list(numbers["series"].unique()))
-    return Drawing(numbers, figure)
+    legend_beside(figure, list(frame["series"].unique()))
+    return Drawing(frame, figure)

@@ -41,10 +41,10 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     by = list(dict.fromkeys(["label", "series", *keys, size]))
     lines = [members for _, members in rows.groupby(by, sort=False, dropna=False)]
     configs = rows.drop_duplicates(by)[by].reset_index(drop=True)  # in the order of the groups
-    numbers = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
-    numbers = configs.merge(numbers, left_index=True, right_on="line").drop(columns="line")
-    numbers = sort_by_series(numbers, series_names(chosen), [size, "step"])
-    return Drawing(numbers, _draw(numbers, keys, size), _CAPTION, notes)
+    frame = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
+    frame = configs.merge(frame, left_index=True, right_on="line").drop(columns="line")
+    frame = sort_by_series(frame, series_names(chosen), [size, "step"])
+    return Drawing(frame, _draw(frame, keys, size), _CAPTION, notes)
 
 
 def _line(members: pd.DataFrame) -> pd.DataFrame:
@@ -55,17 +55,17 @@ def _line(members: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(summary | {"num_seeds": table.notna().sum(axis=1)}).reset_index()
 
 
-def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
-    sizes = sorted(set(numbers[size]))
+def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+    sizes = sorted(set(frame[size]))
     colors = shades(sizes)
-    figure, panels = panel_grid(series_names(numbers), "Optimiser steps", "Validation accuracy")
+    figure, panels = panel_grid(series_names(frame), "Optimiser steps", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
-    for _, line in numbers.groupby(lines, sort=False, dropna=False):
+    for _, line in frame.groupby(lines, sort=False, dropna=False):
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
         ax.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.2, linewidth=0)
         ax.plot(line["step"], line["accuracy"], color=color)
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    ax.set_xlim(0, 1.02 * numbers["step"].max())
+    ax.set_xlim(0, 1.02 * frame["step"].max())
     explain(figure, list(panels.values()), size, sizes, {})
     return figure

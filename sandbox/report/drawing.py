@@ -1,4 +1,4 @@
-"""A drawing is a figure with the numbers in it; here it is written to files."""
+"""Drawings, which are figures with the data they show, and the files that they are written to."""
 
 import dataclasses
 import functools
@@ -24,9 +24,9 @@ class NothingToDraw(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A figure with exactly the numbers in it."""
+    """A figure, and a table of exactly the values in it."""
 
-    numbers: pd.DataFrame
+    frame: pd.DataFrame
     figure: Figure
     caption: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -38,17 +38,17 @@ class Drawing:
         return self._render("png")
 
     def write(self, folder: pathlib.Path, name: str, formats: Sequence[str]) -> list[pathlib.Path]:
-        """Writes the figure in every format and the numbers as CSV; returns the files."""
+        """Writes the figure in every format and its table as CSV; returns the files."""
         paths = []
         for suffix in formats:
             paths.append(folder / f"{name}.{suffix}")
             paths[-1].write_bytes(self.png if suffix == "png" else self._render(suffix, name))
         paths.append(folder / f"{name}.csv")
-        write_atomically(paths[-1], to_csv(self.numbers))
+        write_atomically(paths[-1], to_csv(self.frame))
         return paths
 
     def _render(self, suffix: str, salt: str = "") -> bytes:
-        # Without a date, and with a fixed salt, the same numbers give the same file.
+        # Without a date, and with a fixed salt, the same values give the same file.
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
         buffer = io.BytesIO()
         with mpl.rc_context(RC | {"svg.hashsalt": salt}):

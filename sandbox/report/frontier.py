@@ -50,37 +50,37 @@ def pareto(cost: ArrayLike, score: ArrayLike) -> np.ndarray:
 def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str) -> Drawing:
     """The points of one slice against the column `x`; raises NothingToDraw if no point has both x and accuracy."""
     shown = points[points["slice"] == slice_name]
-    numbers = shown.assign(series=name_series(shown, keys, [x]))
+    frame = shown.assign(series=name_series(shown, keys, [x]))
     task = [TASK] if TASK in keys and x != TASK else []
-    numbers = numbers[["label", "series", *task, "slice", x, "accuracy", "low", "high", *COUNTS]]
-    drawable = numbers[[x, "accuracy"]].notna().all(axis=1)
-    left_out = numbers.loc[~drawable, "series"].drop_duplicates()
+    frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", *COUNTS]]
+    drawable = frame[[x, "accuracy"]].notna().all(axis=1)
+    left_out = frame.loc[~drawable, "series"].drop_duplicates()
     notes = [f"{name} is left out, it has no {x} or no score" for name in left_out]
     for label in points["label"].drop_duplicates():
         if label not in set(shown["label"]):
             notes.append(f"{label} is left out, it was not scored on {slice_name}")
-    numbers = numbers[drawable].reset_index(drop=True)
-    if numbers.empty:
+    frame = frame[drawable].reset_index(drop=True)
+    if frame.empty:
         raise NothingToDraw(f"no point with an accuracy and a value of {x}")
-    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(numbers)]
-    numbers["on_frontier"] = numbers.index.isin(np.concatenate(unbeaten))
-    numbers = sort_by_series(numbers, series_names(numbers), [x])
-    return Drawing(numbers, _draw(numbers, x), _CAPTION.format(slice=slice_name), notes)
+    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame)]
+    frame["on_frontier"] = frame.index.isin(np.concatenate(unbeaten))
+    frame = sort_by_series(frame, series_names(frame), [x])
+    return Drawing(frame, _draw(frame, x), _CAPTION.format(slice=slice_name), notes)
 
 
-def _by_task(numbers: pd.DataFrame) -> list[pd.DataFrame]:
+def _by_task(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """The table rows of each task, because scores of different tasks do not compete."""
-    return [rows for _, rows in numbers.groupby(TASK, sort=False)] if TASK in numbers else [numbers]
+    return [rows for _, rows in frame.groupby(TASK, sort=False)] if TASK in frame else [frame]
 
 
-def _draw(numbers: pd.DataFrame, x: str) -> Figure:
-    names = series_names(numbers)
+def _draw(frame: pd.DataFrame, x: str) -> Figure:
+    names = series_names(frame)
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     ax = figure.add_subplot()
-    size_axis(ax, x, numbers[x].tolist())
+    size_axis(ax, x, frame[x].tolist())
     accuracy_axis(ax)
     ax.set_ylabel("Recall accuracy")
-    for number, rows in enumerate(_by_task(numbers)):
+    for number, rows in enumerate(_by_task(frame)):
         on_frontier = rows[rows["on_frontier"]].sort_values(x)
         step_x = [*on_frontier[x], max(rows[x].max(), on_frontier[x].max())]
         step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
@@ -88,7 +88,7 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
             step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label="" if number else _FRONTIER
         )
     for number, name in enumerate(names):
-        rows, style = numbers[numbers["series"] == name], series_style(number)
+        rows, style = frame[frame["series"] == name], series_style(number)
         spread = rows.dropna(subset=["low", "high"])
         ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         ax.plot(rows[x], rows["accuracy"], **style, markeredgecolor="white", markeredgewidth=0.4, label=name)
@@ -104,7 +104,6 @@ def _draw(numbers: pd.DataFrame, x: str) -> Figure:
 
 
 def _covers(legend: Legend, ax: Axes) -> bool:
-    """Whether the legend hides part of a line or an interval."""
     box = legend.get_window_extent().padded(2)
     intervals = [found for found in ax.collections if isinstance(found, LineCollection)]
     lines = [ax.transData.transform(line.get_xydata()) for line in ax.lines]

@@ -43,15 +43,15 @@ def heatmap(
     if len(shown.drop_duplicates([rows, columns])) < 2:
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
-    numbers = shown[[*identity, "accuracy", "low", "high", *COUNTS]]
-    return Drawing(numbers.reset_index(drop=True), _draw(numbers, rows, columns), _CAPTION)
+    frame = shown[[*identity, "accuracy", "low", "high", *COUNTS]]
+    return Drawing(frame.reset_index(drop=True), _draw(frame, rows, columns), _CAPTION)
 
 
-def _draw(numbers: pd.DataFrame, rows: str, columns: str) -> Figure:
-    panels = dict(list(numbers.groupby("panel", sort=False)))
-    across = difficulties(numbers[SLICE]) if columns == SLICE else _ordered(numbers[columns])
+def _draw(frame: pd.DataFrame, rows: str, columns: str) -> Figure:
+    panels = dict(list(frame.groupby("panel", sort=False)))
+    across = difficulties(frame[SLICE]) if columns == SLICE else _ordered(frame[columns])
     # Bytes differ between series, so each panel has its own sizes; a size in the config is common to all.
-    common = sorted(set(numbers[rows])) if rows != "state_bytes" else []
+    common = sorted(set(frame[rows])) if rows != "state_bytes" else []
     down = {name: common or sorted(set(part[rows])) for name, part in panels.items()}
     longest = TITLE_LETTER * max(len(str(name)) for name in panels)
     panel_width = max(_CELL_WIDTH * len(across), longest) + (0.25 if common else 0.6)

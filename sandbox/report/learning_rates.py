@@ -43,9 +43,9 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     members = members.assign(
         mean=groups["accuracy"].transform("mean"), selected=groups["selected"].transform("any")
     )
-    numbers = members[[*by, "seed", "status", "accuracy", "mean", "selected"]]
-    numbers = sort_by_series(numbers, series_names(members), [size, "learning_rate"])
-    return Drawing(numbers, _draw(numbers, keys, size), _CAPTION)
+    frame = members[[*by, "seed", "status", "accuracy", "mean", "selected"]]
+    frame = sort_by_series(frame, series_names(members), [size, "learning_rate"])
+    return Drawing(frame, _draw(frame, keys, size), _CAPTION)
 
 
 def short_rate(rate: float) -> str:
@@ -56,14 +56,14 @@ def short_rate(rate: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def _draw(numbers: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
-    sizes = sorted(set(numbers[size]))
+def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+    sizes = sorted(set(frame[size]))
     colors = shades(sizes)
-    rates = sorted(set(numbers["learning_rate"]))
-    figure, panels = panel_grid(series_names(numbers), "Learning rate", "Validation accuracy")
+    rates = sorted(set(frame["learning_rate"]))
+    figure, panels = panel_grid(series_names(frame), "Learning rate", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
-    diverged = numbers["status"] == STATUS_DIVERGED
-    for _, line in numbers.groupby(lines, sort=False, dropna=False):
+    diverged = frame["status"] == STATUS_DIVERGED
+    for _, line in frame.groupby(lines, sort=False, dropna=False):
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
         means = line.drop_duplicates("learning_rate")
         ax.plot(means["learning_rate"], means["mean"], color=color)

@@ -124,11 +124,11 @@ def recommendation_map(points: pd.DataFrame, along: str, cost: str) -> Drawing:
                 best[["series", "model", "at", "cost"]].to_dict() | {"from": reached, "to": best["accuracy"]}
             )
             reached = best["accuracy"]
-    numbers = points.merge(pd.DataFrame(regions), how="left", on=["series", "model", "at", "cost"])
-    return Drawing(numbers, _draw(numbers, names, levels, along, cost))
+    frame = points.merge(pd.DataFrame(regions), how="left", on=["series", "model", "at", "cost"])
+    return Drawing(frame, _draw(frame, names, levels, along, cost))
 
 
-def _draw(numbers: pd.DataFrame, names: list[str], levels: list[float], along: str, cost: str) -> Figure:
+def _draw(frame: pd.DataFrame, names: list[str], levels: list[float], along: str, cost: str) -> Figure:
     width = min(PAGE_WIDTH, max(1.0 + _COLUMN * len(levels), 2.2) + _LEGEND)
     figure = Figure(figsize=(width, 2.8), layout="constrained")
     ax = figure.add_subplot()
@@ -138,7 +138,7 @@ def _draw(numbers: pd.DataFrame, names: list[str], levels: list[float], along: s
     ax.set_xlabel(f"{axis_name(along).capitalize()}; cheapest by {axis_name(cost).lower()}")
     ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
     ax.set_xlim(-0.55, len(levels) - 0.45)
-    for row in numbers.to_dict("records"):
+    for row in frame.to_dict("records"):
         number, column = names.index(row["series"]), levels.index(row["at"])
         style = series_style(number)
         if row["to"] == row["to"]:

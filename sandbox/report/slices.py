@@ -1,4 +1,4 @@
-"""Slices, the parts of a split that are scored on their own: `pairs=16`, or `all` for every example."""
+"""Slices, the parts of a split that are scored separately: `pairs=16`, or `all` for every example."""
 
 from collections.abc import Iterable, Sequence
 
@@ -32,7 +32,7 @@ def order_slices(names: Iterable[str]) -> list[str]:
 
 
 def difficulties(names: Iterable[str]) -> list[str]:
-    """The ordered slices without `all`, unless there is nothing else."""
+    """The ordered slices without `all`, or `all` if it is the only one."""
     ordered = order_slices(names)
     return [name for name in ordered if name != ALL_EXAMPLES] or ordered
 
@@ -40,7 +40,7 @@ def difficulties(names: Iterable[str]) -> list[str]:
 def a_few_of(names: Iterable[str]) -> list[str]:
     """At most `MOST_SHOWN` slices and `all`: if there are more, equally many of each key, including its ends.
 
-    Only `all` if there are so many keys that none could show both its ends, as in a sweep over several tasks.
+    Only `all` if there are too many keys to show both ends of each, as in a sweep over several tasks.
     """
     ordered = order_slices(names)
     by_key: dict[str, list[str]] = {}

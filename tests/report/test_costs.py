@@ -23,7 +23,7 @@ def tables():
 
 def test_every_figure_holds_its_numbers(tmp_path):
     files, notes = write_costs(*tables(), tmp_path, ["svg"])
-    assert notes == ["prefill_time: not drawn, fewer than two lengths have numbers"]
+    assert notes == ["prefill_time: not drawn, fewer than two lengths have values"]
     assert {path.name for path in files if path.suffix == ".svg"} == {
         "cumulative_flops.svg",
         "decode_memory.svg",

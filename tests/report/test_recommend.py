@@ -87,7 +87,7 @@ def test_what_the_records_lack_is_named(two_lengths, tmp_path):
 
 def test_the_regions_of_the_map_are_the_recommendations(two_lengths):
     points, along = measured(collect(two_lengths))
-    numbers = recommendation_map(points, along, "state_bytes").numbers
+    numbers = recommendation_map(points, along, "state_bytes").frame
     assert len(numbers) == len(points), "every measured point is drawn"
     regions = numbers.dropna(subset=["to"])
     for recall in (0.1, 0.5, 0.7, 0.9, 0.96, 0.99):
