@@ -1,4 +1,4 @@
-"""The git commit of the code that runs: asked of git in a checkout, read from an installed package elsewhere."""
+"""The git commit of the running code: from git in a checkout, else from the installed package."""
 
 import functools
 import importlib.metadata
@@ -13,13 +13,13 @@ COMMIT_FILE = "commit.txt"
 
 @functools.cache
 def code_commit() -> str:
-    """The commit, with `-dirty` if tracked files have changed since; `unknown` if nothing tells."""
+    """The commit, with `-dirty` if tracked files have changed since; `unknown` if it cannot be found."""
     package = pathlib.Path(__file__).resolve().parent
     return commit_of_checkout(package.parent) or _from_build(package) or _from_install() or UNKNOWN
 
 
 def commit_of_checkout(checkout: pathlib.Path) -> str | None:
-    """The commit of a git checkout, with `-dirty` if tracked files have changed since; None if it is none."""
+    """The commit of a git checkout, with `-dirty` if tracked files have changed since; None if there is none."""
     if not (checkout / ".git").exists():  # another project's checkout may lie above an installed package
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

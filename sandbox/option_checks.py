@@ -26,12 +26,7 @@ def check_order(smaller_key: str, smaller: int, larger_key: str, larger: int) ->
 def check_needs(asking: str, key: str, value: int, least: int, because: str = "") -> None:
     """Reject an option below what another one needs.
 
-    Args:
-        asking: the other option with its value, such as `task.pairs=20`.
-        key: the option that is checked.
-        value: its value.
-        least: the smallest value that suffices.
-        because: how `least` follows, if that is not obvious.
+    `asking` is the other option and its value, such as `task.pairs=20`; `because` says how `least` follows.
     """
     if value < least:
         reason = f" ({because})" if because else ""

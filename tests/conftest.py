@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_teardown(item):
-    """Compiled programs map memory, and a process may hold only so many maps: some 900 tests are too many."""
+    """Linux limits the memory mappings of a process, and the compiled programs of some 900 tests exceed it."""
     global _tests_run
     _tests_run += 1
     if _tests_run % TESTS_BETWEEN_CLEARANCES == 0:

@@ -41,11 +41,8 @@ def measure_ceilings(
 ) -> Ceilings:
     """Measures both rates on the default device.
 
-    Args:
-        dtype: type of the matrices. float32 is multiplied in full float32, not in TF32.
-        rounds: timed repetitions; the median counts.
-        matmul_sizes: rows of the square matrices, smallest first; the fastest size counts.
-        copied_bytes: size of the array that is copied.
+    The fastest of the matrix sizes (smallest first) and the median of the rounds count. float32 is multiplied in
+    full float32, not in TF32.
     """
     return Ceilings(
         max(_matmul_rates(jnp.dtype(dtype), rounds, matmul_sizes)),

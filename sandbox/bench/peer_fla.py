@@ -50,12 +50,7 @@ def why_not() -> str | None:
 
 
 def kernels(rule: str, inputs: Inputs) -> dict[str, Callable[[str, tuple[Any, ...]], Call]]:
-    """The package's kernels for `rule`, by name; empty if it has none.
-
-    Args:
-        rule: a name in `RULES`.
-        inputs: arrays `[B, T, H, …]`.
-    """
+    """The package's kernels for `rule`, a name in `RULES`; empty if it has none. Inputs are `[B, T, H, …]`."""
     if rule not in _OPERATIONS:
         return {}
     torch = importlib.import_module("torch")
@@ -104,7 +99,6 @@ class OnDevice:
 
 
 def _to_torch(array: Array) -> Any:
-    """A copy on the device in the same precision."""
     tensor = importlib.import_module("torch").from_numpy(np.array(array, np.float32)).cuda()
     return tensor.bfloat16() if array.dtype == jnp.bfloat16 else tensor
 

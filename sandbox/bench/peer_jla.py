@@ -34,12 +34,7 @@ def why_not() -> str | None:
 
 
 def forms(rule: str, inputs: Inputs) -> dict[str, Callable[[Inputs], Outputs]]:
-    """The package's forms of `rule` for inputs of this kind, by name; empty if it has none.
-
-    Args:
-        rule: a name in `RULES`.
-        inputs: arrays `[B, T, H, …]`, of which only the shapes matter.
-    """
+    """The package's forms of `rule` for inputs of these shapes `[B, T, H, …]`, by name; empty if it has none."""
     if rule not in _CALLS:
         return {}
     kind, _ = _CALLS[rule](inputs)

@@ -3,7 +3,7 @@
 The outputs of an implementation are compared with those of the first one of its case before it is timed.
 
 The operations of a case are those of one step of the rule's definition, or of its `jax.vjp`, times tokens, heads
-and sequences. They are the same for all implementations: what one of them computes in addition, or again, does not
+and sequences. They are the same for all implementations: further or repeated work of one of them does not
 count. For attention they are those of jax's own form of it, the masked half included. The traffic of a case is its
 inputs, outputs and gradients, each read or written once.
 """
@@ -98,16 +98,12 @@ def time_scans(
     report: Callable[[str], None],
     make_cases: Callable[[Setting, int], Iterable[Case]] = make_cases,
 ) -> Iterator[ScanRow]:
-    """Times all implementations of one length and direction in turns.
+    """Times the implementations of each length and direction, interleaved in the rounds of `measure`.
 
-    Clears jax's caches after each: compiled programs map memory, and a process may hold only so many maps.
+    Clears jax's caches after each, because Linux limits the memory mappings of a process and each compiled program
+    has some.
 
-    Args:
-        setting: what is timed, and at which sizes.
-        ceilings: the rates that shares are taken of.
-        rounds: timed repetitions.
-        report: called with a line about what comes next.
-        make_cases: the cases of a setting at a number of tokens.
+    `ceilings` are the rates that shares refer to; `report` is called with a line of progress.
     """
     for tokens in setting.lengths:
         cases = list(make_cases(setting, tokens))
@@ -131,7 +127,6 @@ def time_scans(
 
 
 def _compile_all(cases: Sequence[Case], direction: str) -> list[_Programs]:
-    """Compiles every implementation of every case, in parallel."""
 
     def compile_one(lowered: jax.stages.Lowered, arguments: Sequence[Any]) -> Call:
         return functools.partial(lowered.compile(), *arguments)

@@ -1,8 +1,7 @@
 """`sandbox-bench scans`: every update rule by every implementation, timed beside softmax attention.
 
-The results of all implementations are compared before they are timed. All programs of one length and direction
-take turns in one process. Shares are of the rates of a large matrix product and of a large copy, both measured
-first.
+The results of all implementations are compared before they are timed. The programs of one length and direction are
+interleaved in one process. Shares are of the rates of a large matrix product and of a large copy, measured first.
 """
 
 import argparse
@@ -70,7 +69,7 @@ def _bench_scans(parser: Parser, args: argparse.Namespace) -> int:
     rows: list[ScanRow] = []
     try:
         rows.extend(time_scans(setting, ceilings, rounds=args.repeats, report=console.print))
-    finally:  # what was measured before an interruption is worth keeping
+    finally:  # keep what was measured before an interruption
         print_speeds(rows)
         print_overtaking(rows)
         if rows and args.out is not None:
@@ -80,7 +79,6 @@ def _bench_scans(parser: Parser, args: argparse.Namespace) -> int:
 
 
 def _read_setting(parser: Parser, args: argparse.Namespace) -> "Setting":
-    """The checked options."""
     from sandbox.bench.cases import Setting
     from sandbox.scans import IMPLEMENTATIONS, RULES
 

@@ -50,7 +50,6 @@ def print_speeds(rows: Sequence[ScanRow]) -> None:
 
 
 def _cells(row: ScanRow) -> list[str]:
-    """The cells of a row that was timed."""
     direction = row.direction.replace("forward", "fwd").replace("backward", "bwd")
     labels = [direction, f"{row.length} x {row.batch}", row.implementation]
     spread = f"{_short(row.low_seconds, 1e3)}-{_short(row.high_seconds, 1e3)}"
@@ -85,11 +84,7 @@ def print_overtaking(rows: Sequence[ScanRow]) -> None:
 
 
 def overtaking_in_words(speeds: Mapping[int, float]) -> str:
-    """The lengths from which on, or up to which, the speed is above one; or that there are none.
-
-    Args:
-        speeds: length -> speed in multiples of the other.
-    """
+    """The lengths from which on, or up to which, the speed is above one; or that there are none."""
     found = [f"{'from' if overtakes else 'up to'} {length:.0f}" for length, overtakes in crossovers(speeds)]
     if found or not speeds:
         return ", ".join(found) or "not timed"
@@ -98,7 +93,6 @@ def overtaking_in_words(speeds: Mapping[int, float]) -> str:
 
 
 def _grouped(rows: Sequence[ScanRow], *fields: str) -> dict[tuple[str, ...], list[ScanRow]]:
-    """The rows grouped by their values of these fields, in order of first appearance."""
     groups: dict[tuple[str, ...], list[ScanRow]] = {}
     for row in rows:
         groups.setdefault(tuple(getattr(row, field) for field in fields), []).append(row)

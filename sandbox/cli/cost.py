@@ -1,7 +1,7 @@
 """`sandbox-cost mixer=gla,softmax model.d_model=64`: what models cost against the length of a sequence.
 
 Overrides are those of `sandbox`, several values separated by commas, or `experiment=NAME` for its models. Bytes
-and operations are counted in the models' own states and programs. Times are measured, all models in turns.
+and operations are counted in the models' own states and programs. Times are measured, all models interleaved.
 Training is loss and gradients at every position, without the optimiser's update; prefill gives logits at every
 position.
 """
@@ -107,7 +107,7 @@ def short_override(text: str) -> str:
 def _by_implementation(
     configs: "Mapping[str, Config]", implementations: Sequence[str] | None
 ) -> "Iterator[tuple[str, Config]]":
-    """Each config with every implementation that was asked for, if its mixer has the choice."""
+    """Each config with each implementation asked for, if its mixer has that option."""
     from sandbox.errors import InputError
     from sandbox.models.mixer import ScanConfig
 
@@ -124,7 +124,7 @@ def _by_implementation(
 
 
 def _measure(args: argparse.Namespace, configs: "Mapping[str, Config]") -> None:
-    """Counts and times all models; prints and writes what there is, after an interruption too."""
+    """Counts and times all models; prints and writes the results, also after an interruption."""
     from flax import nnx
 
     from sandbox.cli.cost_tables import print_states
@@ -156,7 +156,7 @@ def _measure(args: argparse.Namespace, configs: "Mapping[str, Config]") -> None:
                 rows.append(row)
                 if rounds is not None:
                     seconds.setdefault(phase, {}).setdefault(row.series, {})[row.length] = rounds
-    finally:  # what was measured before an interruption is worth keeping
+    finally:  # keep what was measured before an interruption
         _conclude(args, _baselines(args.against, configs), rows, states, seconds)
 
 
@@ -177,7 +177,6 @@ def _conclude(
     states: "Sequence[StateRow]",
     seconds: "Mapping[str, Mapping[str, Mapping[int, Seconds]]]",
 ) -> None:
-    """Prints the costs and crossovers, writes all tables, and draws."""
     from sandbox.cli.cost_tables import crossovers_frame, print_costs, print_crossovers
     from sandbox.cli.display import console
     from sandbox.cli.machine import with_machine

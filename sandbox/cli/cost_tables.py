@@ -93,8 +93,6 @@ def crossovers_frame(
 
     Args:
         against: the series that the others are compared with.
-        rows: of `measure_models`.
-        states: of `count_states`.
         seconds: phase -> series -> length -> seconds per token of each round.
     """
     found: list[dict[str, Any]] = []

@@ -17,12 +17,12 @@ LINE_SECONDS = 10.0
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 if not console.is_terminal:
-    console.width = 120  # a log has no width of its own, and tables need one
+    console.width = 120  # a log file has no width, and tables need one
 
 
 @dataclasses.dataclass
 class SweepProgress:
-    """How far this process is with a sweep; a run that stands alone is a sweep of one."""
+    """Progress of this process through a sweep; a single run is a sweep of one."""
 
     total: int = 1
     keys: Collection[str] = ()
@@ -33,7 +33,7 @@ class SweepProgress:
     """Wall time of each run that this process has finished."""
 
     def left(self, seconds_of_this_run: float) -> float:
-        """Expected seconds to the end, as if the runs to come took as long as those before."""
+        """Expected seconds to the end, if the remaining runs take as long as those before."""
         typical = sum(self.seconds) / len(self.seconds) if self.seconds else 0.0
         return seconds_of_this_run + typical * (self.total - self.started)
 
@@ -43,8 +43,8 @@ class SweepProgress:
 
 
 _sweep = SweepProgress()
-"""Of this process. Hydra calls a run with its config alone, so the runs of a sweep meet here; a launcher's worker
-process has one of its own."""
+"""The progress of this process. Hydra calls each run with its config alone, so the runs of a sweep share it here;
+a worker process of a launcher has its own."""
 
 
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:

@@ -48,13 +48,8 @@ def as_override(value: Any) -> str:
 def narrow(grids: Iterable[Grid], asked: Grid, is_group: Callable[[str], bool]) -> list[Grid]:
     """The grids after the overrides in `asked`; the module's docstring has the rules.
 
-    Args:
-        grids: of the experiment.
-        asked: the overrides, each key with one or several values.
-        is_group: whether a key names a group of Hydra, such as `mixer`, whose values are choices.
-
-    Raises:
-        InputError: no grid has a choice that was asked for.
+    `is_group` tells whether a key names a group of Hydra, such as `mixer`, whose values are choices.
+    Raises InputError if no grid has a choice that was asked for.
     """
     grids = list(grids)
     swept = {key for grid in grids for key in grid}

@@ -32,7 +32,6 @@ def as_one_line(error: BaseException | None) -> str | None:
 
 
 def _config_error(error: OmegaConfBaseException) -> str:
-    """A key or value that does not fit the schema."""
     key, owner = error.full_key or str(error.key), error.object_type
     if isinstance(error, KeyError | AttributeError):
         if isinstance(owner, type) and dataclasses.is_dataclass(owner):
@@ -43,7 +42,7 @@ def _config_error(error: OmegaConfBaseException) -> str:
 
 
 def _in_its_file(message: str, line: str) -> str:
-    """The line, after the YAML file that Hydra's message says it is about."""
+    """The line, after the name of the YAML file if Hydra's message has one."""
     file = re.match(r"In '(.*)': ", message)
     return f"conf/{file[1]}.yaml: {line}" if file else line
 

@@ -27,7 +27,7 @@ def add_report_folder(parser: Parser) -> None:
 
 
 def report_folder(args: argparse.Namespace) -> pathlib.Path:
-    """Where a command with both of the above writes."""
+    """The folder that a command with both of these options writes to."""
     return args.out or (args.source.parent if args.source.is_file() else args.source) / "report"
 
 
@@ -47,7 +47,7 @@ def positive(text: str) -> int:
 def chosen(parser: Parser, option: str, asked: Sequence[str] | None, names: Iterable[str]) -> list[str]:
     """The names that were asked for, in the order of `names`; None or an empty list asks for all.
 
-    Exits where one is not among `names`: for choices that are known only once jax is imported.
+    Exits if one is not among `names`; for choices that are known only once jax is imported.
     """
     names = list(names)
     for name in asked or ():

@@ -46,7 +46,6 @@ def _parser() -> Parser:
 
 
 def _task(overrides: Sequence[str]) -> "TaskConfig":
-    """The task that a run with these overrides trains on."""
     from hydra import compose, initialize_config_dir
 
     from sandbox.cli.compose import conf_dir, from_hydra, register_schema

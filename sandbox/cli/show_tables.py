@@ -63,9 +63,9 @@ def print_task(task: TaskConfig) -> None:
     table = Table.grid(padding=(0, 2))
     colours = _colours(task)
     parts = vocabulary_parts(task)
-    for kind, tokens in parts[:MOST_PARTS]:
+    for part, tokens in parts[:MOST_PARTS]:
         numbers = str(tokens[0]) if len(tokens) == 1 else f"{tokens[0]}-{tokens[-1]}"
-        table.add_row(numbers, Text(kind, colours[kind]), Text(_names(task, tokens), colours[kind]))
+        table.add_row(numbers, Text(part, colours[part]), Text(_names(task, tokens), colours[part]))
     console.print(table, soft_wrap=False)
     if len(parts) > MOST_PARTS:
         console.print(Text(f"... and so on up to {task.vocab_size - 1}", "dim"))
@@ -121,7 +121,7 @@ def option_meanings(config_type: type[TaskConfig]) -> dict[str, str]:
 
 
 def vocabulary_parts(task: TaskConfig) -> list[tuple[str, list[int]]]:
-    """Runs of tokens of the same kind, each with its kind, in the order of the vocabulary."""
+    """The parts of the vocabulary, in order: the kind of their tokens (see `TokenMeaning`), and the tokens."""
     tokens = range(task.vocab_size)
     return [(kind, list(part)) for kind, part in itertools.groupby(tokens, lambda t: task.describe_token(t).kind)]
 
@@ -198,7 +198,6 @@ def _cells(task: TaskConfig, example: Example) -> Iterator[Cell]:
 
 
 def _blocks(cells: Iterable[Cell], width: int) -> Iterator[list[Cell]]:
-    """Breaks cells into blocks of at most `width` characters."""
     block: list[Cell] = []
     for cell in cells:
         if block and sum(other.width for other in block) + cell.width > width:
@@ -221,7 +220,6 @@ def _names(task: TaskConfig, tokens: Sequence[int]) -> str:
 
 
 def _as_typed(value: object) -> str:
-    """The value of an option as it is written on the command line."""
     match value:
         case bool():
             return str(value).lower()

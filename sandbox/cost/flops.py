@@ -15,12 +15,8 @@ from sandbox.arithmetic import operations
 def count_flops(function: Callable[..., Any], *arguments: Any) -> float:
     """Floating-point operations of `function(*arguments)`, counting every loop iteration; nothing is compiled.
 
-    Args:
-        function: a function of arrays.
-        arguments: arrays, or their shapes.
-
-    Raises:
-        NotImplementedError: a loop has no fixed number of iterations, or a kernel does not say what it costs.
+    The arguments are arrays or their shapes. Raises NotImplementedError if a loop has no fixed number of
+    iterations, or a kernel has no cost estimate.
     """
     return float(operations(traced(function, *arguments))[0])
 

@@ -1,6 +1,6 @@
 """What models cost against the length of a sequence: counted in their programs, and timed.
 
-All models and lengths of one phase take turns, so that a drift of the machine hits all alike.
+The rounds of `measure` interleave all models and lengths of one phase.
 """
 
 import functools
@@ -90,7 +90,8 @@ def measure_models(
 ) -> Iterator[tuple[CostRow, Seconds | None]]:
     """Yields the costs of every model at every length, and its seconds per token in each round.
 
-    Clears jax's caches at the end: compiled programs map memory, and a process may hold only so many maps.
+    Clears jax's caches at the end, because Linux limits the memory mappings of a process and each compiled program
+    has some.
 
     Args:
         models: by the name of their series.
@@ -98,7 +99,7 @@ def measure_models(
         lengths: tokens of a sequence.
         tokens_per_call: tokens of all sequences of a call in training and prefill. Decoding has one sequence.
         rounds: timed repetitions. 0: programs are counted, and nothing is compiled.
-        report: called with a line about what comes next.
+        report: called with a line of progress.
     """
     candidates = []
     for length in lengths:
@@ -134,7 +135,6 @@ class _PreparedModel:
 def _prepare(
     series: str, model: LanguageModel, phase: str, batch: int, length: int, rounds: int
 ) -> _PreparedModel:
-    """Counts the program, and compiles it if it is to be timed."""
     make = functools.partial(_PreparedModel, series, model, length, batch)
     try:
         program = PHASES[phase](model, batch, length)
@@ -152,8 +152,8 @@ def compile_call(
 ) -> tuple[Call, jax.stages.Compiled]:
     """A call that runs the program on arrays once, and the compiled program.
 
-    Tokens are drawn at random. Decoding writes its state over the one before, as in use, and starts with counters
-    that say that all tokens but one have been read, so that a cache is as full as it can be.
+    Tokens are drawn at random. Decoding overwrites its state, as in use; counters start as if all tokens but one
+    had been read, so that caches are full.
     """
     vocabulary = model.embedding.shape[0]
     variables, *others = program.arguments

@@ -49,11 +49,7 @@ class Program(NamedTuple):
 def training(model: LanguageModel, batch: int, length: int, scored: int | None = None) -> Program:
     """Loss and gradients of one training step, forward and backward; the optimiser's update is left out.
 
-    Args:
-        model: its arrays may be shapes.
-        batch: number of sequences.
-        length: tokens of each sequence.
-        scored: positions of each sequence that reach the readout. None: every one.
+    The arrays of the model may be shapes. `scored` positions of each sequence reach the readout. None: every one.
     """
     graph, params, *others = nnx.split(model, nnx.Param, ...)
 

@@ -1,4 +1,4 @@
-"""Seconds of several programs that take turns, so that a drift of the machine hits all alike; and what follows."""
+"""Times several programs in alternating rounds, and compares their times."""
 
 import itertools
 import math
@@ -33,10 +33,11 @@ class Interval(NamedTuple):
 def measure(calls: Mapping[Name, Call], *, rounds: int, block_seconds: float = 0.02) -> dict[Name, Seconds]:
     """Seconds per call of each candidate in each of `rounds` rounds.
 
-    A round runs one block of every candidate, and each round starts from a different candidate. A block is as many
-    calls as fill `block_seconds`, at least one, after an untimed call: a program that is called repeatedly, as in
-    training, finds its caches filled and its memory mapped. Before the first round each candidate is called twice,
-    to compile it and to learn how many calls fill a block.
+    A round runs one block of every candidate, and each round starts from a different candidate: whatever slows the
+    machine down for a while slows all of them. A block is as many calls as fill `block_seconds`, at least one,
+    after an untimed call, because a program that is called repeatedly, as in training, finds its caches filled and
+    its memory mapped. Before the first round each candidate is called twice, to compile it and to count the calls
+    of a block.
     """
     counts = {}
     for name, call in calls.items():
@@ -90,8 +91,7 @@ class Crossover(NamedTuple):
 def crossovers(speeds: Mapping[int, float]) -> list[Crossover]:
     """The lengths at which a ratio of speeds passes one, interpolated linearly in log ratio and log length.
 
-    Args:
-        speeds: length -> speed in multiples of the other program's, greater than zero.
+    `speeds` has the speed at each length in multiples of the other program's, greater than zero.
     """
     found = []
     for (short, before), (long, after) in itertools.pairwise(sorted(speeds.items())):
@@ -133,11 +133,7 @@ def crossovers_of_times(seconds: Mapping[int, Seconds], others: Mapping[int, Sec
     """The lengths at which one program overtakes the other or falls behind it, with 95 % bootstrap intervals.
 
     All seconds must come from the same rounds, which are resampled together. Of the crossovers of a resample, the
-    interval takes the nearest one in the same direction.
-
-    Args:
-        seconds: length -> seconds of one program.
-        others: length -> seconds of the other.
+    interval takes the nearest one in the same direction. `seconds` and `others` are by length.
     """
     lengths = sorted(seconds.keys() & others.keys())
     if not lengths:

@@ -47,15 +47,12 @@ class Block(nnx.Module):
         return x
 
     def init_state(self, batch_size: int, max_len: int) -> BlockState:
-        """The empty decode state for sequences of up to `max_len` tokens."""
         return BlockState(*(mixer.init_state(batch_size, max_len) for mixer in self.mixers))
 
     def prefill(self, x: Activations, state: BlockState) -> tuple[Activations, BlockState]:
-        """The next T tokens at once, from `state`."""
         return self._decode([mixer.prefill for mixer in self.mixers], x, state)
 
     def step(self, x: Token, state: BlockState) -> tuple[Token, BlockState]:
-        """The next token, from `state`."""
         return self._decode([mixer.step for mixer in self.mixers], x, state)
 
     def _decode(
@@ -64,7 +61,6 @@ class Block(nnx.Module):
         x: Activations | Token,
         state: BlockState,
     ) -> tuple[Activations | Token, BlockState]:
-        """Applies `prefill` or `step` of each of `mixers`; returns the output and the next state."""
         carried = []
         for norm, form, own in zip(self.norms, forms, state, strict=False):
             y, own = form(norm(x), own)

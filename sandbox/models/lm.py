@@ -89,7 +89,6 @@ class ModelConfig:
         return names
 
     def _repeated(self, entry: str) -> list[str]:
-        """Expands `name*times`."""
         known = [SWEPT, ATTENTION, *self.mixers, *MIXERS]
         parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
         if not parts or parts[1] not in known:
@@ -175,7 +174,6 @@ def _decode(
     x: Activations | Token,
     state: ModelState,
 ) -> tuple[Activations | Token, ModelState]:
-    """Applies `prefill` or `step` of each layer in turn; returns the output and the next state."""
     carried = []
     for form, layer_state in zip(forms, state, strict=True):
         x, layer_state = form(x, layer_state)

@@ -106,7 +106,6 @@ def check_rule(
 
 
 def _known(argument: str, asked: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The requested names, after checking that there is at least one and that all are known."""
     asked, names = [asked] if isinstance(asked, str) else list(asked), list(names)
     unknown = [name for name in asked if name not in names]
     if unknown or not asked:

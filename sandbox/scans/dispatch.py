@@ -115,8 +115,7 @@ def resolve_implementation(
         implementation: a name in `IMPLEMENTATIONS`, or "auto".
         rule: the rule to run.
         num_tokens: T.
-        rows: K of the state of a head, which may be too large for the kernels.
-        columns: V of the state of a head.
+        rows, columns: K and V of the state of a head, which may be too large for the kernels.
         dtype: precision of the arithmetic: float32, or float64 if an input has it.
         differentiated: whether gradients are taken.
 

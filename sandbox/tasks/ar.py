@@ -48,11 +48,9 @@ class ARConfig(MixtureConfig, KeyValueConfig):
 
     @property
     def num_scored(self) -> int:
-        """M: the one query."""
         return 1
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a number of pairs, then keys and values for the most pairs, of which the first are used."""
         difficulty_key, keys_key, values_key, query_key = jax.random.split(key, 4)
         length, pairs = self.draw_difficulty(difficulty_key)
         keys = 1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)

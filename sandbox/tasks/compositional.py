@@ -69,14 +69,12 @@ class CompositionalConfig(QueriesConfig):
         return self.vocab_size // 3
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Token 0, the two parts of keys, values."""
         if token == 0:
             return TokenMeaning("mark", "0")
         kinds = ("first part", "second part", "value", "value")
         return TokenMeaning(kinds[min(token // self._third, 2)], str(token))
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a difficulty, then parts, values and slots for the most pairs, of which the first are used."""
         split = jax.random.split(key, 7)
         difficulty_key, first_key, second_key, order_key, values_key, slots_key, filler_key = split
         length, pairs = self.draw_difficulty(difficulty_key)

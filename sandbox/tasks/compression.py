@@ -16,7 +16,7 @@ compression of MAD; `generate_compression_instance` in `mad/data/instances.py` o
 encoder: its output at the last position, one vector, goes to an MLP that decodes it at every
 position of the string, the position encoded as a sum of sines. Here one model reads and answers. So:
 
-- the position is a token of its own instead of sines, and the model itself answers instead of the MLP;
+- the position is one token instead of sines, and the model itself answers instead of the MLP;
 - the bottleneck is the state of the model, not a vector of its width. A model with a fixed state must compress;
   attention, which may look back at the string, need not;
 - the end of the string is not asked for; there it is one of the positions.
@@ -55,17 +55,14 @@ class CompressionConfig(AlphabetConfig, FixedLengthConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: the end, the letters, the positions."""
         return super().vocab_size + self.length
 
     @property
     def max_len(self) -> int:
-        """T: the letters, the end, the positions."""
         return 2 * self.length + 1
 
     @property
     def num_scored(self) -> int:
-        """M: the positions."""
         return self.length
 
     @property
@@ -73,13 +70,11 @@ class CompressionConfig(AlphabetConfig, FixedLengthConfig):
         return super().vocab_size
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """The end, the letters and the positions."""
         if token >= self._first_position:
             return TokenMeaning("position", f"#{token - self._first_position + 1}")
         return super().describe_token(token)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw the letters, and ask for all of them in order."""
         letters = jax.random.randint(key, (self.length,), FIRST_LETTER, self._first_position, dtype=jnp.int32)
         positions = jnp.arange(self.length, dtype=jnp.int32)
         return Example(

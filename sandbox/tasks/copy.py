@@ -33,7 +33,6 @@ class CopyConfig(StringConfig):
     """Copying of strings whose length is uniform over `min_length..max_length`."""
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a string, and ask for it."""
         string = self.draw_string(key)
         prompt = [mark(BOS), string, mark(SEP)]
         return self.write_answer(prompt, answer=string, slices={"length": string.length})

@@ -51,7 +51,6 @@ class DuplicateNgramConfig(StringConfig):
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """Every length of string, and the length of the n-gram."""
         return {**super().slice_values, "ngram": (self.ngram,)}
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:
@@ -62,7 +61,6 @@ class DuplicateNgramConfig(StringConfig):
         )
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a string, repeat an n-gram of it, and ask for the result."""
         string_key, starts_key = jax.random.split(key)
         string = self.draw_string(string_key)
         if self.ngram:

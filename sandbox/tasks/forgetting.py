@@ -1,4 +1,4 @@
-"""Forgetting: recall when some keys get another value later: the answer is the last one.
+"""Forgetting: recall in which some keys later get another value, and the last value is the answer.
 
 Two pairs of which one is updated, 14 tokens, vocabulary 16 (keys 1..7, values 8..15), filler `zeros`; `.` is not
 scored:
@@ -62,7 +62,6 @@ class ForgettingConfig(QueriesConfig, KeyValueConfig):
         self.check_keys_suffice(difficulty.pairs, pairs_key)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a difficulty, then keys, values and slots for the most pairs, of which the first are used."""
         split = jax.random.split(key, 7)
         difficulty_key, keys_key, values_key, updates_key, new_values_key, slots_key, filler_key = split
         length, pairs = self.draw_difficulty(difficulty_key)

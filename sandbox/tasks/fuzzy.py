@@ -82,7 +82,6 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
         return (dataclasses.replace(self, min_key_size=self.key_size),)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw as many pairs as could fit, of which the first that do are used."""
         key_sizes_key, value_sizes_key, keys_key, values_key, probe_key = jax.random.split(key, 5)
         # A pair starts only if it and the last pair would fit even at their largest sizes.
         last_start = self.length + 1 - 2 * self._longest_pair

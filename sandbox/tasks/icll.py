@@ -8,7 +8,7 @@ not scored, and padding follows:
     target     c    b    .    b    c    .    a    .    .
     legal      c   a,b   .   a,b   c    .   a,b   .    .
 
-Each sequence has an automaton of its own, drawn at random: every state has 1 to `max_edges` edges, with different
+Each sequence has its own automaton, drawn at random: every state has 1 to `max_edges` edges, with different
 symbols and to different other states. A string is a walk from the first state, with an edge drawn uniformly at
 each step. Every next symbol but the first of the sequence is asked for; ends of strings are not. A model
 can't know which edge is taken, so any symbol that the state has an edge for is right.
@@ -88,33 +88,27 @@ class ICLLConfig(TaskConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: padding, the end of a string, and the symbols."""
         return FIRST_SYMBOL + self.num_symbols
 
     @property
     def max_len(self) -> int:
-        """T: the largest number of strings, each of the largest length and with its end."""
         return self.max_strings * (self.max_length + 1)
 
     @property
     def num_scored(self) -> int:
-        """M: all symbols but the first."""
         return self.max_strings * self.max_length - 1
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """Every number of states, and every number of strings."""
         return {
             "states": tuple(range(self.min_states, self.max_states + 1)),
             "strings": tuple(range(self.min_strings, self.max_strings + 1)),
         }
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Padding, the end of a string, and the symbols."""
         return mark_or_letter(token, marks=("PAD", "|"), kind="symbol")
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw an automaton and strings of it, then write the strings one after another."""
         automaton_key, count_key, lengths_key, walks_key = jax.random.split(key, 4)
         automaton = self._draw_automaton(automaton_key)
         num_strings = jax.random.randint(count_key, (), self.min_strings, self.max_strings + 1, dtype=jnp.int32)
@@ -160,12 +154,10 @@ class ICLLConfig(TaskConfig):
         )
 
     def _choose(self, key: PRNGKey, allowed: Bool[Array, "Q n"]) -> Int[Array, "Q E"]:
-        """Draw `max_edges` different numbers for each state, among those that are allowed."""
         keys = jax.random.split(key, self.max_states)
         return jax.vmap(lambda key, allowed: draw_among(key, allowed, self.max_edges))(keys, allowed)
 
     def _walk(self, key: PRNGKey, automaton: Automaton) -> tuple[Int[Array, "S L"], Int[Array, "S L"]]:
-        """The states and symbols of `max_strings` walks of `max_length` steps."""
         shape = (self.max_length, self.max_strings)
         fractions = jax.random.uniform(key, shape)
 
@@ -178,7 +170,6 @@ class ICLLConfig(TaskConfig):
         return states.T, symbols.T
 
     def _legal(self, automaton: Automaton) -> Bool[Array, "Q N"]:
-        """Which tokens each state has an edge for."""
         used = jnp.arange(self.max_edges)[None, :] < automaton.num_edges[:, None]
         is_symbol = automaton.symbols[:, :, None] == jnp.arange(self.vocab_size)[None, None, :]
         return jnp.any(is_symbol & used[:, :, None], axis=1)

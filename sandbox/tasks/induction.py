@@ -54,16 +54,13 @@ class InductionConfig(AlphabetConfig, VariableLengthConfig):
 
     @property
     def max_len(self) -> int:
-        """T: the longest length."""
         return self.max_length
 
     @property
     def num_scored(self) -> int:
-        """M: one."""
         return 1
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a length and ordinary tokens, then the position of the special one."""
         length_key, letters_key, position_key = jax.random.split(key, 3)
         length = self.draw_length(length_key)
         letters = jax.random.randint(

@@ -11,7 +11,7 @@ which is token 0. Keys are drawn independently.
 
 Source: Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid Architectures" (arXiv 2403.17844),
 memorization of MAD; `generate_memorization_instance` in `mad/data/instances.py` of its code, without noise,
-which its benchmark does not use. There too the map is one-to-one and fixed by a seed of its own, 12345; it
+which its benchmark does not use. There too the map is one-to-one and fixed by a separate seed, 12345; it
 comes from another generator, so it is another map.
 """
 
@@ -50,7 +50,6 @@ class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
 
     @property
     def num_scored(self) -> int:
-        """M: the blanks."""
         return self.length // 2
 
     @property
@@ -60,7 +59,6 @@ class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
         return self.first_value + values[: self.num_keys].astype(jnp.int32)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw the keys."""
         keys = jax.random.randint(key, (self.num_scored,), 1, self.first_value, dtype=jnp.int32)
         return Example(
             tokens=jnp.stack([keys, jnp.zeros_like(keys)], axis=1).reshape(-1),

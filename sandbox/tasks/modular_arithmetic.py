@@ -8,7 +8,7 @@ Three numbers and two operators; `.` is not scored, and padding follows up to th
     target (`every`)       3    .    2    .    1    1
 
 Multiplication comes first: 3 + 4 * 2 is 11, and 11 modulo 5 is 1. The tokens up to any
-number are an expression, which has a value of its own.
+number are an expression too, with its own value.
 
 With brackets (`brackets=true`) every operator has a pair of them:
 
@@ -97,21 +97,17 @@ class ModularArithmeticConfig(StateTrackingConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: padding, three operators, "=", the numbers and the brackets, if any."""
         return FIRST_NUMBER + self.modulus + (2 if self.brackets else 0)
 
     @property
     def max_len(self) -> int:
-        """T: the expression and "="."""
         return self.lengths[-1] + 1
 
     @property
     def num_scored(self) -> int:
-        """M: one; or all numbers, and "="."""
         return 1 if self.target_at is TargetAt.last else self.max_len // 2 + 1
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Padding, operators, "=", numbers and brackets."""
         if FIRST_NUMBER <= token < opening(self.modulus):
             return TokenMeaning("number", str(token - FIRST_NUMBER))
         if token >= opening(self.modulus):
@@ -119,7 +115,6 @@ class ModularArithmeticConfig(StateTrackingConfig):
         return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("operator", "+-*="[token - PLUS])
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a length, then an expression of that length, and evaluate it."""
         length_key, expression_key = jax.random.split(key)
         length = self.draw_length(length_key)
         longest = self.lengths[-1]

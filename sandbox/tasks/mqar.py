@@ -68,7 +68,6 @@ class MQARConfig(QueriesConfig, KeyValueConfig):
         self.check_keys_suffice(difficulty.pairs, pairs_key)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a difficulty, then keys, values and slots for the most pairs, of which the first are used."""
         difficulty_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)
         length, pairs = self.draw_difficulty(difficulty_key)
         keys = 1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)

@@ -69,17 +69,14 @@ class NeedleConfig(KeyValueConfig):
 
     @property
     def max_len(self) -> int:
-        """T: the pair, the longest gap, the query."""
         return self.gaps[-1] + 3
 
     @property
     def num_scored(self) -> int:
-        """M: the query."""
         return 1
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The gaps."""
         return {"gap": self.gaps}
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:
@@ -87,7 +84,6 @@ class NeedleConfig(KeyValueConfig):
         return tuple(dataclasses.replace(self, gap=gap, test_gaps=()) for gap in self.test_gaps) or (self,)
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a gap, then the needle and the distractors, and the positions of these."""
         gap_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)
         gap = jnp.array(self.gaps)[jax.random.randint(gap_key, (), 0, len(self.gaps))]
         num_pairs = 1 + self.distractors

@@ -82,17 +82,14 @@ class NgramLookupConfig(StringConfig):
 
     @property
     def max_len(self) -> int:
-        """T: the marks, the n-gram, the string and the longest answer."""
         marks = 3 if self.key is Key.prefix else 2
         return marks + self.ngram + self.max_length + self._longest_answer
 
     @property
     def num_scored(self) -> int:
-        """M: the letters of the longest answer, and EOS."""
         return self._longest_answer + 1
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a string and one of its n-grams, and ask for what follows."""
         string_key, start_key = jax.random.split(key)
         string = self.draw_string(string_key)
         start = self._draw_start(start_key, string)

@@ -6,7 +6,7 @@ Four pairs of 2 tokens, keys 0..2, values 3..5, noise 6..8; `.` is not scored:
     token      1   4   8   7   1   4   1
     target     .   .   .   .   4   .   4
 
-Each pair is noise with probability `noise`: two tokens of a vocabulary of their own. The others are a key and its
+Each pair is noise with probability `noise`: two tokens of a separate vocabulary. The others are a key and its
 value, the same throughout a sequence. The answer is due at each key that has occurred before, and shown after it.
 The last pair is never noise: it asks for one of the keys that occurred, all equally likely.
 
@@ -62,12 +62,10 @@ class NoisyConfig(FixedLengthConfig):
 
     @property
     def max_len(self) -> int:
-        """T: all pairs but for the last value."""
         return self.length - 1
 
     @property
     def num_scored(self) -> int:
-        """M: every pair but the first."""
         return self.length // 2 - 1
 
     @property
@@ -81,12 +79,10 @@ class NoisyConfig(FixedLengthConfig):
         return self.vocab_size - self.noise_vocab_size
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Keys, values and noise."""
         kind = "key" if token < self.first_value else "value" if token < self.first_noise else "noise"
         return TokenMeaning(kind, str(token))
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw which pairs are noise, and a key, a value and two tokens of noise for each pair."""
         noise_key, spared_key, keys_key, values_key, tokens_key, probe_key = jax.random.split(key, 6)
         num_pairs = self.length // 2
         number = jnp.arange(num_pairs)

@@ -43,15 +43,12 @@ class ParityConfig(StateTrackingConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: padding and the two bits."""
         return 3
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Padding and the two bits."""
         return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("bit", str(token - ZERO))
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a length, then bits for the longest sequence, of which the first are used."""
         length_key, bits_key = jax.random.split(key)
         length = self.draw_length(length_key)
         bits = jax.random.randint(bits_key, (self.max_length,), 0, 2, dtype=jnp.int32)

@@ -31,7 +31,6 @@ class ReverseConfig(StringConfig):
     """Reversal of strings whose length is uniform over `min_length..max_length`."""
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a string, and ask for it backwards."""
         string = self.draw_string(key)
         backwards = Piece(jnp.roll(jnp.flip(string.tokens), string.length), string.length)
         prompt = [mark(BOS), string, mark(SEP)]

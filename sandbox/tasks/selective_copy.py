@@ -53,15 +53,12 @@ class SelectiveCopyConfig(FixedLengthConfig):
 
     @property
     def num_scored(self) -> int:
-        """M: the letters."""
         return self.num_letters
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """The two marks, then the alphabet."""
         return mark_or_letter(token, marks="_|")
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw the letters, and for each blank the letter that it stands before."""
         letters_key, blanks_key = jax.random.split(key)
         letters = jax.random.randint(
             letters_key, (self.num_letters,), FIRST_LETTER, self.vocab_size, dtype=jnp.int32

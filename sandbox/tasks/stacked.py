@@ -66,17 +66,14 @@ class StackedConfig(MixtureConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: every key or none, combined with every value or none."""
         return (self.num_keys + 1) * (self.num_values + 1)
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Pairs, bare keys and bare values."""
         key, value = divmod(token, self.num_values + 1)
         kinds = {(False, False): "mark", (True, False): "key", (False, True): "value", (True, True): "pair"}
         return TokenMeaning(kinds[key > 0, value > 0], f"{key or '-'}:{value or '-'}")
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw keys and values for the most pairs, of which the first are used, and an order for each pass."""
         difficulty_key, keys_key, values_key, order_key = jax.random.split(key, 4)
         length, pairs = self.draw_difficulty(difficulty_key)
         bare_keys = (1 + draw_uniform(keys_key, self.num_keys, self.most_pairs)) * (self.num_values + 1)

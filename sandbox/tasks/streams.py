@@ -29,7 +29,7 @@ def sample_at(
     index: Int[Array, ""] | int,
     num_examples: int | None = None,
 ) -> Example:
-    """Draw example number `index`, which may be traced, of a split.
+    """Draw example `index` of a split; the index may be traced.
 
     With `num_examples` the split is a finite set that repeats in the same order; without it, examples never
     repeat before 2^32 of them, when indices wrap around.

@@ -1,4 +1,4 @@
-"""What a task is: a config that draws one example from one random key.
+"""The contract of a task: a config that draws one example from one random key.
 
 A task is its own config. `TASKS["mqar"]().sample(key)` is an example; its sizes are static properties of the
 config, so that everything around it can be compiled. `streams.py` makes batches and data sets of this function.

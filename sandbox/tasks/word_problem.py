@@ -53,11 +53,9 @@ class WordProblemConfig(StateTrackingConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: padding and the elements."""
         return FIRST_ELEMENT + len(elements(self.group))
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Padding and the elements: permutations as their images, sums as numbers."""
         if token == PAD:
             return TokenMeaning("mark", "PAD")
         element = elements(self.group)[token - FIRST_ELEMENT]
@@ -66,7 +64,6 @@ class WordProblemConfig(StateTrackingConfig):
         return TokenMeaning("element", "".join(map(str, element)))
 
     def sample(self, key: PRNGKey) -> Example:
-        """Draw a length, then elements for the longest sequence, of which the first are used."""
         length_key, elements_key = jax.random.split(key)
         length = self.draw_length(length_key)
         table = jnp.array(multiplication_table(self.group))

@@ -24,7 +24,7 @@ class EvaluationSet:
     """The first `num_examples` examples of a split, drawn once, and the slices that they belong to.
 
     A test set has this number of examples of each of the task's `test_tasks`. Their lengths may differ from the
-    length trained on; each length compiles a program of its own.
+    length trained on; each length compiles its own program.
     """
 
     def __init__(self, task: TaskConfig, split: Split, num_examples: int):

@@ -1,7 +1,7 @@
 """A population (learning rates × seeds) as one compiled program per phase.
 
-Sixteen members compile as fast as one. Training data are drawn by programs of their own, which depend on the task
-alone, so that a sweep compiles them once; members with equal seeds share their data.
+Sixteen members compile as fast as one. Separate programs, which depend on the task alone, draw the training
+data, so that a sweep compiles them once; members with equal seeds share their data.
 """
 
 import functools

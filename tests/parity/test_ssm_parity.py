@@ -75,7 +75,7 @@ def test_mamba(model):
     mixer = MambaConfig(d_state=STATES, dt_rank=RANK, inner_norms=model == "jamba").make(D_MODEL, rngs=nnx.Rngs(0))
     set_conv(mixer.conv, layer.conv1d)
     set_dense(mixer.out, layer.out_proj)
-    if model == "zamba":  # channels and their gates take turns there
+    if model == "zamba":  # channels and their gates alternate there
         channels, gates = layer.in_proj.weight[0::2], layer.in_proj.weight[1::2]
         set_param(mixer.project.kernel, torch.cat([channels, gates]).T)
         set_param(mixer.select.kernel, layer.x_proj_weight[0].T)

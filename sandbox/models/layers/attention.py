@@ -96,7 +96,6 @@ class AttentionConfig(MixerConfig):
             )
 
     def check_width(self, d_model: int) -> None:
-        """Raises ValueError unless heads divide the width, into pairs of channels for rope."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
         if self.positions is Positions.rope:
             check_divides(
@@ -182,7 +181,6 @@ class Attention(Mixer):
         k_positions: Int[Array, "blocks S"],
         visible: Bool[Array, "blocks T S"],
     ) -> Float[Array, "B blocks T H K"]:
-        """`_attend`, with separate rows for each block of queries."""
         by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, 0), out_axes=1)
         return by_block(q, k, v, q_positions, k_positions, visible)
 

@@ -28,16 +28,13 @@ class CausalConv(nnx.Module):
         return self._convolve(jnp.pad(x, ((0, 0), (self.width - 1, 0), (0, 0))))
 
     def init_state(self, batch_size: int, dtype: DTypeLike) -> Float[Array, "B I D"]:
-        """The empty decode state."""
         return jnp.zeros((batch_size, self.width - 1, self.kernel.shape[1]), dtype)
 
     def prefill(self, x: Activations, state: Float[Array, "B I D"]) -> tuple[Activations, Float[Array, "B I D"]]:
-        """The next T tokens at once, from `state`."""
         window = jnp.concatenate([state, x.astype(state.dtype)], axis=1)
         return self._convolve(window).astype(x.dtype), window[:, window.shape[1] - self.width + 1 :]
 
     def step(self, x: Token, state: Float[Array, "B I D"]) -> tuple[Token, Float[Array, "B I D"]]:
-        """The next token, from `state`."""
         y, state = self.prefill(x[:, None], state)
         return y[:, 0], state
 

@@ -75,7 +75,6 @@ class DiagonalSSM(nnx.Module):
     def prefill(
         self, x: Activations, state: Float[Array, "B E N"], **scan_options: Any
     ) -> tuple[Activations, Float[Array, "B E N"]]:
-        """The next T tokens from `state`, by the recurrence."""
         log_a, b = self._discretize()
         inputs = x.astype(jnp.float32)[..., None] * b[None, None]
         real, imag = jnp.split(state, 2, axis=-1)
@@ -86,7 +85,6 @@ class DiagonalSSM(nnx.Module):
         return y.astype(x.dtype) + self._skipped(x), jnp.concatenate([last.real, last.imag], axis=-1)
 
     def _discretize(self) -> tuple[Complex[Array, "E M"], Complex[Array, "E M"]]:
-        """The coefficients log a and b of the recurrence."""
         rates = jax.lax.complex(-jnp.exp(self.log_rates[...]), self.frequencies[...])
         dt = jnp.exp(self.log_dt[...])[:, None]
         if self.discretization is Discretization.bilinear:

@@ -80,7 +80,6 @@ class DataDependentTokenShift(TokenShift):
 
 
 def _difference(x: Activations, last_token: Token) -> Activations:
-    """x_{t-1} - x_t."""
     return jnp.concatenate([last_token[:, None].astype(x.dtype), x[:, :-1]], axis=1) - x
 
 

@@ -63,7 +63,6 @@ class GatedDeltaNetConfig(DeltaRuleConfig):
         return self.expand_v
 
     def check_width(self, d_model: int) -> None:
-        """The number of value heads must divide their channels."""
         name = "mixer.num_heads" if self.num_value_heads is None else "mixer.num_value_heads"
         check_divides(name, self.value_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
 

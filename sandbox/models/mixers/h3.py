@@ -59,7 +59,6 @@ class H3Config(ScanConfig):
         check_at_least("mixer.head_dim", self.head_dim, 1)
 
     def check_width(self, d_model: int) -> None:
-        """`head_dim` must divide the width."""
         check_divides("mixer.head_dim", self.head_dim, "model.d_model", d_model)
 
 

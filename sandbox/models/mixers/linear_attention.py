@@ -44,7 +44,6 @@ class FeatureConfig(ScanConfig):
         check_at_least("mixer.num_heads", self.num_heads, 1)
 
     def check_width(self, d_model: int) -> None:
-        """The number of heads must divide the width."""
         check_divides("mixer.num_heads", self.num_heads, "model.d_model", d_model)
 
     @property
@@ -214,7 +213,6 @@ class LinearAttention(Mixer):
     def _features(
         self, q: Float[Array, "B T H I"], k: Float[Array, "B T H I"], position: Int[Array, ""] | None
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"]]:
-        """The features of queries and of keys, whose maps may differ."""
         config = self.config
         if isinstance(config, PerformerConfig):
             drawn = feature_maps.favor_directions(

@@ -4,7 +4,7 @@
     o_t = Σ_{i ≤ t} softmax_i(q'_t·k'_i / √K) v'_i                                          for t < g
 
 The first g tokens are global: every later token sees them, and they see every token before them. As in the paper
-(section 3.1, "linear projections for global attention"), they read through projections of their own (q', k', v')
+(section 3.1, "linear projections for global attention"), they read through separate projections (q', k', v')
 and are read through the common ones. So o_t is what Longformer computes for the last token of x_0 … x_t, with
 W - 1 tokens on either side in its window.
 
@@ -126,7 +126,6 @@ class Longformer(Attention):
     def _keep_global(
         self, old: Float[Array, "B I G K"], new: Float[Array, "B T G K"], start: Int[Array, ""]
     ) -> Float[Array, "B I G K"]:
-        """The rows of the global tokens, updated from the new rows."""
         source = jnp.arange(old.shape[1]) - start
         is_new = (source >= 0) & (source < new.shape[1])
         found = jnp.take(new, source, axis=1, mode="clip").astype(old.dtype)
@@ -138,7 +137,6 @@ class Longformer(Attention):
         local: tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]],
         start: Int[Array, ""],
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
-        """Replaces q, k, v of the global tokens by q', k', v'."""
         front = min(x.shape[1], self.config.num_global)  # no later token can be global
         positions = start + jnp.arange(front)
         is_global = (positions < self.config.num_global)[None, :, None, None]

@@ -105,7 +105,6 @@ def _complex(parts: Float[Array, "*rows I"]) -> jax.Array:
 
 
 def _real(units: jax.Array) -> Float[Array, "*rows I"]:
-    """The inverse of `_complex`."""
     return jnp.concatenate([units.real, units.imag], axis=-1)
 
 

@@ -116,7 +116,6 @@ class Mamba(Mixer):
     def _selection(
         self, u: Float[Array, "B T E"]
     ) -> tuple[Float[Array, "B T E"], Float[Array, "B T N"], Float[Array, "B T N"]]:
-        """Δ in float32, B and C, as functions of the data."""
         dt, b, c = jnp.split(self.select(u), [self.rank, self.rank + self.rows], axis=-1)
         if self.dt_norm is not None and self.b_norm is not None and self.c_norm is not None:
             dt, b, c = self.dt_norm(dt), self.b_norm(b), self.c_norm(c)

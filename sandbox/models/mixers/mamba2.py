@@ -65,7 +65,6 @@ class Mamba2Config(ScanConfig):
         check_divides("mixer.num_groups", self.num_groups, "mixer.num_heads", self.num_heads)
 
     def check_width(self, d_model: int) -> None:
-        """Raises ValueError unless the heads divide the inner channels."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand · model.d_model", self.expand * d_model)
 
 
@@ -127,7 +126,6 @@ class Mamba2(Mixer):
         return self.out(y), Mamba2State(memory, window)
 
     def _of_each_head(self, directions: Float[Array, "B T I"]) -> Float[Array, "B T H N"]:
-        """Repeats B or C of each group for all its heads."""
         leading, groups = directions.shape[:2], self.config.num_groups
         shared = directions.reshape(*leading, groups, 1, self.rows)
         shared = jnp.broadcast_to(shared, (*leading, groups, self.config.num_heads // groups, self.rows))

@@ -149,7 +149,6 @@ class Outer(Mixer):
     def _remember(
         self, x: Activations, qkv: Float[Array, "B T O"], memory: Float[Array, "B H K V"]
     ) -> tuple[Activations, Float[Array, "B H K V"]]:
-        """Updates and reads the memory over T tokens, then mixes the heads."""
         config, (batch, length, _) = self.config, x.shape
         keys = config.num_heads * config.d_state
         q, k, v = (

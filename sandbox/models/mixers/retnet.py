@@ -65,7 +65,6 @@ class RetNetConfig(MatrixMemoryConfig):
             check_divides("2 (a rotation pairs channels)", 2, "mixer.d_state", self.d_state)
 
     def check_width(self, d_model: int) -> None:
-        """Raises ValueError unless the heads divide the width of the values."""
         check_divides("mixer.num_heads", self.num_heads, "mixer.expand_v · model.d_model", self.expand_v * d_model)
 
 

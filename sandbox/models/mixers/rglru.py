@@ -56,7 +56,6 @@ class RGLRUConfig(UnitsConfig, ScanConfig):
         check_at_least("mixer.conv_width", self.conv_width, 1)
 
     def check_width(self, d_model: int) -> None:
-        """Raises ValueError unless the heads divide the units."""
         whole = "model.d_model" if self.d_state is None else "mixer.d_state"
         check_divides("mixer.num_heads", self.num_heads, whole, self.units(d_model))
 

@@ -85,7 +85,6 @@ def run_pallas_gpu(
 def _over_chunks(
     body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
 ) -> None:
-    """Loops over the chunks, with what it carries in registers."""
     del leaves
 
     def process(iteration: Any, values: Any) -> Any:
@@ -96,7 +95,6 @@ def _over_chunks(
 
 
 def _products(inputs: Inputs) -> str:
-    """The default precision of matrix products in a rule."""
     precision = matmul_precision(inputs)
     if precision == "highest":
         return FLOAT32_PRODUCTS

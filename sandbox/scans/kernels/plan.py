@@ -199,7 +199,6 @@ def plan_kernel(
 
 
 def _leaves(chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, tile: int) -> tuple[Any, ...]:
-    """Trees of leaves for the state, the varying inputs, the fixed inputs, and the outputs."""
     batch = jax.tree.leaves(state)[0].shape[0]
 
     def leaf_of(true_shape: tuple[int, ...], has_columns: bool, shared: bool = False) -> Leaf:
@@ -230,7 +229,6 @@ def _leaves(chip: ChipSizes, rule: Rule, state: State, inputs: Inputs, tile: int
 
 
 def _tiles(chip: ChipSizes, rule: Rule, rows: int, columns: int) -> tuple[int, int]:
-    """The number of tiles of columns, and their width."""
     if not rule.column_inputs:
         return 1, _pad_feature(chip, columns)
     widest = chip.widest_tile

@@ -267,12 +267,10 @@ def _for_one_tile(plan: Plan, tile: Index, leaf: Leaf, gradient: Array) -> Array
 
 
 def _sum_over_tiles(plan: Plan, leaf: Leaf, gradient: Array) -> Array:
-    """The gradient of an array that all tiles have used."""
     return jnp.sum(gradient, axis=0) if plan.repeats(leaf) else gradient
 
 
 def _sum_over_sharers(plan: Plan, leaf: Leaf, gradient: Array, array: Array) -> Array:
-    """The gradient of an input that tiles and sequences share."""
     gradient = _sum_over_tiles(plan, leaf, gradient)
     return (jnp.sum(gradient, axis=0, keepdims=True) if leaf.shared else gradient).astype(array.dtype)
 

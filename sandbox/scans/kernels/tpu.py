@@ -70,7 +70,6 @@ def run_pallas_tpu(
 def _over_chunks(
     body: Body, begin: Callable[[], Any], leaves: Any, carried: Refs, *, num_chunks: int, backwards: bool
 ) -> None:
-    """Processes one chunk; the grid iterates over chunks."""
     iteration = pl.program_id(3)
 
     @pl.when(iteration == 0)

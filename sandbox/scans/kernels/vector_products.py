@@ -23,7 +23,6 @@ def sum_vector_products(step: Update) -> Update:
 
 
 def _evaluate(closed: Any, arguments: list[Any]) -> list[Any]:
-    """Evaluates a closed jaxpr, with products of vectors replaced by sums."""
     jaxpr = closed.jaxpr
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *arguments), strict=True))
 

@@ -123,9 +123,7 @@ def gated_linear_attention(
     section 4), Mamba-2 (arXiv:2405.21060, section 5); the bonus: RWKV-5 and 6 (arXiv:2404.05892, section 4).
 
     Args:
-        q: queries.
-        k: keys.
-        v: values.
+        q, k, v: queries, keys and values.
         log_decay: natural log of the decay per token, finite and <= 0. None keeps everything;
             `[H, 1]` or `[H, K]` is fixed over time; `[B, T, H, 1]` or `[B, T, H, K]` depends on the data.
         bonus: weight of the current token in its own output; the state is then read before the token is written.

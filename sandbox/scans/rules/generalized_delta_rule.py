@@ -124,9 +124,7 @@ def generalized_delta_rule(
     Source: RWKV-7 (arXiv:2503.14456, section 4).
 
     Args:
-        q: queries.
-        k: keys.
-        v: values.
+        q, k, v: queries, keys and values.
         a: direction in which the state is read before it decays. The rule is stable if no transition
             `diag(exp(log_decay_t)) + b_t a_tᵀ` enlarges the state; nothing enforces this.
         b: direction in which the result is added back; a direction opposite to `a` removes it.

@@ -169,9 +169,7 @@ def mlstm(
     Source: xLSTM (arXiv:2405.04517, section 2.3), which also divides keys by sqrt(K).
 
     Args:
-        q: queries.
-        k: keys.
-        v: values.
+        q, k, v: queries, keys and values.
         input_gate: natural log of the input gate i_t, of any sign: the pre-activation of the paper.
         log_forget: natural log of the forget gate f_t, finite and <= 0: log_sigmoid of its pre-activation.
     """

@@ -25,11 +25,9 @@ class AlphabetConfig(TaskConfig):
 
     @property
     def vocab_size(self) -> int:
-        """N: the marks and the letters."""
         return len(self.marks) + self.alphabet_size
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """The marks, then the letters."""
         return mark_or_letter(token, self.marks)
 
 

@@ -37,7 +37,6 @@ class KeyValueConfig(TaskConfig):
         return self.vocab_size - self.first_value
 
     def describe_token(self, token: int) -> TokenMeaning:
-        """Token 0, keys and values."""
         if token == 0:
             return TokenMeaning("mark", self.zero_name)
         return TokenMeaning("key" if token < self.first_value else "value", str(token))

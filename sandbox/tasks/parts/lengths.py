@@ -22,12 +22,10 @@ class FixedLengthConfig(TaskConfig):
 
     @property
     def max_len(self) -> int:
-        """T: `length`."""
         return self.length
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The one length."""
         return {"length": (self.length,)}
 
     @property
@@ -68,7 +66,6 @@ class VariableLengthConfig(TaskConfig):
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """Every length."""
         return {"length": self.lengths}
 
     def test_tasks(self) -> tuple[TaskConfig, ...]:

@@ -74,7 +74,6 @@ class MixtureConfig(TaskConfig):
 
     @property
     def max_len(self) -> int:
-        """T: the longest length."""
         return max(difficulty.length for difficulty in self.mixture)
 
     @property
@@ -84,12 +83,10 @@ class MixtureConfig(TaskConfig):
 
     @property
     def num_scored(self) -> int:
-        """M: the largest number of pairs, each of which is queried once."""
         return self.most_pairs
 
     @property
     def slice_values(self) -> dict[str, tuple[int, ...]]:
-        """The different lengths, and the different numbers of pairs."""
         return {
             "length": tuple(sorted({difficulty.length for difficulty in self.mixture})),
             "pairs": tuple(sorted({difficulty.pairs for difficulty in self.mixture})),

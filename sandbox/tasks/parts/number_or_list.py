@@ -5,7 +5,7 @@ from typing import Any
 
 
 def entries(key: str, value: Any) -> list[tuple[str, Any]]:
-    """The numbers of an option, each with the key that an error message calls it by."""
+    """The numbers of an option, each with its key for error messages."""
     if isinstance(value, tuple):
         return [(f"{key}[{i}]", entry) for i, entry in enumerate(value)]
     return [(key, value)]

@@ -43,7 +43,7 @@ class QueriesConfig(MixtureConfig):
     difficulty_options: ClassVar[tuple[str, ...]] = ("length", "pairs")
     test_options: ClassVar[tuple[str, ...]] = ("test_lengths", "test_pairs")
     query_size: ClassVar[int] = 1
-    """W: tokens of a query. It stands in a slot of one token more, which is filler: the answer is never shown."""
+    """W: tokens of a query. Its slot has one more token, which is filler: the answer is never shown."""
 
     length: Any = 64
     """Tokens of a sequence (int or list of int). Shorter ones are padded."""
@@ -109,9 +109,8 @@ def draw_slots(
     """Draw a slot for one query after another, slot i in proportion to (i+1)^(power_a-1) among those left.
 
     Args:
-        key: key of this draw.
-        num_slots: number of slots of this sequence.
-        most_slots: largest number of slots of any sequence.
+        num_slots: slots of this sequence.
+        most_slots: slots of the sequence with the most.
         power_a: 1 draws uniformly, smaller values prefer the first slots.
         draws: largest number of queries; beyond `num_slots`, slots that this sequence lacks are drawn.
     """

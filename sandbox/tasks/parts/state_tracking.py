@@ -34,12 +34,10 @@ class StateTrackingConfig(VariableLengthConfig):
 
     @property
     def max_len(self) -> int:
-        """T: the steps."""
         return self.max_length
 
     @property
     def num_scored(self) -> int:
-        """M: one, or all steps."""
         return 1 if self.target_at is TargetAt.last else self.max_length
 
     def ask(

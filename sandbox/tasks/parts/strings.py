@@ -48,12 +48,10 @@ class StringConfig(AlphabetConfig, VariableLengthConfig):
 
     @property
     def max_len(self) -> int:
-        """T: BOS, the string, SEP, the answer."""
         return 2 * self.max_length + 2
 
     @property
     def num_scored(self) -> int:
-        """M: the letters of the longest answer, and EOS."""
         return self.max_length + 1
 
     def draw_string(self, key: PRNGKey) -> Piece:

@@ -43,7 +43,7 @@ def draw_weighted(key: PRNGKey, log_weights: Float[Array, "population"], draws: 
     """Draw distinct numbers one after another, each with probability proportional to its weight among those left.
 
     This is the Plackett-Luce order, drawn as the largest of `log_weights` plus independent Gumbel noise. A number
-    of weight zero (`-inf`) is drawn only when nothing else is left.
+    of weight zero (`-inf`) is drawn only when all others are.
     """
     noise = jax.random.gumbel(key, log_weights.shape, dtype=log_weights.dtype)
     return jax.lax.top_k(log_weights + noise, draws)[1]

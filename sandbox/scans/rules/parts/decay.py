@@ -164,7 +164,7 @@ def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int
         to_cut = ((i ^ s) < half) & ((after_cut & summed) | (~after_cut & (s > i)))
         decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
         half //= 2
-    if size > 1:  # between neighbours there is nothing to sum
+    if size > 1:  # no token lies between neighbours
         own = in_second_half(log_decay.shape, 1) & (not exclusive)
         decays[1] = jnp.where(own, jnp.exp(log_decay), 1.0)
     return decays
