@@ -2,9 +2,8 @@
 
 The step is that of a run with a population of one, which draws its data on the device: a model of two layers, a
 gated short convolution and softmax attention, width 64, on MQAR with the filler that is slowest to draw. Blocks
-of drawing alone alternate with blocks of whole steps, drawing included, so that a drift of the machine affects
-both alike. The defaults are the largest of Zoology's training settings at batch 64. Run:
-`python benchmarks/drawing.py`.
+of drawing alone alternate with blocks of whole steps, drawing included. The defaults are the largest of Zoology's
+training settings at batch 64. Run: `python benchmarks/drawing.py`.
 """
 
 import argparse

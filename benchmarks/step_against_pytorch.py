@@ -11,9 +11,9 @@ every position scored, as in Zoology, and with the labelled positions only. Ours
 padded to the number that the hardest sequence has. PyTorch is timed with several numbers of threads, and the
 headline ratio takes the fastest; XLA uses all cores.
 
-Blocks of all of them take turns, in an order that rotates, so that a drift of the machine hits all alike. On a
-busy machine, PyTorch with as many threads as cores can become many times slower, because its threads wait for each
-other in busy loops; OMP_WAIT_POLICY=PASSIVE in the environment prevents that. With `sandbox` and torch installed:
+Blocks of all of them are interleaved, in an order that rotates. On a busy machine, PyTorch with as many threads as
+cores can become many times slower, because its threads wait for each other in busy loops;
+OMP_WAIT_POLICY=PASSIVE in the environment prevents that. With `sandbox` and torch installed:
 `python benchmarks/step_against_pytorch.py --out benchmarks/results/step_against_pytorch.csv`.
 """
 
