@@ -1,4 +1,4 @@
-"""Operations of a program, counted in what jax traced, and what the compiler says of its own program.
+"""Operations of a program, counted in its jaxpr, and the compiler's figures for the compiled program.
 
 A multiplication and the addition that follows it are two operations. Exponentials and the like are not counted.
 """

@@ -39,7 +39,7 @@ def state_bytes(model: LanguageModel, num_tokens: int) -> int:
 def zoology_bytes(model: LanguageModel, num_tokens: int) -> int:
     """Bytes as Zoology counts them (Arora et al. 2023, arXiv:2312.04927): four per element of `ZOOLOGY` kinds.
 
-    Zoology's published sizes also include the `width` rows of a convolution that is a layer of its own (BaseConv),
+    Zoology's published sizes also include the `width` rows of a convolution that is a separate layer (BaseConv),
     and one more row of an attention window.
     """
     return 4 * sum(size.elements for kind, size in state_sizes(model, num_tokens).items() if kind in ZOOLOGY)

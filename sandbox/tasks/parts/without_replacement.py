@@ -11,7 +11,7 @@ def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, "draws
     """Draw distinct numbers `0 <= x < population`, every ordered selection equally likely.
 
     The result is that of a Fisher-Yates shuffle stopped after `draws` swaps: step j exchanges entries j and r_j of
-    a table, with r_j uniform over j..population-1, and outputs what stood at r_j. The table is never stored: what
+    a table, with r_j uniform over j..population-1, and outputs the old entry r_j. The table is never stored: what
     stands at an index follows from the few swaps that touched it, all found at once by comparing the r_j.
 
     Raises:
