@@ -53,7 +53,8 @@ def run_rule(
     """Runs `rule` over `inputs` `[B, T, H, …]`, where B or T is one if all sequences or tokens share the input.
 
     The public functions call this, and so does the user of a rule that is not in `RULES`. Forward mode (`jax.jvp`)
-    works with `recurrent` and `chunked` by name, and with `auto` only if it selects the same driver for gradients.
+    works with `recurrent`, with `chunked` if the rule has a chunk form, and with `auto` if it selects one of these
+    with and without gradients.
 
     XLA divides `recurrent` and `chunked` over the devices of a sharded batch. Kernels need
     `jax.shard_map(..., check_vma=False)` over the batch.

@@ -4,6 +4,7 @@ B or T of an input may be one: all sequences or all tokens then share it, and it
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -38,18 +39,17 @@ def initial_states(rule: Rule, inputs: Inputs) -> State:
     """The empty states `[B, H, …]`, sharded like the batch."""
     of_one_token = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[3:], leaf.dtype), inputs)
     of_one_head = cast(rule.initial_state(of_one_token), compute_dtype(inputs))
-    zeros = _zeros_like_batch(inputs)
+    batch = batch_size(inputs)
+    zeros = zeros_like_batch([leaf[:, 0] for leaf in jax.tree.leaves(inputs) if leaf.shape[0] == batch])
     return jax.tree.map(
         lambda leaf: (leaf[None, None] + zeros.reshape(*zeros.shape, *[1] * leaf.ndim)).astype(leaf.dtype),
         of_one_head,
     )
 
 
-def _zeros_like_batch(inputs: Inputs) -> Float[Array, "B H"]:
-    """Zeros sharded like the inputs; a constant would be copied whole to each device."""
-    batch = batch_size(inputs)
-    of_first_token = [leaf[:, 0] for leaf in jax.tree.leaves(inputs) if leaf.shape[0] == batch]
-    zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in of_first_token]
+def zeros_like_batch(leaves: Iterable[Array]) -> Float[Array, "B H"]:
+    """Zeros sharded like these leaves `[B, H, …]`; a constant would be copied whole to each device."""
+    zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in leaves]
     return functools.reduce(jnp.add, [jnp.sum(leaf, axis=range(2, leaf.ndim)) for leaf in zeros])
 
 

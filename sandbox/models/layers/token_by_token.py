@@ -12,6 +12,5 @@ def token_by_token(
     cell: Callable[[Any, Array], tuple[Any, Array]], inputs: Float[Array, "B T I"], state: Any
 ) -> tuple[Float[Array, "B T E"], Any]:
     """Outputs and final state of a loop over `cell(state, inputs_t) -> (state, outputs_t)`, in float32."""
-    # Unrolled because a step is so small that loop overhead takes much of its time.
-    state, outputs = jax.lax.scan(cell, state, jnp.swapaxes(inputs.astype(jnp.float32), 0, 1), unroll=8)
+    state, outputs = jax.lax.scan(cell, state, jnp.swapaxes(inputs.astype(jnp.float32), 0, 1))
     return jnp.swapaxes(outputs, 0, 1), state

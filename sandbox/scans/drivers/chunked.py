@@ -10,10 +10,10 @@ from jax.extend.core import Primitive
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool
 
+from sandbox.scans.drivers.steps import run_steps
 from sandbox.scans.layout import (
     cast,
     compute_dtype,
-    join,
     matmul_precision,
     next_power_of_two,
     num_tokens,
@@ -34,12 +34,14 @@ def run_chunked(
 ) -> tuple[Outputs, State]:
     """Scans `rule.chunk` over chunks of the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
-    A rule without a chunk form loops over its step within each chunk. The backward pass keeps the state at the
-    start of each chunk and what `keeps_small_products` selects, and recomputes the rest.
+    The backward pass keeps the state at the start of each chunk and what `keeps_small_products` selects, and
+    recomputes the rest. A rule without a chunk form is run by `run_steps`.
     """
     exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
     size = min(size, next_power_of_two(tokens))
+    if (update := rule.chunk) is None:
+        return run_steps(rule, state, inputs, dtype=dtype, chunk_size=size)
     num_chunks = -(-tokens // size)
     varying, fixed = split_fixed(inputs)
     fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
@@ -49,7 +51,7 @@ def run_chunked(
         varying_c, exists = chunk
 
         def update_head(state: State, varying_and_fixed: tuple[Inputs, Inputs]) -> tuple[State, Outputs]:
-            return update_by_chunk_or_steps(rule, state, *varying_and_fixed, exists)
+            return update(state, whole_chunk(rule, *varying_and_fixed, exists[:, None]))
 
         with jax.default_matmul_precision(matmul_precision(inputs)):
             state, outputs = over_batch_and_heads(update_head, state, (cast(varying_c, exact), fixed))
@@ -79,21 +81,6 @@ def run_chunked(
             jax.checkpoint(take_chunk, policy=keeps_small_products(size)), state, chunks, unroll=2
         )
     return jax.tree.map(time_second, outputs), final_state
-
-
-def update_by_chunk_or_steps(
-    rule: Rule, state: State, varying: Inputs, fixed: Inputs, exists: Bool[Array, "C"]
-) -> tuple[State, Outputs]:
-    """Updates one head by one chunk, by the chunk form of the rule or step by step."""
-    if rule.chunk is not None:
-        return rule.chunk(state, whole_chunk(rule, varying, fixed, exists[:, None]))
-
-    def take_step(state: State, token: tuple[Inputs, Bool[Array, ""]]) -> tuple[State, Outputs]:
-        varying_t, exists_t = token
-        new_state, outputs = rule.step(state, join(varying_t, fixed))
-        return jax.tree.map(lambda new, old: jnp.where(exists_t, new, old), new_state, state), outputs
-
-    return lax.scan(take_step, state, (varying, exists))
 
 
 def keeps_small_products(chunk_size: int) -> Callable[..., bool]:

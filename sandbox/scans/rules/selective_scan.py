@@ -56,7 +56,6 @@ SELECTIVE_SCAN = Rule(
     step=step,
     initial_state=lambda inputs: jnp.zeros(inputs.A.shape),
     examples={"fixed A": example},
-    default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset({"x", "dt", "A"}),
 )
 

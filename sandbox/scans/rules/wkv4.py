@@ -79,7 +79,6 @@ WKV4 = Rule(
     step=step,
     initial_state=initial_state,
     examples={"fixed w and u": example},
-    default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset(WKV4Inputs._fields),
 )
 
