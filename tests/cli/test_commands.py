@@ -97,7 +97,7 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.slow(seconds=50)
 def test_several_devices_share_the_members(tmp_path):
-    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    two = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     assert sweep(tmp_path / "one").returncode == 0
     assert sweep(tmp_path / "two", environment=two).returncode == 0
     one, other = (collect(tmp_path / name / "runs") for name in ("one", "two"))

@@ -10,7 +10,8 @@ from sandbox.scans import RULES
 
 def compare(*cases):
     program = [sys.executable, pathlib.Path(__file__).with_name("two_devices.py"), *cases]
-    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    two = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(program, capture_output=True, text=True, env=os.environ | two)
     assert done.returncode == 0, done.stderr[-2000:]
 

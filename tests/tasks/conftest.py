@@ -22,18 +22,11 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def quick_jit():
-    """`jax.jit` that compiles quickly rather than well: here compiling costs far more than running."""
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return functools.partial(jax.jit, compiler_options=options)
-
-
-@pytest.fixture(scope="session")
-def draw_batch(quick_jit):
+def draw_batch():
     """Function of (task, count); compiled once for each task, split and size, and each batch drawn once."""
     from sandbox.tasks.streams import Split, sample_batch
 
-    compiled_batch = quick_jit(sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
+    compiled_batch = jax.jit(sample_batch, static_argnames=("task", "split", "batch_size", "num_examples"))
 
     @functools.cache
     def draw(task, count=512, *, seed=0, split=Split.TRAIN, start=0, num_examples=None):

@@ -23,7 +23,7 @@ def test_an_example_does_not_depend_on_the_batch_it_comes_in(task, draw_batch):
         assert_same(draw_batch(task, 1, start=index), rows(whole, [index]))
 
 
-def test_a_population_of_seeds_draws_inside_a_compiled_scan(task, draw_batch, quick_jit):
+def test_a_population_of_seeds_draws_inside_a_compiled_scan(task, draw_batch):
     """As training does: keys are mapped, and where a batch starts is known only while it runs."""
 
     def three_batches(key):
@@ -33,7 +33,7 @@ def test_a_population_of_seeds_draws_inside_a_compiled_scan(task, draw_batch, qu
         drawn = jax.lax.scan(draw, jnp.int32(0), length=3)[1]
         return jax.tree.map(lambda leaf: leaf.reshape(12, *leaf.shape[2:]), drawn)
 
-    population = quick_jit(jax.vmap(three_batches))(jax.vmap(jax.random.key)(jnp.arange(2)))
+    population = jax.jit(jax.vmap(three_batches))(jax.vmap(jax.random.key)(jnp.arange(2)))
     for seed in (0, 1):
         assert_same(rows(population, seed), draw_batch(task, 12, seed=seed))
 

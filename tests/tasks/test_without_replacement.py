@@ -13,12 +13,8 @@ from sandbox.tasks.parts.without_replacement import draw_uniform, draw_weighted
 DRAWS = 20_000
 
 
-@pytest.fixture
-def draw_many(quick_jit):
-    def draw(draw_one, count=DRAWS):
-        return np.asarray(quick_jit(jax.vmap(draw_one))(jax.random.split(jax.random.key(0), count)))
-
-    return draw
+def draw_many(draw_one, count=DRAWS):
+    return np.asarray(jax.jit(jax.vmap(draw_one))(jax.random.split(jax.random.key(0), count)))
 
 
 def assert_frequencies(selections, probabilities):
@@ -31,14 +27,14 @@ def assert_frequencies(selections, probabilities):
 
 
 @pytest.mark.parametrize(("population", "draws"), [(2, 1), (2, 2), (3, 2), (4, 4), (5, 3), (7, 2)])
-def test_every_ordered_selection_is_equally_likely(draw_many, population, draws):
+def test_every_ordered_selection_is_equally_likely(population, draws):
     selections = list(itertools.permutations(range(population), draws))
     drawn = draw_many(lambda key: draw_uniform(key, population, draws))
     assert_frequencies(drawn, dict.fromkeys(selections, 1 / len(selections)))
 
 
 @pytest.mark.parametrize(("population", "draws"), [(1, 1), (127, 64), (127, 127), (4095, 16)])
-def test_draws_are_distinct_and_in_range(draw_many, population, draws):
+def test_draws_are_distinct_and_in_range(population, draws):
     drawn = draw_many(lambda key: draw_uniform(key, population, draws), count=200)
     assert drawn.min() >= 0
     assert drawn.max() < population
@@ -46,7 +42,7 @@ def test_draws_are_distinct_and_in_range(draw_many, population, draws):
 
 
 @pytest.mark.parametrize(("population", "draws"), [(127, 64), (127, 127), (300, 40)])
-def test_the_result_is_that_of_swapping_a_table(draw_many, population, draws):
+def test_the_result_is_that_of_swapping_a_table(population, draws):
     swaps = draw_many(
         lambda key: jax.random.randint(key, (draws,), jnp.arange(draws), population, dtype=jnp.int32),
         count=20,
@@ -64,7 +60,7 @@ def test_more_draws_than_the_population_holds_are_refused():
         draw_uniform(jax.random.key(0), 4, 5)
 
 
-def test_weighted_draws_follow_the_weights_among_those_left(draw_many):
+def test_weighted_draws_follow_the_weights_among_those_left():
     weights = np.array([4.0, 2.0, 1.0, 0.5])
     probabilities = {}
     for selection in itertools.permutations(range(4), 3):
@@ -77,7 +73,7 @@ def test_weighted_draws_follow_the_weights_among_those_left(draw_many):
     assert_frequencies(draw_many(lambda key: draw_weighted(key, log_weights, 3)), probabilities)
 
 
-def test_weight_zero_is_drawn_last(draw_many):
+def test_weight_zero_is_drawn_last():
     log_weights = jnp.array([0.0, -jnp.inf, 0.0])
     drawn = draw_many(lambda key: draw_weighted(key, log_weights, 3), count=100)
     assert set(drawn[:, 2].tolist()) == {1}
