@@ -36,7 +36,7 @@ class Says(Problem):
 
 def says(answers, batch):
     problem = Says(ModelConfig(), MIXERS["outer"](), TASKS["mqar"](), TrainConfig())
-    return score(problem, batch, jnp.array(answers))
+    return jax.jit(score, static_argnums=0)(problem, batch, jnp.array(answers))
 
 
 def test_a_sequence_is_exact_when_all_its_answers_are_right():
@@ -52,7 +52,7 @@ def test_where_several_tokens_are_legal_each_of_them_is_right():
 
 
 def test_the_loss_over_all_tokens_has_answers_where_they_are_due():
-    everywhere = scored_everywhere(BATCH)
+    everywhere = jax.jit(scored_everywhere)(BATCH)
     np.testing.assert_array_equal(everywhere.positions, np.tile(np.arange(6), (2, 1)))
     np.testing.assert_array_equal(everywhere.targets[:, :-1], [[6, 2, 9, 1, 6], [8, 0, 3, 8, 0]])
     np.testing.assert_array_equal(everywhere.weights, [[1, 1, 1, 1, 1, 0]] * 2)
@@ -76,12 +76,12 @@ def problem_with(**train):
 
 
 def test_training_is_on_answers_or_on_all_tokens():
-    batch = sample_batch(TASK, jax.random.key(1), Split.TRAIN, 0, 4)
+    batch = jax.jit(sample_batch, static_argnums=(0, 2, 4))(TASK, jax.random.key(1), Split.TRAIN, 0, 4)
+    member = init_member(problem_with(), jnp.float32(1e-3), jnp.int32(0))
     for loss in Loss:
         problem = problem_with(loss=loss)
-        member = init_member(problem, jnp.float32(1e-3), jnp.int32(0))
-        learned = scored_everywhere(batch) if loss is Loss.all else batch
-        losses, _ = position_scores(problem, member.params, learned)
+        learned = jax.jit(scored_everywhere)(batch) if loss is Loss.all else batch
+        losses, _ = jax.jit(position_scores, static_argnums=0)(problem, member.params, learned)
         _, reported = jax.jit(train_step, static_argnums=0)(problem, member, 0, batch)
         assert reported == pytest.approx(np.average(losses, weights=learned.weights), rel=1e-5)
 

@@ -22,6 +22,8 @@ from sandbox.train import loop, population
 from sandbox.train.config import TrainConfig
 from sandbox.train.step import Problem, Scores, schedule
 
+pytestmark = pytest.mark.xdist_group("training")  # what the fixtures train is trained in one process
+
 TASK = MQARConfig(vocab_size=16, length=16, pairs=[2, 4], weights=1)
 TRAIN = TrainConfig(
     steps=6,
@@ -45,8 +47,28 @@ def problem(mixer=None, **options):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def trained():
+    """A problem, its population before the first step and after four, and the mean losses of these."""
+    fresh = problem()
+    start = population.init_population(fresh, 0)
+    return fresh, start, *population.advance(fresh, start, 0, 4)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """A run that failed, and what it left."""
     asked = config(tmp_path_factory.mktemp("outputs"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "advance", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory\nat 0x1")))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(asked)
+    return asked, {name: (run_directory(asked) / name).read_text() for name in (FAILURE, SUMMARY)}
+
+
+@pytest.fixture(scope="module")
+def finished(failed):
+    """The same run, tried again."""
+    asked, _ = failed
     return asked, run(asked)
 
 
@@ -87,32 +109,28 @@ def test_a_finished_run_is_read_not_trained(finished, monkeypatch):
     assert run(asked) == records
 
 
-def test_members_do_not_disturb_each_other():
+def test_members_do_not_disturb_each_other(trained):
     """A member of a population is the member alone, up to rounding."""
-    whole, one = problem(), problem(learning_rates=[1e-2], num_seeds=1)
-    together, _ = population.advance(whole, population.init_population(whole, 0), 0, 4)
+    _, _, together, _ = trained
+    one = problem(learning_rates=[1e-2], num_seeds=1)
     alone, _ = population.advance(one, population.init_population(one, 0), 0, 4)
     member = jax.tree.map(lambda leaf: leaf[2], together.params)  # learning rate 1e-2, seed 0
     for a, b in zip(jax.tree.leaves(member), jax.tree.leaves(alone.params), strict=True):
         np.testing.assert_allclose(a, b[0], atol=1e-5)
 
 
-def test_side_by_side_equals_one_after_the_other(monkeypatch):
-    results = []
-    for mapping in ("map", "vmap"):
-        monkeypatch.setattr(population, "mapping", lambda mapping=mapping: mapping)
-        fresh = problem()
-        results.append(population.advance(fresh, population.init_population(fresh, 0), 0, 4))
-    (mapped, losses), (vmapped, vmapped_losses) = results
+def test_side_by_side_equals_one_after_the_other(trained, monkeypatch):
+    assert population.mapping() == "map"
+    _, start, mapped, losses = trained
+    monkeypatch.setattr(population, "mapping", lambda: "vmap")
+    vmapped, vmapped_losses = population.advance(problem(), start, 0, 4)
     np.testing.assert_allclose(losses, vmapped_losses, rtol=1e-4)
     for a, b in zip(jax.tree.leaves(mapped.params), jax.tree.leaves(vmapped.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_drawing_ahead_less_changes_nothing(monkeypatch):
-    fresh = problem()
-    start = population.init_population(fresh, 0)
-    expected, expected_loss = population.advance(fresh, start, 0, 4)
+def test_drawing_ahead_less_changes_nothing(trained, monkeypatch):
+    fresh, start, expected, expected_loss = trained
     monkeypatch.setattr(population, "DRAWN_BYTES", 1)
     stepwise, loss = population.advance(fresh, start, 0, 4)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
@@ -135,17 +153,13 @@ def test_training_stops_when_all_members_have_solved_the_task(tmp_path):
     assert {r.steps for r in records} == {TRAIN.eval_every}
 
 
-def test_a_failed_run_says_why_and_is_tried_again(tmp_path, monkeypatch):
-    asked = config(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "advance", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory\nat 0x1")))
-        with pytest.raises(RuntimeError, match="out of memory"):
-            run(asked)
-    directory = run_directory(asked)
-    assert "out of memory" in (directory / FAILURE).read_text()
-    assert '"failed: out of memory"' in (directory / SUMMARY).read_text()
-    assert {r.status for r in run(asked)} == {"ok"}
-    assert not (directory / FAILURE).exists()
+def test_a_failed_run_says_why_and_is_tried_again(failed, finished):
+    asked, left = failed
+    assert "out of memory" in left[FAILURE]
+    assert '"failed: out of memory"' in left[SUMMARY]
+    _, records = finished
+    assert {r.status for r in records} == {"ok"}
+    assert not (run_directory(asked) / FAILURE).exists()
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
@@ -167,12 +181,12 @@ def test_weight_decay_leaves_norms_biases_and_decays_alone():
     assert decayed == {"kernel", "embedding"}
 
 
-def test_weight_decay_shrinks_what_it_should():
+def test_weight_decay_shrinks_what_it_should(trained):
     """With a zero gradient only decayed weights move, towards zero."""
-    fresh = problem(weight_decay=0.5)
-    params = jax.tree.map(lambda leaf: leaf[0], population.init_population(fresh, 0).params)
-    zero = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = fresh.optimizer.update(zero, fresh.optimizer.init(params), params)
+    fresh, (_, start, *_) = problem(weight_decay=0.5), trained
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[0], start.params)
+    zero = jax.tree.map(np.zeros_like, params)
+    updates, _ = jax.jit(lambda: fresh.optimizer.update(zero, fresh.optimizer.init(params), params))()
     np.testing.assert_allclose(updates["embedding"], 0.5 * params["embedding"])
     np.testing.assert_array_equal(updates["norm"]["scale"], 0)
 
