@@ -1,5 +1,7 @@
 """The whole model: layouts, decoding, and positions of the readout."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,16 @@ def make(config, mixer=None):
     return config.make(mixer or OuterConfig(d_state=3, update=Update.delta), VOCABULARY, rngs=nnx.Rngs(0))
 
 
+def shaped(*arguments):
+    """A model with shapes in place of arrays, for what needs no numbers."""
+    return nnx.eval_shape(lambda: make(*arguments))
+
+
+@functools.cache
+def made_hybrid():
+    return make(hybrid())
+
+
 TOKENS = jax.random.randint(jax.random.key(3), (2, LENGTH), 0, VOCABULARY)
 
 
@@ -51,7 +63,7 @@ def test_decoding_agrees_with_training_form(channel_mixer):
 
 
 def test_only_the_scored_positions_are_read_out():
-    model = make(hybrid())
+    model = jax.jit(made_hybrid())
     positions = jnp.array([[1, 8, 0], [4, 4, 7]])
     np.testing.assert_allclose(
         model(TOKENS, positions),
@@ -65,13 +77,13 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     logits = jax.jit(model)(TOKENS)
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))} == {jnp.dtype(jnp.float32)}
-    np.testing.assert_allclose(logits, jax.jit(make(hybrid()))(TOKENS), atol=0.05)
+    np.testing.assert_allclose(logits, jax.jit(made_hybrid())(TOKENS), atol=0.05)
 
 
 def test_state_bytes_match_the_state_that_step_returns():
-    model = make(hybrid())
+    model = shaped(hybrid())
     for length in (1, 7, LENGTH):
-        _, carried = jax.eval_shape(model.step, TOKENS[:1, 0], model.init_state(1, length))
+        _, carried = jax.eval_shape(lambda n=length: model.step(TOKENS[:1, 0], model.init_state(1, n)))
         assert state_bytes(model, length) == sum(
             leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carried)
         )
@@ -80,13 +92,13 @@ def test_state_bytes_match_the_state_that_step_returns():
 def test_state_bytes_of_a_known_model():
     """Published formulas: d_state rows by d_model columns; keys and values of every token, and a counter."""
     config = ModelConfig(d_model=64, layout=["mixer"])
-    assert state_bytes(make(config, OuterConfig(d_state=8, num_heads=2)), 1000) == 4 * 8 * 64
-    assert state_bytes(make(config, SoftmaxConfig(num_heads=2)), 1000) == 4 * 2 * 64 * 1000 + 4
-    assert state_bytes(make(config, ShortConvConfig(width=3)), 1000) == 4 * 2 * 64
+    assert state_bytes(shaped(config, OuterConfig(d_state=8, num_heads=2)), 1000) == 4 * 8 * 64
+    assert state_bytes(shaped(config, SoftmaxConfig(num_heads=2)), 1000) == 4 * 2 * 64 * 1000 + 4
+    assert state_bytes(shaped(config, ShortConvConfig(width=3)), 1000) == 4 * 2 * 64
 
 
 def test_parameters_are_counted():
-    model = make(ModelConfig(d_model=8, layout=["mixer"]), ShortConvConfig(width=3))
+    model = shaped(ModelConfig(d_model=8, layout=["mixer"]), ShortConvConfig(width=3))
     norms, conv, gate = 2 * 8, 3 * 8 + 8, 8 * 8 + 8
     assert num_parameters(model) == VOCABULARY * 8 + norms + conv + gate
 
@@ -131,18 +143,19 @@ def test_attention_is_softmax_unless_model_mixers_overrides_it():
 
 
 def test_shared_layers_share_weights_but_not_states():
-    def with_layout(layout, **options):
+    def with_layout(layout, make=shaped, **options):
         config = ModelConfig(d_model=8, layout=layout, channel_mixer=ChannelMixer.mlp, **options)
         return make(config, OuterConfig(d_state=3))
 
-    shared, alone = with_layout(["mixer", "softmax"] * 2, shared=["softmax"]), with_layout(["mixer*2", "softmax"])
+    shared = with_layout(["mixer", "softmax"] * 2, make, shared=["softmax"])
+    alone = with_layout(["mixer*2", "softmax"])
     assert num_parameters(shared) == num_parameters(alone)
     assert shared.layers[1] is shared.layers[3]
     assert shared.layers[0] is not shared.layers[2]
     assert state_bytes(shared, LENGTH) == state_bytes(with_layout(["mixer", "softmax"] * 2), LENGTH)
 
     graph, params = nnx.split(shared, nnx.Param)
-    gradients = jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(TOKENS) ** 2))(params)
+    gradients = jax.jit(jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(TOKENS) ** 2)))(params)
     assert jax.tree.structure(gradients) == jax.tree.structure(params)
     assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(gradients))
 
@@ -170,7 +183,8 @@ def test_impossible_models_are_refused(options, message):
 
 
 def test_each_layer_of_a_layout_has_its_own_config():
-    states = [layer.mixer for layer in make(hybrid()).init_state(1, LENGTH)]
+    model = shaped(hybrid())
+    states = [layer.mixer for layer in nnx.eval_shape(lambda: model.init_state(1, LENGTH))]
     assert [[leaf.shape for leaf in jax.tree.leaves(state)] for state in states] == [
         [(1, 3, 12)],
         [(1, 1, 3, 12)],

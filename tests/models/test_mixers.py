@@ -1,6 +1,7 @@
 """The contract of every mixer, at odd lengths: three forms that agree, causality, complete state."""
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -48,19 +49,24 @@ for decay, update in itertools.product(Decay, Update):
     )
 
 
-@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.fixture(
+    params=[pytest.param(VARIANTS[name], id=name, marks=pytest.mark.xdist_group(name)) for name in VARIANTS]
+)
 def config(request):
+    """Each variant, all its tests in one process, so that it is made once."""
     return request.param
 
 
+@functools.cache
 def make(config, dtype=jnp.float32):
     """A mixer with perturbed parameters, because those that start at zero would hide mistakes."""
     mixer = config.make(D_MODEL, rngs=nnx.Rngs(0), dtype=dtype)
-    keys = iter(jax.random.split(jax.random.key(2), 200))
-    moved = jax.tree.map(
-        lambda leaf: leaf + 0.05 * jax.random.normal(next(keys), leaf.shape), nnx.state(mixer, nnx.Param)
-    )
-    nnx.update(mixer, moved)
+    rng = np.random.default_rng(2)
+
+    def moved(leaf):
+        return jnp.asarray(np.asarray(leaf) + 0.05 * rng.normal(size=leaf.shape), leaf.dtype)
+
+    nnx.update(mixer, jax.tree.map(moved, nnx.state(mixer, nnx.Param)))
     return mixer
 
 
@@ -115,7 +121,7 @@ def assert_three_forms_agree(config, dtype, batch, tolerance):
 
 
 def test_only_the_state_of_a_mixer_that_grows_depends_on_the_length(config):
-    mixer = make(config)
+    mixer = nnx.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)))
     short, long = (shapes_and_types(jax.eval_shape(lambda n=n: mixer.init_state(1, n))) for n in (2, LONG))
     assert (short != long) == config.grows
 
@@ -127,7 +133,9 @@ def test_d_state_sets_the_size_of_the_state(name):
     assert has_knob == (config_type.card.d_state != "–"), "the card says what `d_state` sets"
     if has_knob:
         few, many = (
-            jax.eval_shape(lambda size=size: make(config_type(d_state=size)).init_state(1, LONG))
+            jax.eval_shape(
+                lambda size=size: config_type(d_state=size).make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, LONG)
+            )
             for size in (8, 24)
         )
         sizes = [sum(leaf.size for leaf in jax.tree.leaves(state)) for state in (few, many)]
