@@ -5,7 +5,6 @@ which have the same names. It returns None if the inputs lack what it changes.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sandbox.scans import RULES
@@ -135,9 +134,9 @@ def hard_fixture(rule, kind, *, tokens, heads=2, rows=5, columns=6):
     drawn = draw_fixture(RULES[rule], RULES[rule].examples[kind], **sizes)
     named = {name: np.asarray(leaf[0]) for name, leaf in drawn.inputs._asdict().items() if leaf is not None}
     changed = harden(rule, named)
-    inputs = {name: jnp.stack([inputs[name] for inputs in changed.values()]) for name in named}
+    inputs = {name: np.stack([inputs[name] for inputs in changed.values()]) for name in named}
     state, weights = (
-        jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * len(changed)), tree)
+        jax.tree.map(lambda leaf: np.stack([leaf[0]] * len(changed)), tree)
         for tree in (drawn.state, drawn.weights)
     )
     return drawn._replace(state=state, inputs=drawn.inputs._replace(**inputs), weights=weights), list(changed)

@@ -12,12 +12,11 @@ from sandbox.scans.layout import initial_states
 
 def kept_shapes(rule, kind, size):
     """Shapes that the scan of the forward pass stacks, a chunk at a time, for the gradient of all outputs."""
-    inputs = draw_batch(
-        rule.examples[kind], jax.random.key(0), batch=2, tokens=3 * size, heads=1, rows=24, columns=40
-    )
-    state = initial_states(rule, inputs)
+    sizes = {"batch": 2, "tokens": 3 * size, "heads": 1, "rows": 24, "columns": 40}
+    inputs = jax.eval_shape(lambda: draw_batch(rule.examples[kind], jax.random.key(0), **sizes))
 
     def loss(inputs):
+        state = initial_states(rule, inputs)
         return jnp.sum(run_chunked(rule, state, inputs, dtype=jnp.float32, chunk_size=size)[0])
 
     forward = next(eqn for eqn in jax.make_jaxpr(jax.grad(loss))(inputs).eqns if eqn.primitive.name == "scan")

@@ -44,6 +44,7 @@ MEMORY_HOLDS_LARGE_NUMBERS = {"MALLOC_PERTURB_": "128"}
 """Whoever reads memory before writing it reads 3.4e38 (with glibc), where it might be zero by chance."""
 
 
+@pytest.mark.slow(seconds=12)
 @pytest.mark.parametrize("before", [COMPILE_FIRST, LEAVE_THE_STATE_ALONE], ids=["no flag", "the flag alone"])
 def test_chunked_equals_recurrent_at_large_batches(before):
     environment = {"JAX_PLATFORMS": "cpu"} | MEMORY_HOLDS_LARGE_NUMBERS

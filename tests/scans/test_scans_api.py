@@ -67,7 +67,7 @@ def test_auto_takes_kernels_where_there_are_some(platform):
 def test_float64_is_not_for_kernels(platform):
     with interpreted_kernels(platform), jax.enable_x64(True):
         ones = jnp.ones((1, 3, 1, 4), jnp.float64)
-        outputs, _ = scans.gated_linear_attention(ones, ones, ones)
+        outputs, _ = quickly_compiled(scans.gated_linear_attention)(ones, ones, ones)
         np.testing.assert_array_equal(outputs[0, :, 0, 0], [4, 8, 12])
         with pytest.raises(NotImplementedError, match="kernels compute in float32, and these inputs need float64"):
             scans.gated_linear_attention(ones, ones, ones, implementation="pallas")
@@ -77,7 +77,10 @@ def test_float64_is_not_for_kernels(platform):
 def test_float64_stays_float64(function):
     with jax.enable_x64(True):
         arguments = drawn(function, precision=np.float64)
-        by_steps, by_chunks = (call(function, arguments, implementation=name) for name in ("recurrent", "chunked"))
+        by_steps, by_chunks = (
+            quickly_compiled(functools.partial(call, function, implementation=name))(arguments)
+            for name in ("recurrent", "chunked")
+        )
         assert_equal_up_to_rounding(by_steps, by_chunks, tolerance=1e-12)
 
 
@@ -182,7 +185,7 @@ def test_sequences_do_not_see_one_another(function):
 def assert_a_population_is_one_more_axis(function, implementation):
     """Values and gradients under vmap, jit, a scan of steps and jax.checkpoint are those of each member."""
     arguments = drawn(function)
-    members = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), arguments)
+    members = jax.tree.map(lambda leaf: np.stack([leaf, 0.5 * np.asarray(leaf)]), arguments)
     take = jax.value_and_grad(jax.checkpoint(functools.partial(loss, function, implementation=implementation)))
 
     @quickly_compiled
