@@ -81,10 +81,13 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
 
 
 def test_state_bytes_match_the_state_that_step_returns():
-    model = shaped(hybrid())
+    def step(length):
+        model = make(hybrid())
+        return model.step(TOKENS[:1, 0], model.init_state(1, length))
+
     for length in (1, 7, LENGTH):
-        _, carried = jax.eval_shape(lambda n=length: model.step(TOKENS[:1, 0], model.init_state(1, n)))
-        assert state_bytes(model, length) == sum(
+        _, carried = jax.eval_shape(functools.partial(step, length))
+        assert state_bytes(shaped(hybrid()), length) == sum(
             leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carried)
         )
 
@@ -183,8 +186,7 @@ def test_impossible_models_are_refused(options, message):
 
 
 def test_each_layer_of_a_layout_has_its_own_config():
-    model = shaped(hybrid())
-    states = [layer.mixer for layer in nnx.eval_shape(lambda: model.init_state(1, LENGTH))]
+    states = [layer.mixer for layer in jax.eval_shape(lambda: make(hybrid()).init_state(1, LENGTH))]
     assert [[leaf.shape for leaf in jax.tree.leaves(state)] for state in states] == [
         [(1, 3, 12)],
         [(1, 1, 3, 12)],

@@ -121,8 +121,10 @@ def assert_three_forms_agree(config, dtype, batch, tolerance):
 
 
 def test_only_the_state_of_a_mixer_that_grows_depends_on_the_length(config):
-    mixer = nnx.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)))
-    short, long = (shapes_and_types(jax.eval_shape(lambda n=n: mixer.init_state(1, n))) for n in (2, LONG))
+    def state(length):
+        return jax.eval_shape(lambda: config.make(D_MODEL, rngs=nnx.Rngs(0)).init_state(1, length))
+
+    short, long = (shapes_and_types(state(length)) for length in (2, LONG))
     assert (short != long) == config.grows
 
 
