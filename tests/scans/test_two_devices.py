@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from sandbox.scans import RULES
 
 
@@ -16,6 +18,7 @@ def compare(*cases):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow(seconds=10)
 def test_a_batch_over_two_devices():
     """By the two drivers in XLA: `auto` is `chunked` with gradients."""
     compare(*(f"{function}:{implementation}" for function in RULES for implementation in ("recurrent", "auto")))

@@ -130,12 +130,13 @@ def test_side_by_side_equals_one_after_the_other(trained, monkeypatch):
 
 
 def test_drawing_ahead_less_changes_nothing(trained, monkeypatch):
+    """Up to rounding: two programs, compiled as tests are."""
     fresh, start, expected, expected_loss = trained
     monkeypatch.setattr(population, "DRAWN_BYTES", 1)
     stepwise, loss = population.advance(fresh, start, 0, 4)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(stepwise), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_a_diverged_member_is_frozen_and_reported(tmp_path):
