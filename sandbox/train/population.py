@@ -55,12 +55,20 @@ def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def init_population(problem: Problem, seed: int) -> Member:
-    """All members before their first step; not compiled, which would take longer than drawing them."""
+    """All members before their first step; not compiled as one program, which takes longer than drawing them.
+
+    Members of one seed share their parameters, so these are drawn once; they are stacked by NumPy, since an
+    operation outside of a program is one more to compile for every shape.
+    """
     rates, seeds = members_of(problem.train, seed)
+    drawn = {
+        value: jax.device_get(init_member(problem, jnp.float32(0), jnp.int32(value)))
+        for value in dict.fromkeys(seeds)
+    }
     members = [
-        init_member(problem, jnp.float32(rate), jnp.int32(seed)) for rate, seed in zip(rates, seeds, strict=True)
+        drawn[value]._replace(learning_rate=np.float32(rate)) for rate, value in zip(rates, seeds, strict=True)
     ]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *members)
 
 
 def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
