@@ -1,10 +1,10 @@
 """Checkpoints of a whole population, from which a killed run resumes with bit-identical results."""
 
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
 import jax
-import orbax.checkpoint as ocp
 
 from sandbox.train.step import Member
 
@@ -21,21 +21,30 @@ class Progress(NamedTuple):
 
 
 class Checkpoints:
-    """The newest `Progress` of one run, saved atomically in a directory."""
+    """The newest `Progress` of one run, saved atomically in a directory. Imports Orbax once it is needed."""
 
     def __init__(self, directory: pathlib.Path):
+        self._directory = directory.absolute()
+
+    @functools.cached_property
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp
+
         # Not in the background, where a failed save leaves threads that keep the process from ending.
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+        return ocp.CheckpointManager(self._directory, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        if "_manager" in vars(self):
+            self._manager.close()
 
     def save(self, progress: Progress) -> None:
         """Saves, unless this step is saved already, and removes older checkpoints."""
+        import orbax.checkpoint as ocp
+
         if progress.step == self._manager.latest_step():
             return
         self._manager.save(
@@ -48,9 +57,11 @@ class Checkpoints:
 
     def restore(self, like: Member) -> Progress | None:
         """The newest complete checkpoint of a population shaped `like` this one, or None."""
-        step = self._manager.latest_step()
+        step = self._manager.latest_step() if self._directory.exists() else None
         if step is None:
             return None
+        import orbax.checkpoint as ocp
+
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
         restored = self._manager.restore(
             step,
