@@ -24,11 +24,12 @@ from sandbox.bench.scans import ScanRow, time_scans
 from sandbox.cli.bench_tables import print_speeds
 from sandbox.cli.display import console
 from sandbox.cli.machine import with_machine
-from sandbox.results import to_csv, write_atomically
+from sandbox.results import write_atomically
 from sandbox.scans import RULES, Rule
 from sandbox.scans.kernels import gpu
 from sandbox.scans.layout import initial_states
 from sandbox.scans.rule import Inputs, Outputs
+from sandbox.tables import to_csv
 from sandbox.target import interpreted_kernels, kernels_are_interpreted
 
 PRODUCTS = {"TF32": "default", "TF32x3": gpu.FLOAT32_PRODUCTS, "BF16": gpu.BFLOAT16_PRODUCTS}

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import hashlib
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,11 @@ class Config:
         """Hash of everything that determines the results: equal runs have equal ids."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The folder that this run writes to: `<output_dir>/<study>/<run id>`."""
+        return pathlib.Path(self.output_dir).expanduser() / self.study / self.run_id
 
     @property
     def resolved_label(self) -> str:

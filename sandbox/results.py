@@ -4,16 +4,15 @@ A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and mem
 `summary.json`. The summary is written last and atomically: a run that has one is finished.
 """
 
+import csv
 import dataclasses
 import io
 import json
 import math
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
-
-import pandas as pd
 
 from sandbox.errors import InputError
 
@@ -153,6 +152,27 @@ def is_to_do(run_dir: str | os.PathLike[str]) -> bool:
     )
 
 
+def make_writable(directory: pathlib.Path) -> None:
+    """Creates the directory; raises InputError if no file can be created in it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        writable = os.access(directory, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(f"output_dir: cannot write to {directory}; give a folder that can be written")
+
+
+def write_evaluations(run_dir: str | os.PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Writes `metrics.csv`, a row per `Evaluation`; a loss that is not a number is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EVALUATION_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if value != value else value for name, value in row.items()})
+    write_atomically(pathlib.Path(run_dir) / METRICS, text.getvalue())
+
+
 def write_summary(run_dir: str | os.PathLike[str], records: Sequence[Record]) -> None:
     """Writes the summary atomically, which marks the run as finished."""
     text = json.dumps({"records": [dataclasses.asdict(record) for record in records]}, indent=1)
@@ -165,13 +185,13 @@ def read_summary(run_dir: str | os.PathLike[str]) -> list[Record]:
     try:
         records = json.loads(path.read_text())["records"]
         for record in records:
-            _check_version(path, record, record.get("schema_version"))
+            check_version(path, record, record.get("schema_version"))
         return [Record(**record) for record in records]
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a summary that this version can read ({error})") from error
 
 
-def _check_version(source: pathlib.Path, names: Collection[str], version: object) -> None:
+def check_version(source: pathlib.Path, names: Collection[str], version: object) -> None:
     """Raises InputError for a record of another schema; `names` are those of its fields."""
     if version is None and {"experiment", "run_id"} <= set(names):
         version = 1  # had no column that says so
@@ -201,97 +221,3 @@ def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
         for path in root.rglob(CONFIG)
         if not is_finished(path.parent) and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
-
-
-def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
-    """One table row per record: the fields, then the versions, then the config keys, both sorted."""
-    frame = pd.DataFrame([record.row() for record in records])
-    others = sorted(set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name))
-    return frame[[*FIELDS, *others]]
-
-
-def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
-    """The records of finished runs (see `finished_runs`), by study, label, state size and run.
-
-    `root` may also be a table that `sandbox-collect` wrote, or a folder with such a table and no runs. The values
-    are the same either way, because the records of runs are converted to CSV text and back.
-
-    Raises FileNotFoundError if there is nothing to read, and InputError if it is something else.
-    """
-    root = pathlib.Path(root)
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such file or folder")
-    runs = [] if root.is_file() else finished_runs(root, run_ids)
-    table = root if root.is_file() else root / RECORDS
-    if not runs and table.is_file():
-        frame = _read_csv(table)
-        for version in frame["schema_version"].unique() if "schema_version" in frame else [None]:
-            _check_version(table, frame.columns, version)
-        if missing := [name for name in FIELDS if name not in frame.columns]:
-            raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
-        if frame.empty:
-            raise InputError(f"{table}: no records in it")
-        return frame
-    records = [record for run in runs for record in read_summary(run)]
-    if not records:
-        raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
-    records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
-    return _read_csv(io.StringIO(to_csv(table_of_records(records))))
-
-
-def collect_curves(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
-    """The evaluations of finished runs (see `finished_runs`), with the columns `RUN` to join on.
-
-    If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
-    """
-    root = pathlib.Path(root)
-    tables = []
-    for run in [] if root.is_file() else finished_runs(root, run_ids):
-        records, metrics = read_summary(run), run / METRICS
-        if records and metrics.is_file() and metrics.stat().st_size:
-            tables.append(_read_csv(metrics).assign(**{name: getattr(records[0], name) for name in RUN}))
-    if tables:
-        frame = pd.concat(tables, ignore_index=True)
-        return frame.sort_values(RUN, kind="stable", ignore_index=True)
-    collected = (root.parent if root.is_file() else root) / CURVES
-    return _read_csv(collected) if collected.is_file() else pd.DataFrame()
-
-
-def outcomes(records: pd.DataFrame) -> dict[str, int]:
-    """The numbers of runs, records, members, diverged members and failed runs in a table of records."""
-    diverged = records["status"] == STATUS_DIVERGED
-    failed = records["status"].str.startswith(STATUS_FAILED)
-    return {
-        "runs": len(records.drop_duplicates(RUN)),
-        "records": len(records),
-        "members": len(records.drop_duplicates(MEMBER)),
-        "diverged": len(records[diverged].drop_duplicates(MEMBER)),
-        "failed": len(records[failed].drop_duplicates(RUN)),
-    }
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """The table as CSV text, the same bytes on every system."""
-    return frame.to_csv(index=False, lineterminator="\n")
-
-
-def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
-    """Reads what `to_csv` wrote and keeps text as text: a run id `12e4`, a version `0.10`.
-
-    Only an empty field and `nan` are missing values: `None` and `NA` may be the values of options.
-    """
-    try:
-        columns = pd.read_csv(source, nrows=0).columns
-        if not isinstance(source, pathlib.Path):
-            source.seek(0)
-        text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
-        frame = pd.read_csv(
-            source,
-            dtype=text,
-            keep_default_na=False,
-            na_values=["", "nan"],
-            low_memory=False,
-        )
-        return frame.fillna(dict.fromkeys(text, ""))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: not a CSV table ({str(error).strip()})") from error

@@ -3,8 +3,6 @@
 import dataclasses
 import importlib.metadata
 import math
-import os
-import pathlib
 import platform
 import traceback
 from typing import Any
@@ -27,6 +25,7 @@ from sandbox.results import (
     STATUS_OK,
     Record,
     is_to_do,
+    make_writable,
     read_summary,
     write_atomically,
     write_summary,
@@ -42,11 +41,6 @@ RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 """Packages whose versions a record keeps."""
 
 
-def run_directory(config: Config) -> pathlib.Path:
-    """Folder that this run writes to: `<output_dir>/<study>/<run id>`."""
-    return pathlib.Path(config.output_dir).expanduser() / config.study / config.run_id
-
-
 def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:
     """Trains and measures the population that `config` describes, or reads the records of a finished run.
 
@@ -55,7 +49,7 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     here. An error during training is raised again once its traceback is in `failure.txt` and the run has records
     with the status `failed: why`.
     """
-    directory = run_directory(config)
+    directory = config.directory
     if not is_to_do(directory):
         return read_summary(directory)
     make_writable(directory)
@@ -80,17 +74,6 @@ def run(config: Config, listen: Listener = lambda step, history: None) -> list[R
     (directory / FAILURE).unlink(missing_ok=True)
     write_summary(directory, records)
     return records
-
-
-def make_writable(directory: pathlib.Path) -> None:
-    """Creates the directory; raises InputError if no file can be created in it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        writable = os.access(directory, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise InputError(f"output_dir: cannot write to {directory}; give a folder that can be written")
 
 
 def describe(config: Config, problem: Problem) -> Record:

@@ -14,23 +14,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=pathlib.Path, metavar="DIR", help=text)
     args = parser.parse_args(argv)
 
-    from sandbox import results  # pandas takes a second, which --help should not
+    from sandbox import results, tables  # pandas takes a second, which --help should not
     from sandbox.errors import InputError
 
     out = args.out or args.folder
     try:
         if args.folder.is_file():
             raise InputError(f"{args.folder}: a file; sandbox-collect reads a folder of runs")
-        records, curves = results.collect(args.folder), results.collect_curves(args.folder)
+        records, curves = tables.collect(args.folder), tables.collect_curves(args.folder)
         out.mkdir(parents=True, exist_ok=True)
     except (InputError, OSError) as error:
         parser.error(str(error))
-    results.write_atomically(out / results.RECORDS, results.to_csv(records))
+    results.write_atomically(out / results.RECORDS, tables.to_csv(records))
     if curves.empty:
         (out / results.CURVES).unlink(missing_ok=True)
     else:
-        results.write_atomically(out / results.CURVES, results.to_csv(curves))
-    counts = results.outcomes(records) | {"unfinished": len(results.unfinished_runs(args.folder))}
+        results.write_atomically(out / results.CURVES, tables.to_csv(curves))
+    counts = tables.outcomes(records) | {"unfinished": len(results.unfinished_runs(args.folder))}
     print(
         "{runs} runs, {records} records, {diverged} members diverged, {failed} runs failed, "
         "{unfinished} runs unfinished".format(**counts)

@@ -3,17 +3,17 @@
 import dataclasses
 import difflib
 import pathlib
+from typing import TYPE_CHECKING, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from sandbox.config import Config, registered_names
+from sandbox.cli.definitions import definition, imported
 from sandbox.errors import InputError
-from sandbox.models.lm import ModelConfig
-from sandbox.models.mixers import MIXERS
 from sandbox.renamed import renamed
-from sandbox.tasks import TASKS
-from sandbox.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from sandbox.config import Config
 
 
 def conf_dir() -> str:
@@ -26,29 +26,38 @@ def conf_dir() -> str:
 
 
 def register_schema() -> None:
-    """Tells Hydra the schema, and every mixer and task as a choice of the group `mixer` or `task`."""
+    """Tells Hydra the schema, and every mixer and task as a choice of the group `mixer` or `task`; without jax."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for group, table in (("mixer", MIXERS), ("task", TASKS)):
+    # Hydra copies the whole store for each group that it lists, and what it takes out of it once more.
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+    store.store(name="schema", node=definition("sandbox.config", "Config"))
+    mixers, tasks = definition("sandbox.models.mixers", "MIXERS"), definition("sandbox.tasks", "TASKS")
+    for group, table in (("mixer", mixers), ("task", tasks)):
         for name, config_type in table.items():
             store.store(group=group, name=name, node=config_type)
-    store.store(group="model", name="default", node=ModelConfig)
-    store.store(group="train", name="default", node=TrainConfig)
+    store.store(group="model", name="default", node=definition("sandbox.models.lm", "ModelConfig"))
+    store.store(group="train", name="default", node=definition("sandbox.train.config", "TrainConfig"))
 
 
-def from_hydra(composed: DictConfig) -> Config:
-    """Turns a composed config into a checked `Config`.
+def from_hydra(composed: DictConfig) -> "Config":
+    """Turns a composed config into a checked `Config`, which imports jax; raises as `check` does."""
+    try:
+        return imported(check(composed))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def check(composed: DictConfig) -> "Config":
+    """A checked config without jax, which knows its run id and cannot be run (see `sandbox.cli.definitions`).
 
     Raises:
         InputError: a key that the schema does not have, or a value that is not allowed.
     """
     _reject_unknown_keys(composed)
     try:
-        config = OmegaConf.to_object(composed)
+        return cast("Config", OmegaConf.to_object(composed))
     except ValueError as error:
         raise InputError(str(error)) from error
-    assert isinstance(config, Config)
-    return config
 
 
 def _reject_unknown_keys(node: DictConfig, path: str = "") -> None:
@@ -66,7 +75,7 @@ def unknown_key(key: str, config_type: type) -> str:
     """The message for a key that configs of this type do not have."""
     allowed = _field_names(config_type)
     group, _, name = key.rpartition(".")
-    registered = registered_names()
+    registered = definition("sandbox.config", "registered_names")()
     owner = f"{group}={registered[config_type]}" if config_type in registered else group or "the config"
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = renamed(key, f"{owner} {key}") or (f" (did you mean {close[0]}?)" if close else "")

@@ -181,7 +181,8 @@ def _conclude(
     from sandbox.cli.display import console
     from sandbox.cli.machine import with_machine
     from sandbox.report.costs import write_costs
-    from sandbox.results import to_csv, write_atomically
+    from sandbox.results import write_atomically
+    from sandbox.tables import to_csv
 
     print_costs(rows)
     crossovers = crossovers_frame(baselines, rows, states, seconds)

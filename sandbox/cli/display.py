@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from sandbox.config import Config
-from sandbox.train.loop import Listener
+if TYPE_CHECKING:
+    from sandbox.config import Config
+    from sandbox.train.loop import Listener
 
 LINE_SECONDS = 10.0
 """Least time between two lines if there is no terminal."""
@@ -54,7 +55,7 @@ def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
 
 
 @contextlib.contextmanager
-def training(config: Config, overrides: Iterable[str]) -> Iterator[Listener]:
+def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]":
     """Shows one run while it trains; yields the listener of its training loop."""
     _sweep.started += 1
     apart = [text for text in overrides if text.partition("=")[0] in _sweep.keys]
@@ -73,7 +74,7 @@ def training(config: Config, overrides: Iterable[str]) -> Iterator[Listener]:
 
 
 @contextlib.contextmanager
-def _bar(config: Config, title: str) -> Iterator[Listener]:
+def _bar(config: "Config", title: str) -> "Iterator[Listener]":
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -90,7 +91,7 @@ def _bar(config: Config, title: str) -> Iterator[Listener]:
         yield listen
 
 
-def _lines(config: Config, title: str) -> Listener:
+def _lines(config: "Config", title: str) -> "Listener":
     speed, last = Speed(config), time.monotonic()
 
     def listen(step: int, history: list[dict[str, Any]]) -> None:
@@ -106,7 +107,7 @@ def _lines(config: Config, title: str) -> Listener:
 class Speed:
     """Steps per second since the first evaluation, the only one that waits for compilation."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: "Config"):
         self.config = config
         self.first: tuple[int, float] | None = None
 

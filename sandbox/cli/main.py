@@ -9,14 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sandbox.cli import display
-from sandbox.cli.compose import conf_dir, from_hydra, register_schema
+from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.startup import silence_third_parties, use_compile_cache
-from sandbox.cli.summary import summarise_runs
 from sandbox.cli.sweep import SweepFailed
 from sandbox.errors import InputError
-from sandbox.run import make_writable, run, run_directory
+from sandbox.results import is_to_do, make_writable
 
 QUICKSTART = "experiment=quickstart"
 
@@ -48,14 +46,25 @@ def refuse(line: str) -> NoReturn:
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _configure_and_run(composed: DictConfig) -> None:
-    """Trains one run, which stands alone or belongs to a sweep."""
-    use_compile_cache()
+    """Trains one run, which stands alone or belongs to a sweep; jax is imported once it is known to be needed."""
     try:
-        config = from_hydra(composed)
-        make_writable(run_directory(config))
+        config = check(composed)
+        make_writable(config.directory)
     except InputError as error:  # here, because Hydra would print a line of its own about the job
         refuse(str(error))
+    if is_to_do(config.directory):
+        _train(composed)
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        from sandbox.cli.summary import summarise_runs
+
+        summarise_runs(config.directory.parent, [config.run_id])
+
+
+def _train(composed: DictConfig) -> None:
+    from sandbox.cli import display
+    from sandbox.run import run
+
+    use_compile_cache()
+    config = from_hydra(composed)
     with display.training(config, HydraConfig.get().overrides.task) as listen:
         run(config, listen)
-    if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        summarise_runs(run_directory(config).parent, [config.run_id])

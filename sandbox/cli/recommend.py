@@ -57,7 +57,8 @@ def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathl
     from sandbox.report.drawing import check_formats
     from sandbox.report.recommend import measured, recommend, recommendation_map
     from sandbox.report.style import RC
-    from sandbox.results import collect, to_csv, write_atomically
+    from sandbox.results import write_atomically
+    from sandbox.tables import collect, to_csv
 
     check_formats(args.formats)
     points, along = measured(collect(args.source), args.cost, args.along)

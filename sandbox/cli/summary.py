@@ -9,51 +9,63 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
-from sandbox.report import write_report
-from sandbox.report.tables import Score
-from sandbox.report.write import Report
-from sandbox.results import CURVES, RECORDS, collect, collect_curves, to_csv, write_atomically
+from sandbox.report.tables import Score, Table
+from sandbox.report.write import PAGE, scores_of, write_report
+from sandbox.results import CURVES, RECORDS, write_atomically
+from sandbox.tables import collect, collect_curves, to_csv
 
 
 def summarise_runs(folder: pathlib.Path, run_ids: Collection[str]) -> None:
-    """Writes a report on these runs of the folder to `folder/report`, and prints their scores."""
+    """Writes a report on these runs of the folder to `folder/report`, and prints their scores.
+
+    A report that is there already, on the same records, stays as it is: drawing takes seconds.
+    """
     out = folder / "report"
     out.mkdir(exist_ok=True)
-    for name, table in ((RECORDS, collect(folder, run_ids)), (CURVES, collect_curves(folder, run_ids))):
-        write_atomically(out / name, to_csv(table))
-    report = write_report(out / RECORDS, out)
-    print_scores(report)
-    for name in ("frontier.png", "report.html"):
-        if out / name in report.files:
+    tables = {RECORDS: to_csv(collect(folder, run_ids)), CURVES: to_csv(collect_curves(folder, run_ids))}
+    if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in tables.items()):
+        table = scores_of(out / RECORDS)
+    else:
+        (out / PAGE).unlink(missing_ok=True)
+        for name, text in tables.items():
+            write_atomically(out / name, text)
+        table = write_report(out / RECORDS, out).table
+    print_scores(table)
+    for name in ("frontier.png", PAGE):
+        if (out / name).is_file():
             console.print(f"{name}: {out / name}")
 
 
-def print_scores(report: Report) -> None:
+def _holds(path: pathlib.Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+def print_scores(scored: Table) -> None:
     """Prints test accuracy in per cent at the selected learning rate: mean and interval.
 
     In a narrow terminal, names break between words and, if that is not enough, intervals are left out.
     """
     title = "test accuracy, per cent: mean ± half of the interval over seeds"
-    table = _score_table(report, title, with_intervals=True)
+    table = _score_table(scored, title, with_intervals=True)
     if _narrowest(table) > console.width:
         title = "test accuracy, per cent: mean over seeds (a wider terminal shows intervals)"
-        table = _score_table(report, title, with_intervals=False)
+        table = _score_table(scored, title, with_intervals=False)
     if (narrowest := _narrowest(table)) > console.width:
         table.width = narrowest
     console.print(table, crop=False)
 
 
-def _score_table(report: Report, title: str, *, with_intervals: bool) -> TerminalTable:
+def _score_table(scored: Table, title: str, *, with_intervals: bool) -> TerminalTable:
     def cell(score: Score) -> str:
         return f"{score.mean} ± {score.half_width}" if score.half_width and with_intervals else score.mean
 
     table = TerminalTable(title=title, title_justify="left", box=SIMPLE_HEAD)
-    rows = [[*texts, *map(cell, scores)] for texts, scores in report.table.rows]
-    heads = [*report.table.heads, *report.table.slices]
+    rows = [[*texts, *map(cell, scores)] for texts, scores in scored.rows]
+    heads = [*scored.heads, *scored.slices]
     for number, head in enumerate(heads):
         texts = [head, *(row[number] for row in rows)]
         parts = texts if number else [word for text in texts for word in text.split()]  # names may be broken
-        justify: JustifyMethod = "left" if number < len(report.table.heads) else "right"
+        justify: JustifyMethod = "left" if number < len(scored.heads) else "right"
         table.add_column(head, justify=justify, no_wrap=number > 0, min_width=max(map(len, parts), default=0))
     for row in rows:
         table.add_row(*row)

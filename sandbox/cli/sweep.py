@@ -1,7 +1,7 @@
 """A sweep: its runs composed and checked before the first one starts, then launched and reported on together."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -11,14 +11,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sandbox.cli import display
-from sandbox.cli.compose import conf_dir, from_hydra, register_schema
+from sandbox.cli.compose import check, conf_dir, register_schema
+from sandbox.cli.definitions import imported
 from sandbox.cli.grids import Grid, Job, jobs, keys_apart, narrow, read_grid
-from sandbox.cli.summary import summarise_runs
-from sandbox.config import Config
 from sandbox.errors import InputError
-from sandbox.results import is_finished, is_to_do
-from sandbox.run import make_writable, run_directory
+from sandbox.results import is_finished, is_to_do, make_writable
+
+if TYPE_CHECKING:
+    from sandbox.config import Config
 
 
 class SweepFailed(RuntimeError):
@@ -32,8 +32,8 @@ def compose_runs(
     *,
     grids: Sequence[Mapping[str, Any]] | None = None,
     params: Mapping[str, str] | None = None,
-) -> dict[Job, Config]:
-    """The checked config of every run, by its overrides; of two that would be the same run, the first.
+) -> "dict[Job, Config]":
+    """The checked config of every run, without jax, by its overrides; of two equal runs, the first.
 
     Args:
         base: the config that Hydra composed for the sweep, which the runs change.
@@ -54,14 +54,14 @@ def compose_runs(
         composed = config_loader.load_sweep_config(base, list(job))
         with open_dict(composed):
             del composed["hydra"]
-        config = from_hydra(composed)
+        config = check(composed)
         if config.run_id not in seen:
             seen.add(config.run_id)
             runs[job] = config
     return runs
 
 
-def runs_of(overrides: Sequence[str], *, command: str) -> dict[Job, Config]:
+def runs_of(overrides: Sequence[str], *, command: str) -> "dict[Job, Config]":
     """The runs that `sandbox -m` would start with these overrides, for another command.
 
     Raises what Hydra raises for overrides that it cannot read, and InputError for a wrong key or value.
@@ -76,7 +76,8 @@ def runs_of(overrides: Sequence[str], *, command: str) -> dict[Job, Config]:
         options = OmegaConf.to_container(base.hydra.sweeper)
         assert isinstance(options, dict)
         arguments = list(base.hydra.overrides.task)
-        return compose_runs(base, hydra.config_loader, arguments, grids=options["grids"], params=options["params"])
+        runs = compose_runs(base, hydra.config_loader, arguments, grids=options["grids"], params=options["params"])
+    return {job: imported(config) for job, config in runs.items()}
 
 
 def _parse(arguments: Sequence[str], config_loader: ConfigLoader) -> Grid:
@@ -93,15 +94,18 @@ def _parse(arguments: Sequence[str], config_loader: ConfigLoader) -> Grid:
     return values
 
 
-def sweep(runs: Mapping[Job, Config], launcher: Launcher) -> None:
+def sweep(runs: "Mapping[Job, Config]", launcher: Launcher) -> None:
     """Starts the runs that are not finished, and reports on all of them together.
 
     Raises:
         SweepFailed: a run failed. The others are run all the same.
     """
-    folder = run_directory(next(iter(runs.values()))).parent
+    from sandbox.cli import display
+    from sandbox.cli.summary import summarise_runs
+
+    folder = next(iter(runs.values())).directory.parent
     make_writable(folder)
-    waiting = [list(job) for job, config in runs.items() if is_to_do(run_directory(config))]
+    waiting = [list(job) for job, config in runs.items() if is_to_do(config.directory)]
     display.start_sweep(len(runs), len(runs) - len(waiting), keys_apart(runs))
     failures = []
     if waiting:
@@ -110,7 +114,7 @@ def sweep(runs: Mapping[Job, Config], launcher: Launcher) -> None:
                 job.return_value  # noqa: B018  (raises what the job raised)
             except Exception as error:
                 failures.append(f"{' '.join(job.overrides or [])}: {type(error).__name__}: {error}")
-    if finished := [config.run_id for config in runs.values() if is_finished(run_directory(config))]:
+    if finished := [config.run_id for config in runs.values() if is_finished(config.directory)]:
         summarise_runs(folder, finished)
     if failures:
         raise SweepFailed("\n".join([f"{len(failures)} of {len(runs)} runs failed:", *failures]))

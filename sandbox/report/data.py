@@ -10,7 +10,8 @@ from sandbox.renamed import renamed
 from sandbox.report.heatmap import SLICE
 from sandbox.report.points import TASK, check_axis, config_keys, make_points, size_column, varying_keys
 from sandbox.report.slices import choose_slice
-from sandbox.results import MEASURES, collect, collect_curves
+from sandbox.results import MEASURES
+from sandbox.tables import collect, collect_curves
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from sandbox.errors import InputError
 from sandbox.report.style import RC
-from sandbox.results import to_csv, write_atomically
+from sandbox.results import write_atomically
+from sandbox.tables import to_csv
 
 FORMATS = ("pdf", "png", "svg")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sandbox.report.drawing import Drawing
 from sandbox.report.points import config_keys, failures, format_value
 from sandbox.report.tables import Table
-from sandbox.results import outcomes
+from sandbox.tables import outcomes
 
 _PIXELS_PER_INCH = 128
 _RAN_ON = ("platform", "implementation", "population", "commit")

@@ -38,7 +38,7 @@ def measured(
     """One table row per model and difficulty that it was tested at, and the name of the difficulty.
 
     Args:
-        records: see `sandbox.results.collect`.
+        records: see `sandbox.tables.collect`.
         cost: the column to keep low.
         along: the difficulty: the key of numbered slices, such as `pairs`, or a numeric key of the config. None:
             the length if several were tested, else the key of the first numbered slice.

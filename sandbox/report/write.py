@@ -6,6 +6,8 @@ import os
 import pathlib
 from collections.abc import Callable, Sequence
 
+import pandas as pd
+
 from sandbox.report.curves import curves
 from sandbox.report.data import ReportData, read_data
 from sandbox.report.drawing import Drawing, check_formats, draw_all
@@ -17,7 +19,8 @@ from sandbox.report.page import render_page
 from sandbox.report.points import runs_not_shown
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import to_csv, write_atomically
+from sandbox.results import write_atomically
+from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
     "frontier": lambda data: frontier(data.points, data.keys, data.x, data.slice_name),
@@ -26,6 +29,9 @@ FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
     "learning_rates": lambda data: learning_rates(data.records, data.keys, data.size, data.slice_name),
 }
 """Every figure of a report, by the name of its files, in the order of the page."""
+
+PAGE = "report.html"
+"""The file that is written last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +75,26 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: functools.partial(draw, data) for name, draw in FIGURES.items()}
     drawn = draw_all(figures, folder, formats)
-    table = wide_table(data.points, data.keys, data.size)
-    printed = printed_table(table, a_few_of(data.points["slice"]))
+    table, printed = _tables(data)
     notes = [*_runs_left_out(data), *drawn.notes, *_slices_left_out(data, printed)]
     texts = {
         "table.csv": to_csv(table),
         "table.tex": to_latex(printed),
-        "report.html": render_page(data.records, printed, drawn.drawings, notes, data.keys),
+        PAGE: render_page(data.records, printed, drawn.drawings, notes, data.keys),
     }
     for name, text in texts.items():
         write_atomically(folder / name, text)
     return Report([*drawn.files, *(folder / name for name in texts)], notes, printed)
+
+
+def scores_of(source: str | os.PathLike[str]) -> Table:
+    """The table that `write_report` would put on the page about the runs at `source`, without writing anything."""
+    return _tables(read_data(source, "state_bytes", None, None, SLICE))[1]
+
+
+def _tables(data: ReportData) -> tuple[pd.DataFrame, Table]:
+    table = wide_table(data.points, data.keys, data.size)
+    return table, printed_table(table, a_few_of(data.points["slice"]))
 
 
 def _runs_left_out(data: ReportData) -> list[str]:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from sandbox.results import METRICS, to_csv, write_atomically
+from sandbox.results import write_evaluations
 from sandbox.train.checkpoint import Checkpoints, Progress
 from sandbox.train.evaluation import EvaluationSet, evaluation_rows
 from sandbox.train.population import advance, init_population, members_of
@@ -57,7 +56,7 @@ def fit(
             if now - saved >= checkpoint_seconds:
                 saved = now
                 checkpoints.save(Progress(step, population, history, seconds_before + now - started))
-            write_atomically(directory / METRICS, to_csv(pd.DataFrame(history)))
+            write_evaluations(directory, history)
             listen(step, history)
         seconds = seconds_before + time.monotonic() - started
         checkpoints.save(Progress(step, population, history, seconds))

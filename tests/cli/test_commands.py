@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.cli import summary
 from sandbox.report import write_report
-from sandbox.results import FAILURE, RECORDS, collect, finished_runs
+from sandbox.results import FAILURE, RECORDS, finished_runs
+from sandbox.tables import collect
 
 TINY = [
     "model.d_model=8",
@@ -60,13 +61,17 @@ def test_a_sweep_its_second_run_and_its_report(tmp_path):
         assert (folder / "report" / name).stat().st_size > 0
 
     before = {run: (run / "summary.json").stat().st_mtime_ns for run in finished_runs(folder)}
+    page = (folder / "report" / "report.html").stat().st_mtime_ns
     second = sweep(tmp_path)
     assert second.returncode == 0, second.stderr
     assert second.stdout.splitlines()[0] == "2 runs: 2 done already, 0 to do"
     assert {run: (run / "summary.json").stat().st_mtime_ns for run in finished_runs(folder)} == before
+    assert (folder / "report" / "report.html").stat().st_mtime_ns == page, "nothing new to draw"
+    assert second.stdout.partition("test accuracy")[2] == first.stdout.partition("test accuracy")[2]
 
     grown = sweep(tmp_path, "mixer.d_state=2,4,8")
     assert grown.stdout.splitlines()[0] == "3 runs: 2 done already, 1 to do"
+    assert (folder / "report" / "report.html").stat().st_mtime_ns > page
 
     collected = call("sandbox-collect", folder, "-o", tmp_path / "collected")
     assert collected.stdout.startswith("3 runs, "), collected.stderr
@@ -108,7 +113,7 @@ def test_several_devices_share_the_members(tmp_path):
 def test_no_score_is_cut_however_narrow_the_terminal(width, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(summary.console, "_width", width)
     report = write_report(pathlib.Path("experiments/quickstart"), tmp_path)
-    summary.print_scores(report)
+    summary.print_scores(report.table)
     printed = capsys.readouterr().out
     assert "…" not in printed
     for words, scores in report.table.rows:

@@ -20,7 +20,7 @@ def sandbox(monkeypatch, capsys, tmp_path):
         return stopped.value.code, capsys.readouterr().err.splitlines()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "run", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr("sandbox.run.run", lambda *_: pytest.fail("a run was started"))
     monkeypatch.setattr("sandbox.cli.display.start_sweep", lambda *_: pytest.fail("a sweep was started"))
     yield call
     GlobalHydra.instance().clear()

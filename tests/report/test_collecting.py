@@ -11,7 +11,7 @@ from sandbox.cli.collect import main as collect_main
 from sandbox.cli.report import main as report_main
 from sandbox.errors import InputError
 from sandbox.report import write_report
-from sandbox.results import collect, collect_curves, to_csv
+from sandbox.tables import collect, collect_curves, to_csv
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 REMEDY = "this code reads 2: move it away, or choose another study="

@@ -7,7 +7,7 @@ from invented_runs import write_run
 from sandbox.errors import InputError
 from sandbox.report.points import failures, make_points, name_series, runs_not_shown, varying_keys
 from sandbox.report.slices import choose_slice, order_slices
-from sandbox.results import collect, outcomes
+from sandbox.tables import collect, outcomes
 
 
 def points_of(root: pathlib.Path) -> pd.DataFrame:

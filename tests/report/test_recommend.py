@@ -7,7 +7,7 @@ from invented_runs import write_run
 from sandbox.cli.recommend import main, recommendation_in_words
 from sandbox.errors import InputError
 from sandbox.report.recommend import measured, recommend, recommendation_map
-from sandbox.results import collect
+from sandbox.tables import collect
 
 
 @pytest.fixture

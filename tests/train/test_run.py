@@ -10,7 +10,7 @@ from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.results import SCHEMA_VERSION
-from sandbox.run import describe, flatten, run, run_directory
+from sandbox.run import describe, flatten, run
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train.config import TrainConfig
 from sandbox.train.step import Problem
@@ -50,7 +50,7 @@ def test_texts_that_cannot_be_read_in_a_figure_or_a_path(wrong):
 def test_the_home_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     asked = config(output_dir="~/out", study="a")
-    assert run_directory(asked) == tmp_path / "out" / "a" / asked.run_id
+    assert asked.directory == tmp_path / "out" / "a" / asked.run_id
 
 
 def test_an_implementation_that_cannot_run_here_is_refused_before_training(tmp_path, monkeypatch):

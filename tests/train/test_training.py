@@ -16,7 +16,7 @@ from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import Decay, OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.results import FAILURE, METRICS, SUMMARY
-from sandbox.run import best_learning_rate, run, run_directory
+from sandbox.run import best_learning_rate, run
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
 from sandbox.train.config import TrainConfig
@@ -62,7 +62,7 @@ def failed(tmp_path_factory):
         patch.setattr(loop, "advance", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory\nat 0x1")))
         with pytest.raises(RuntimeError, match="out of memory"):
             run(asked)
-    return asked, {name: (run_directory(asked) / name).read_text() for name in (FAILURE, SUMMARY)}
+    return asked, {name: (asked.directory / name).read_text() for name in (FAILURE, SUMMARY)}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
 
 def test_a_row_of_metrics_per_evaluation_and_member(finished):
     asked, _ = finished
-    rows = (run_directory(asked) / METRICS).read_text().splitlines()
+    rows = (asked.directory / METRICS).read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step"] + ["4"] * 4 + ["6"] * 4
 
 
@@ -160,7 +160,7 @@ def test_a_failed_run_says_why_and_is_tried_again(failed, finished):
     assert '"failed: out of memory"' in left[SUMMARY]
     _, records = finished
     assert {r.status for r in records} == {"ok"}
-    assert not (run_directory(asked) / FAILURE).exists()
+    assert not (asked.directory / FAILURE).exists()
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):

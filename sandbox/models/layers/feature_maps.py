@@ -49,13 +49,13 @@ class FeatureMap(enum.Enum):
 
 ELEMENTWISE: dict[FeatureMap, Callable[[jax.Array], jax.Array]] = {
     FeatureMap.identity: lambda x: x,
-    FeatureMap.relu: jax.nn.relu,
-    FeatureMap.silu: jax.nn.silu,
+    FeatureMap.relu: lambda x: jax.nn.relu(x),
+    FeatureMap.silu: lambda x: jax.nn.silu(x),
     FeatureMap.elu1: lambda x: jax.nn.elu(x) + 1,
-    FeatureMap.square: jnp.square,
-    FeatureMap.softplus: jax.nn.softplus,
+    FeatureMap.square: lambda x: jnp.square(x),
+    FeatureMap.softplus: lambda x: jax.nn.softplus(x),
 }
-"""The maps that act on each channel separately."""
+"""The maps that act on each channel separately. Lambdas, so that configs can list the keys without jax."""
 
 SIGNED = frozenset({FeatureMap.identity, FeatureMap.silu})
 """The maps whose weights φ(q)·φ(k) may be negative."""

@@ -1,0 +1,120 @@
+"""The records and the evaluations of runs as tables, and the CSV files that hold them."""
+
+import io
+import os
+import pathlib
+from collections.abc import Collection, Iterable
+
+import pandas as pd
+
+from sandbox.errors import InputError
+from sandbox.results import (
+    CURVES,
+    FIELDS,
+    MEMBER,
+    METRICS,
+    RECORDS,
+    RUN,
+    STATUS_DIVERGED,
+    STATUS_FAILED,
+    SUMMARY,
+    TEXT_FIELDS,
+    Record,
+    check_version,
+    finished_runs,
+    read_summary,
+)
+
+
+def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
+    """One table row per record: the fields, then the versions, then the config keys, both sorted."""
+    frame = pd.DataFrame([record.row() for record in records])
+    others = sorted(set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name))
+    return frame[[*FIELDS, *others]]
+
+
+def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
+    """The records of finished runs (see `finished_runs`), by study, label, state size and run.
+
+    `root` may also be a table that `sandbox-collect` wrote, or a folder with such a table and no runs. The values
+    are the same either way, because the records of runs are converted to CSV text and back.
+
+    Raises FileNotFoundError if there is nothing to read, and InputError if it is something else.
+    """
+    root = pathlib.Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such file or folder")
+    runs = [] if root.is_file() else finished_runs(root, run_ids)
+    table = root if root.is_file() else root / RECORDS
+    if not runs and table.is_file():
+        frame = _read_csv(table)
+        for version in frame["schema_version"].unique() if "schema_version" in frame else [None]:
+            check_version(table, frame.columns, version)
+        if missing := [name for name in FIELDS if name not in frame.columns]:
+            raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
+        if frame.empty:
+            raise InputError(f"{table}: no records in it")
+        return frame
+    records = [record for run in runs for record in read_summary(run)]
+    if not records:
+        raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
+    records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
+    return _read_csv(io.StringIO(to_csv(table_of_records(records))))
+
+
+def collect_curves(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
+    """The evaluations of finished runs (see `finished_runs`), with the columns `RUN` to join on.
+
+    If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
+    """
+    root = pathlib.Path(root)
+    tables = []
+    for run in [] if root.is_file() else finished_runs(root, run_ids):
+        records, metrics = read_summary(run), run / METRICS
+        if records and metrics.is_file() and metrics.stat().st_size:
+            tables.append(_read_csv(metrics).assign(**{name: getattr(records[0], name) for name in RUN}))
+    if tables:
+        frame = pd.concat(tables, ignore_index=True)
+        return frame.sort_values(RUN, kind="stable", ignore_index=True)
+    collected = (root.parent if root.is_file() else root) / CURVES
+    return _read_csv(collected) if collected.is_file() else pd.DataFrame()
+
+
+def outcomes(records: pd.DataFrame) -> dict[str, int]:
+    """The numbers of runs, records, members, diverged members and failed runs in a table of records."""
+    diverged = records["status"] == STATUS_DIVERGED
+    failed = records["status"].str.startswith(STATUS_FAILED)
+    return {
+        "runs": len(records.drop_duplicates(RUN)),
+        "records": len(records),
+        "members": len(records.drop_duplicates(MEMBER)),
+        "diverged": len(records[diverged].drop_duplicates(MEMBER)),
+        "failed": len(records[failed].drop_duplicates(RUN)),
+    }
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The table as CSV text, the same bytes on every system."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
+    """Reads what `to_csv` wrote and keeps text as text: a run id `12e4`, a version `0.10`.
+
+    Only an empty field and `nan` are missing values: `None` and `NA` may be the values of options.
+    """
+    try:
+        columns = pd.read_csv(source, nrows=0).columns
+        if not isinstance(source, pathlib.Path):
+            source.seek(0)
+        text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
+        frame = pd.read_csv(
+            source,
+            dtype=text,
+            keep_default_na=False,
+            na_values=["", "nan"],
+            low_memory=False,
+        )
+        return frame.fillna(dict.fromkeys(text, ""))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{source}: not a CSV table ({str(error).strip()})") from error
