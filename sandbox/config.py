@@ -57,6 +57,9 @@ class Config:
     def run_id(self) -> str:
         """Hash of everything that determines the results: equal runs have equal ids."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
+        for (group, name), value in ADDED_LATER.items():
+            if content[group][name] == value:
+                del content[group][name]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -73,6 +76,9 @@ class Config:
 
 RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
 """The keys of `Config` that determine the results of a run."""
+
+ADDED_LATER: dict[tuple[str, str], Any] = {("train", "halving"): []}
+"""Options that came after the first records -> the value that these runs had, at which the run id stays theirs."""
 
 
 def mixer_name(mixer: MixerConfig) -> str:

@@ -29,6 +29,7 @@ CURVES = "evaluations.csv"
 
 STATUS_OK = "ok"
 STATUS_DIVERGED = "diverged"
+STATUS_HALVED = "halved"
 STATUS_FAILED = "failed"
 """Start of the status of a failed run; `: why` follows."""
 
@@ -53,7 +54,8 @@ class Record:
     label: str
     """Name of the run in figures and tables."""
     status: str = ""
-    """`ok`, `diverged` (loss not finite; frozen at its last finite parameters) or `failed: why`."""
+    """`ok`, `diverged` (loss not finite; frozen at its last finite parameters), `halved` (frozen because its
+    learning rate fell behind at one of `train.halving`) or `failed: why`."""
     split: str = ""
     """`validation` (which chose the learning rate) or `test` (which did not)."""
     slice: str = ""
@@ -62,7 +64,8 @@ class Record:
     seed: int = 0
     """Seeds the parameters and the training data of this member."""
     selected: bool = False
-    """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds."""
+    """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds; never one
+    that was halved."""
     accuracy: float = math.nan
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
     exact: float = math.nan
@@ -70,7 +73,7 @@ class Record:
     loss: float = math.nan
     """Cross entropy per scored position, in nats."""
     steps: int = 0
-    """Optimiser steps that this member took; fewer than `train.steps` if it solved the task or diverged."""
+    """Optimiser steps that this member took; fewer than `train.steps` if it solved the task or was frozen."""
     state_bytes: int
     """Bytes of the decode state per sequence at the longest length tested."""
     parameters: int

@@ -22,6 +22,7 @@ from sandbox.results import (
     FAILURE,
     STATUS_DIVERGED,
     STATUS_FAILED,
+    STATUS_HALVED,
     STATUS_OK,
     Record,
     is_to_do,
@@ -117,12 +118,12 @@ def measure(
     }
     scores = {split: examples.score(problem, population.params) for split, examples in sets.items()}
     rates, seeds = members_of(train, config.seed)
-    best = best_learning_rate(rates, scores[Split.VALIDATION])
-    diverged, steps = np.asarray(population.diverged), np.asarray(population.steps)
+    diverged, halved, steps = map(np.asarray, (population.diverged, population.halved, population.steps))
+    best = best_learning_rate(rates, halved, scores[Split.VALIDATION])
     return [
         dataclasses.replace(
             description,
-            status=STATUS_DIVERGED if diverged[member] else STATUS_OK,
+            status=STATUS_DIVERGED if diverged[member] else STATUS_HALVED if halved[member] else STATUS_OK,
             split=split.name.lower(),
             slice=name,
             learning_rate=rates[member].item(),
@@ -156,10 +157,13 @@ def failed_records(config: Config, description: Record, error: Exception) -> lis
     ]
 
 
-def best_learning_rate(rates: np.ndarray, validation: Scores) -> float:
-    """The learning rate with the best validation accuracy, averaged over seeds; if two tie, the smaller one."""
+def best_learning_rate(rates: np.ndarray, halved: np.ndarray, validation: Scores) -> float:
+    """The learning rate with the best validation accuracy, averaged over seeds; if two tie, the smaller one.
+
+    One that was halved is not chosen.
+    """
     accuracy = validation.accuracy.mean(axis=1)
-    return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates))[1]
+    return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates[~halved]))[1]
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -21,12 +21,32 @@ from typing import Any
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
+DEFINED = (
+    ("sandbox.config", "Config"),
+    ("sandbox.config", "registered_names"),
+    ("sandbox.models.mixers", "MIXERS"),
+    ("sandbox.tasks", "TASKS"),
+    ("sandbox.models.lm", "ModelConfig"),
+    ("sandbox.train.config", "TrainConfig"),
+)
+"""Modules and the names in them that `definition` can be asked for."""
+
+
 def definition(module: str, name: str) -> Any:
-    """What `name` stands for in a module of this package; NameError if another package is needed to define it."""
-    names = _names_of(module)
-    if not names.define(name):
-        raise NameError(f"{module}.{name} cannot be defined without the packages that it imports")
-    return names.defined[name]
+    """What one of the names `DEFINED` stands for.
+
+    If any of them cannot be defined apart from its module, because an option of somebody's mixer needs another
+    package, all modules are imported instead: slower, and the same otherwise.
+    """
+    return _names_of(module).defined[name] if _all_can_be() else getattr(importlib.import_module(module), name)
+
+
+@functools.cache
+def _all_can_be() -> bool:
+    try:
+        return all(_names_of(module).define(name) for module, name in DEFINED)
+    except Exception:  # importing the module says better what is wrong, if anything is
+        return False
 
 
 def imported(value: Any) -> Any:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.points import name_series, series_names, sort_by_series
-from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED
+from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, STATUS_HALVED
 
 _CAPTION = (
     "Validation accuracy of every member and the mean of each learning rate; a ring marks the selected one. "
@@ -20,15 +20,16 @@ _CAPTION = (
 _TICKS = 5
 _MARKS: dict[str, dict[str, Any]] = {
     "selected": {"color": "0.3", "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none"},
-    "diverged": {"color": "0.3", "linestyle": "", "marker": "x"},
+    STATUS_DIVERGED: {"color": "0.3", "linestyle": "", "marker": "x"},
+    STATUS_HALVED: {"color": "0.3", "linestyle": "", "marker": "v"},
 }
 
 
 def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_name: str) -> Drawing:
-    """One panel per series, one line of means per size, and one dot per member, or a cross if it diverged.
+    """One panel per series, one line of means per size, and one dot per member.
 
-    Shows the slice `all` if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than
-    two learning rates to compare.
+    A member that diverged has a cross in place of the dot, one that was halved a triangle. Shows the slice `all`
+    if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than two learning rates.
     """
     validation = records[records["split"] == "validation"]
     if validation.empty:
@@ -62,21 +63,21 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
     rates = sorted(set(frame["learning_rate"]))
     figure, panels = panel_grid(series_names(frame), "Learning rate", "Validation accuracy")
     lines = list(dict.fromkeys(["series", *keys, size]))
-    diverged = frame["status"] == STATUS_DIVERGED
     for _, line in frame.groupby(lines, sort=False, dropna=False):
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
         means = line.drop_duplicates("learning_rate")
         ax.plot(means["learning_rate"], means["mean"], color=color)
-        crosses = diverged[line.index]
-        dots: dict[str, Any] = {"color": color, "linestyle": "", "markersize": 2.5}
-        ax.plot(line["learning_rate"][~crosses], line["accuracy"][~crosses], marker="o", **dots)
-        ax.plot(line["learning_rate"][crosses], line["accuracy"][crosses], marker="x", **dots | {"markersize": 4})
+        for status, members in line.groupby("status"):
+            marker = _MARKS.get(str(status), {"marker": "o"})["marker"]
+            size_of_dot = 4 if status in _MARKS else 2.5
+            style: dict[str, Any] = {"color": color, "linestyle": "", "marker": marker, "markersize": size_of_dot}
+            ax.plot(members["learning_rate"], members["accuracy"], **style)
         chosen = means[means["selected"]]
         ax.plot(chosen["learning_rate"], chosen["mean"], **_MARKS["selected"] | {"color": color})
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(rates[:: math.ceil(len(rates) / _TICKS)]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: short_rate(rate)))
         ax.xaxis.set_minor_locator(NullLocator())
-    marks = {name: _MARKS[name] for name in ("selected", *(["diverged"] if diverged.any() else []))}
+    marks = {name: mark for name, mark in _MARKS.items() if name == "selected" or (frame["status"] == name).any()}
     explain(figure, list(panels.values()), size, sizes, marks)
     return figure

@@ -30,6 +30,9 @@ class TrainConfig:
     """Peak learning rates. The one that is best on validation data is reported."""
     num_seeds: int = 2
     """Members per learning rate, with seeds `seed`, `seed` + 1, ..."""
+    halving: list[float] = dataclasses.field(default_factory=list)
+    """Shares of `steps` at which the worse half of the learning rates, on validation data, stops training.
+    Empty: all train to the end."""
     warmup: float = 0.1
     """Share of `steps` during which the learning rate rises linearly."""
     weight_decay: float = 0.1
@@ -65,6 +68,12 @@ class TrainConfig:
             raise ValueError(f"train.learning_rates={self.learning_rates} must all be positive and finite")
         if len({*self.learning_rates}) < len(self.learning_rates):
             raise ValueError(f"train.learning_rates={self.learning_rates} names a value twice")
+        if self.halving != sorted({*self.halving}) or not all(0 < share < 1 for share in self.halving):
+            raise ValueError(
+                f"train.halving={self.halving} must be rising shares of train.steps, above 0 and below 1"
+            )
+        if self.halving and len(self.learning_rates) < 2:
+            raise ValueError(f"train.halving={self.halving} needs two train.learning_rates or more to choose from")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
         for name in ("weight_decay", "clip_norm"):
@@ -74,6 +83,10 @@ class TrainConfig:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)} must be at least 0 and below 1")
+
+    def halves_between(self, start: int, stop: int) -> bool:
+        """Whether one of `halving` is reached after step `start`, at `stop` at the latest."""
+        return any(start < share * self.steps <= stop for share in self.halving)
 
     @property
     def num_members(self) -> int:

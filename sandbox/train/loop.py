@@ -10,6 +10,7 @@ import numpy as np
 from sandbox.results import write_evaluations
 from sandbox.train.checkpoint import Checkpoints, Progress
 from sandbox.train.evaluation import EvaluationSet, evaluation_rows
+from sandbox.train.halving import halve
 from sandbox.train.population import advance, init_population, members_of
 from sandbox.train.step import Member, Problem
 
@@ -34,7 +35,7 @@ def fit(
     checkpoint_seconds: float,
     listen: Listener,
 ) -> Fitted:
-    """Trains until every member has solved the task, diverged, or taken all its steps.
+    """Trains until every member has solved the task, diverged, been halved, or taken all its steps.
 
     Resumes from the newest checkpoint in the directory, if there is one.
     """
@@ -51,6 +52,8 @@ def fit(
             scores = validation.score(problem, population.params)
             solved = validation.solved(scores, train.solved_at)
             population = population._replace(active=population.active & ~solved)
+            if train.halves_between(step, stop):
+                population = halve(population, rates, scores)
             step, history = stop, history + evaluation_rows(stop, rates, seeds, train_loss, scores)
             now = time.monotonic()
             if now - saved >= checkpoint_seconds:

@@ -75,8 +75,10 @@ class Member(NamedTuple):
     steps: Int[Array, "*P"]
     """Optimiser steps taken."""
     active: Bool[Array, "*P"]
-    """False once the member is frozen, because it solved the task or diverged."""
+    """False once the member is frozen, because it solved the task, diverged or was halved."""
     diverged: Bool[Array, "*P"]
+    halved: Bool[Array, "*P"]
+    """Whether its learning rate was among the worse half at one of `train.halving`."""
 
 
 class Scores(NamedTuple):
@@ -113,6 +115,7 @@ def init_member(problem: Problem, learning_rate: Float[Array, ""], seed: Int[Arr
         steps=jnp.zeros((), jnp.int32),
         active=jnp.ones((), bool),
         diverged=jnp.zeros((), bool),
+        halved=jnp.zeros((), bool),
     )
 
 
@@ -174,6 +177,7 @@ def train_step(
         steps=member.steps + keep.astype(jnp.int32),
         active=keep,
         diverged=member.diverged | (member.active & ~finite),
+        halved=member.halved,
     ), loss
 
 

@@ -6,6 +6,7 @@ import itertools
 import pytest
 from omegaconf import OmegaConf
 
+from sandbox.cli import definitions
 from sandbox.cli.definitions import definition, imported
 from sandbox.config import Config
 from sandbox.models.lm import ModelConfig
@@ -55,9 +56,18 @@ def test_they_check_and_identify_a_run_as_the_real_ones_do():
         assert imported(config) == real
 
 
-def test_what_another_package_is_needed_for_is_undefined_or_imports_it_when_called():
-    with pytest.raises(NameError, match=r"sandbox\.models\.lm\.LanguageModel cannot be defined"):
-        definition("sandbox.models.lm", "LanguageModel")
-    group = definition("sandbox.tasks.parts.groups", "Group")
-    table = definition("sandbox.tasks.parts.groups", "multiplication_table")(group.S3)
-    assert table.shape == (6, 6)
+def test_if_one_cannot_be_defined_all_are_imported(monkeypatch):
+    monkeypatch.setattr(definitions, "DEFINED", (*definitions.DEFINED, ("sandbox.models.lm", "LanguageModel")))
+    definitions._all_can_be.cache_clear()
+    try:
+        assert definition("sandbox.config", "Config") is Config
+        assert definition("sandbox.models.mixers", "MIXERS") is MIXERS
+    finally:
+        definitions._all_can_be.cache_clear()
+
+
+def test_a_function_imports_the_package_that_it_uses_when_it_is_called():
+    names = definitions._names_of("sandbox.tasks.parts.groups")
+    assert names.define("multiplication_table")
+    assert names.define("Group")
+    assert names.defined["multiplication_table"](names.defined["Group"].S3).shape == (6, 6)

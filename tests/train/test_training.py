@@ -94,7 +94,9 @@ def test_the_learning_rate_is_chosen_on_validation(finished):
 def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
     accuracy = np.array([[0.2], [0.4], [0.5], [0.1], [0.3], [0.3]])
     scores = Scores(accuracy=accuracy, exact=accuracy, loss=np.zeros((6, 1)))
-    assert best_learning_rate(np.repeat([0.1, 0.2, 0.3], 2), scores) == 0.1
+    rates = np.repeat([0.1, 0.2, 0.3], 2)
+    assert best_learning_rate(rates, np.zeros(6, bool), scores) == 0.1
+    assert best_learning_rate(rates, rates == 0.1, scores) == 0.2
 
 
 def test_a_row_of_metrics_per_evaluation_and_member(finished):
