@@ -28,3 +28,8 @@ def test_the_code_of_a_page_runs(page, monkeypatch, tmp_path):
 def test_the_table_of_mixers_is_that_of_the_code():
     made = runpy.run_path(str(DOCS / "mixers_page.py"))["page"]()
     assert made == (DOCS / "mixers.md").read_text(), "out of date: run python docs/mixers_page.py"
+
+
+def test_the_page_of_speeds_is_that_of_the_committed_tables():
+    made = runpy.run_path(str(DOCS / "performance_page.py"))["page"]()
+    assert made == (DOCS / "performance.md").read_text(), "out of date: run python docs/performance_page.py"
