@@ -90,6 +90,7 @@ class Record:
     population: str
     """How the members were mapped: `vmap` or `map`."""
     platform: str
+    """Kind of device; of a CPU also the cores that the run had."""
     commit: str
     """Git commit of the code, with `-dirty` if tracked files had changed since; else `unknown`."""
     schema_version: int = SCHEMA_VERSION

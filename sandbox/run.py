@@ -13,6 +13,7 @@ import yaml
 
 from sandbox.code_version import code_commit
 from sandbox.config import Config, plain
+from sandbox.cores import num_threads
 from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
 from sandbox.errors import InputError
@@ -99,12 +100,20 @@ def describe(config: Config, problem: Problem) -> Record:
         decode_flops_per_token=math.nan if decode.flops_per_token is None else decode.flops_per_token,
         implementation=", ".join(step.implementations),
         population=mapping(),
-        platform=jax.devices()[0].device_kind,
+        platform=ran_on(),
         commit=code_commit(),
         versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
         config=flatten(plain(config)),
     )
+
+
+def ran_on() -> str:
+    """The kind of device and, of a CPU, the cores that compute: seconds compare only where they are equal."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    return f"{device.device_kind}, {num_threads()} core{'s' if num_threads() > 1 else ''}"
 
 
 def measure(

@@ -3,11 +3,11 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -42,25 +42,28 @@ class SweepProgress:
         """Starts a sweep of `total` runs, of which `finished` are done."""
         self.total, self.started, self.keys, self.seconds = total, finished, keys, []
 
+    def begin_run(self, config: "Config", overrides: Iterable[str]) -> str:
+        """Counts a run; the title that tells it from the others."""
+        self.started += 1
+        apart = [text for text in overrides if text.partition("=")[0] in self.keys]
+        return " · ".join([f"run {self.started}/{self.total}", " ".join([config.resolved_label, *apart])])
 
-_sweep = SweepProgress()
-"""The progress of this process. Hydra calls each run with its config alone, so the runs of a sweep share it here;
-a worker process of a launcher has its own."""
+
+sweep_progress = SweepProgress()
+"""The progress of this process. Hydra calls a launcher with overrides alone, and each run with its config alone,
+so the runs of a sweep share it here; a worker process of another launcher has its own."""
 
 
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
     """Prints how much there is to do; `keys` are those whose values tell the runs apart."""
-    _sweep.begin(total, finished, keys)
+    sweep_progress.begin(total, finished, keys)
     console.print(f"{total} runs: {finished} done already, {total - finished} to do")
 
 
 @contextlib.contextmanager
 def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]":
     """Shows one run while it trains; yields the listener of its training loop."""
-    _sweep.started += 1
-    apart = [text for text in overrides if text.partition("=")[0] in _sweep.keys]
-    title = " · ".join([f"run {_sweep.started}/{_sweep.total}", " ".join([config.resolved_label, *apart])])
-    members = f"{config.train.num_members} members x {config.train.steps} steps"
+    title, members = sweep_progress.begin_run(config, overrides), members_and_steps(config)
     started = time.monotonic()
     if console.is_terminal:
         with _bar(config, title) as listen:
@@ -69,24 +72,18 @@ def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]"
         console.print(f"{title} · {members}")
         yield _lines(config, title)
     seconds = time.monotonic() - started
-    _sweep.seconds.append(seconds)
+    sweep_progress.seconds.append(seconds)
     console.print(f"{title} · {members} · finished in {seconds:.0f} s")
 
 
 @contextlib.contextmanager
 def _bar(config: "Config", title: str) -> "Iterator[Listener]":
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns(), console=console, transient=True) as progress:
         task = progress.add_task(title, total=config.train.steps, note="compiling")
         speed = Speed(config)
 
         def listen(step: int, history: list[dict[str, Any]]) -> None:
-            progress.update(task, completed=step, note=speed.note(step, history))
+            progress.update(task, completed=step, note=_note(speed, step, history))
 
         yield listen
 
@@ -96,7 +93,7 @@ def _lines(config: "Config", title: str) -> "Listener":
 
     def listen(step: int, history: list[dict[str, Any]]) -> None:
         nonlocal last
-        note = speed.note(step, history)
+        note = _note(speed, step, history)
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             console.print(f"{title} · step {step}/{config.train.steps} · {note}")
@@ -104,28 +101,67 @@ def _lines(config: "Config", title: str) -> "Listener":
     return listen
 
 
+def _note(speed: "Speed", step: int, history: list[dict[str, Any]]) -> str:
+    """Of a run that trains in this process: the time that is left is that of the sweep."""
+    speed.update(step, best_accuracy(history))
+    return speed.note(None if speed.left is None else sweep_progress.left(speed.left))
+
+
+def columns() -> tuple[ProgressColumn, ...]:
+    """The columns of a live bar."""
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+
+
+def members_and_steps(config: "Config") -> str:
+    """How large a run is."""
+    return f"{config.train.num_members} members x {config.train.steps} steps"
+
+
+def best_accuracy(history: Sequence[Mapping[str, Any]]) -> float | None:
+    """The best validation accuracy in the rows of `metrics.csv`; None if there are none yet."""
+    return max((row["validation_accuracy"] for row in history), default=None)
+
+
 class Speed:
-    """Steps per second since the first evaluation, the only one that waits for compilation."""
+    """How fast a run trains since its first evaluation, the only one that waits for compilation."""
 
     def __init__(self, config: "Config"):
         self.config = config
         self.first: tuple[int, float] | None = None
+        self.steps_per_second: float | None = None
+        self.left: float | None = None
+        """Seconds to the end of the run."""
+        self.best: float | None = None
 
-    def note(self, step: int, history: list[dict[str, Any]]) -> str:
-        """Speed, time that is left of the sweep, and the best validation accuracy so far."""
-        if not history:
-            return "compiling"
-        best = f"best accuracy {max(row['validation_accuracy'] for row in history):.3f}"
+    def update(self, step: int, best: float | None) -> None:
+        """Takes in an evaluation: its step, and the best validation accuracy so far."""
+        self.best = best
+        if best is None:
+            return
         if self.first is None:
             self.first = (step, time.monotonic())
         first_step, first_time = self.first
-        if step == first_step:
+        if step > first_step:
+            self.steps_per_second = (step - first_step) / (time.monotonic() - first_time)
+            self.left = (self.config.train.steps - step) / self.steps_per_second
+
+    def note(self, left: float | None) -> str:
+        """Speed, the time that is left, and the best validation accuracy so far."""
+        if self.best is None:
+            return "compiling"
+        best = f"best accuracy {self.best:.3f}"
+        if self.steps_per_second is None or left is None:
             return best
-        rate = (step - first_step) / (time.monotonic() - first_time)
-        left = _sweep.left((self.config.train.steps - step) / rate)
-        return f"{rate * self.config.train.num_members:.0f} steps/s · {_duration(left)} left · {best}"
+        speed = self.steps_per_second * self.config.train.num_members
+        return f"{speed:.0f} steps/s · {duration(left)} left · {best}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes and seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}"

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sandbox.config import Config
 
 
+class RunFailed(RuntimeError):
+    """A run failed in another process; the message says why."""
+
+
 class SweepFailed(RuntimeError):
     """Some runs of a sweep failed; the message names them."""
 
@@ -51,14 +55,19 @@ def compose_runs(
     runs: dict[Job, Config] = {}
     seen = set()
     for job in jobs(narrowed):
-        composed = config_loader.load_sweep_config(base, list(job))
-        with open_dict(composed):
-            del composed["hydra"]
-        config = check(composed)
+        config = compose_run(base, config_loader, job)
         if config.run_id not in seen:
             seen.add(config.run_id)
             runs[job] = config
     return runs
+
+
+def compose_run(base: DictConfig, config_loader: ConfigLoader, job: Sequence[str]) -> "Config":
+    """The config of the run with these overrides of `base`; as `check`, without jax."""
+    composed = config_loader.load_sweep_config(base, list(job))
+    with open_dict(composed):
+        del composed["hydra"]
+    return check(composed)
 
 
 def runs_of(overrides: Sequence[str], *, command: str) -> "dict[Job, Config]":
@@ -113,7 +122,8 @@ def sweep(runs: "Mapping[Job, Config]", launcher: Launcher) -> None:
             try:
                 job.return_value  # noqa: B018  (raises what the job raised)
             except Exception as error:
-                failures.append(f"{' '.join(job.overrides or [])}: {type(error).__name__}: {error}")
+                reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+                failures.append(f"{' '.join(job.overrides or [])}: {reason}")
     if finished := [config.run_id for config in runs.values() if is_finished(config.directory)]:
         summarise_runs(folder, finished)
     if failures:

@@ -116,6 +116,14 @@ WRONG = {
         ["-m", "mixer.d_state=interval(1,2)"],
         r"mixer\.d_state=interval\(1,2\): only lists",
     ),
+    "no runs at once": (
+        ["-m", "mixer.d_state=8,16", "hydra.launcher.jobs=0"],
+        r"hydra\.launcher\.jobs=0 must be auto or a whole number of at least 1",
+    ),
+    "a word for a number of runs at once": (
+        ["experiment=quickstart", "hydra.launcher.jobs=many"],
+        r"hydra\.launcher\.jobs=many must be auto",
+    ),
     "a wrong key for an experiment": (
         ["experiment=quickstart", "train.step=3"],
         r"train\.step: no such key .*did you mean steps",

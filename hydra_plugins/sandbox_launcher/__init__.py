@@ -1,0 +1,1 @@
+"""The launcher of `sandbox`, in the namespace package where Hydra looks for plugins."""

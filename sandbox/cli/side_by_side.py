@@ -1,0 +1,48 @@
+"""The runs of a sweep, side by side in worker processes: Hydra's side of `sandbox.cli.workers`."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+
+from sandbox.cli.board import Board
+from sandbox.cli.definitions import imported
+from sandbox.cli.display import console, sweep_progress
+from sandbox.cli.shares import Share, share_out
+from sandbox.cli.sweep import RunFailed, compose_run
+from sandbox.cli.workers import Ended, train_side_by_side
+from sandbox.config import Config
+
+
+def announce_share(jobs: int | str, waiting: int) -> Share:
+    """The share of each run of this process's sweep, printed."""
+    share = share_out(jobs, sweep_progress.total, waiting)
+    if waiting > 1:
+        console.print(str(share))
+    return share
+
+
+def launch(
+    job_overrides: Sequence[Sequence[str]], share: Share, base: DictConfig, config_loader: ConfigLoader
+) -> list[JobReturn]:
+    """Trains the runs with these overrides of `base`; each return says whether it failed."""
+
+    def configs() -> Iterator[Config]:
+        for overrides in job_overrides:
+            yield imported(compose_run(base, config_loader, overrides))
+
+    returns = {}
+    events = train_side_by_side(configs(), share)
+    with Board(share.jobs, job_overrides) as board, contextlib.closing(events):
+        for event in events:
+            board.show(event)
+            if isinstance(event, Ended):
+                error = None if event.failure is None else RunFailed(event.failure)
+                returns[event.index] = JobReturn(
+                    overrides=job_overrides[event.index],
+                    status=JobStatus.FAILED if error else JobStatus.COMPLETED,
+                    _return_value=error,
+                )
+    return [returns[index] for index in range(len(job_overrides))]

@@ -1,0 +1,162 @@
+"""Worker processes that train runs side by side, as a stream of events.
+
+The pools of `concurrent.futures` and joblib break as a whole when one of their processes dies. Here each worker is
+a `multiprocessing.Process` with a pipe of its own, so that a death costs the run it was training and nothing else.
+"""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterable
+from multiprocessing.connection import Connection, wait
+
+from hydra.core.utils import env_override
+
+from sandbox.cli.shares import Share
+from sandbox.config import Config
+from sandbox.cores import NPROC
+
+CONTEXT = multiprocessing.get_context("spawn")
+"""New interpreters: a fork would copy the locks of JAX's threads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """A worker began with a run."""
+
+    index: int
+    config: Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A run came to this step; `best` is its best validation accuracy so far, None before the first."""
+
+    index: int
+    step: int
+    best: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A run is finished; or it failed, and `failure` says why."""
+
+    index: int
+    failure: str | None
+
+
+Event = Started | Evaluated | Ended
+
+
+def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Event, None, None]:
+    """Trains all runs, `share.jobs` at a time, and yields what happens; `index` counts the configs.
+
+    A config is taken from the iterable when a worker is free for it. Closing the iterator ends all workers.
+    """
+    waiting = enumerate(configs)
+    idle: list[_Worker] = []
+    running: list[_Worker] = []
+    try:
+        while True:
+            while len(running) < share.jobs and (following := next(waiting, None)):
+                idle = [worker for worker in idle if worker.process.is_alive()]
+                worker = idle.pop() if idle else _Worker(share)
+                worker.begin(*following)
+                running.append(worker)
+                yield Started(*following)
+            if not running:
+                return
+            ready = wait([worker.connection for worker in running])
+            for worker in [worker for worker in running if worker.connection in ready]:
+                event = worker.next_event()
+                if isinstance(event, Ended):
+                    running.remove(worker)
+                    idle.append(worker)
+                yield event
+    finally:
+        for worker in (*idle, *running):
+            worker.process.terminate()
+        for worker in (*idle, *running):
+            worker.process.join()
+
+
+class _Worker:
+    """One process, which trains one run after the other."""
+
+    def __init__(self, share: Share):
+        self.connection, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
+        self.index = -1
+        # Ctrl-C reaches the whole group of processes: workers, which inherit this, leave it to the parent.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with env_override(_environment(share)):
+                self.process.start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        theirs.close()
+
+    def begin(self, index: int, config: Config) -> None:
+        self.index = index
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # dead: the next event says so
+            self.connection.send((index, config))
+
+    def next_event(self) -> Event:
+        """Waits for the next event of the run that it is training; its own death is one."""
+        try:
+            event: Event = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            event = Ended(self.index, _cause_of_death(self.process.exitcode))
+        return event
+
+
+def _environment(share: Share) -> dict[str, str]:
+    """What keeps a worker within its share. Its libraries read this when they are imported or first compute."""
+    names = (NPROC, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    memory_of_a_gpu = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / share.jobs:.3f}"}
+    return {name: str(share.cores) for name in names} | memory_of_a_gpu
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"its process ended with code {exit_code}"
+    number = signal.Signals(-exit_code)
+    return f"its process was killed by {number.name}" + (" (out of memory?)" if number is signal.SIGKILL else "")
+
+
+def _work(connection: Connection) -> None:
+    """What a worker does: trains the runs that come through the pipe, and reports on them."""
+    from sandbox.cli.startup import silence_third_parties, use_compile_cache
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    silence_third_parties()
+    use_compile_cache()
+    while True:
+        try:
+            index, config = connection.recv()
+        except EOFError:
+            return
+        connection.send(Ended(index, _failure_of(config, index, connection)))
+
+
+def _failure_of(config: Config, index: int, connection: Connection) -> str | None:
+    """Trains one run; what went wrong, or None."""
+    from sandbox.cli.display import best_accuracy
+    from sandbox.run import run
+
+    try:
+        run(config, lambda step, history: connection.send(Evaluated(index, step, best_accuracy(history))))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
