@@ -7,9 +7,9 @@ recall with a vocabulary of 256. Blocks of steps of a mixer alternate with block
 
 Columns: `step_ms`, the median over rounds; `to_softmax`, the median of a round's ratio to softmax of the same
 checkout, with its 10 % and 90 % quantiles; `speedup`, the median of a round's ratio of the other checkout's step
-to this one's; `cpu_ms`, the CPU time of a step on all cores, the least of the rounds, which other work on the machine
-affects less; `trace_seconds` and `compile_seconds` from an empty cache; `peak_mb`, the arrays that the compiled
-steps hold at once: parameters, optimiser, the batches of a block, and temporaries.
+to this one's; `cpu_ms`, the CPU time of a step on all cores, the least of the rounds, which other work on the
+machine affects less; `trace_seconds` and `compile_seconds` from an empty cache; `peak_mb`, the arrays that the
+compiled steps hold at once: parameters, optimiser, the batches of a block, and temporaries.
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """Seconds of a whole sweep with its runs one after the other (jobs=1) and side by side (jobs=auto).
 
 The sweep is the quickstart with its steps cut down, or what the further arguments say. Both ways start the command
-anew in an empty folder, take turns, and so share a drift of the machine; a first round of each fills the compile
-cache and is not counted. CPU seconds hardly depend on how busy the machine is.
+anew in an empty folder, and alternate; a first round of each fills the compile cache and is not counted. CPU seconds hardly depend on how busy the machine is.
 Run: `python benchmarks/sweep.py --out benchmarks/results/sweep.csv`.
 """
 
@@ -31,7 +30,7 @@ def measure(overrides: list[str], jobs: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         subprocess.run(
-            [*COMMAND, *overrides, f"hydra.launcher.jobs={jobs}", f"output_dir={folder}"],
+            [*COMMAND, *overrides, f"jobs={jobs}", f"output_dir={folder}"],
             check=True,
             stdout=subprocess.DEVNULL,
         )

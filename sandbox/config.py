@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.option_checks import check_at_least, check_folder_name, check_not_blank
+from sandbox.option_checks import AUTO, check_at_least, check_folder_name, check_jobs, check_not_blank
 from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
 
@@ -37,6 +37,8 @@ class Config:
     output_dir: str = "outputs"
     checkpoint_seconds: float = 20.0
     """Shortest time between two checkpoints."""
+    jobs: Any = AUTO
+    """Runs of a sweep that train at once: a number, or `auto`, one per core as far as memory allows."""
 
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
@@ -47,6 +49,7 @@ class Config:
             check_not_blank("label", self.label)
         check_at_least("seed", self.seed, 0)
         check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
+        check_jobs(self.jobs)
 
     @property
     def longest(self) -> int:

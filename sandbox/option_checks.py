@@ -4,6 +4,9 @@ import enum
 import math
 import pathlib
 
+AUTO = "auto"
+"""The value of `jobs` that lets the machine decide."""
+
 
 def check_at_least(key: str, value: int | float, least: int | float) -> None:
     """Reject a number below `least`, or one that is infinite or NaN."""
@@ -89,3 +92,9 @@ def check_choice(key: str, value: object, choices: type[enum.Enum]) -> None:
     if not isinstance(value, choices):
         allowed = ", ".join(choices.__members__)
         raise ValueError(f"{key}={value!r} must be a {choices.__name__}, one of: {allowed}")
+
+
+def check_jobs(jobs: object) -> None:
+    """Reject a number of jobs that is neither `auto` nor a whole number of at least 1."""
+    if jobs != AUTO and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ValueError(f"jobs={jobs} must be {AUTO} or a whole number of at least 1")

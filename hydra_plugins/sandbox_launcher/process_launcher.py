@@ -23,9 +23,13 @@ class ProcessLauncher(BasicLauncher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `launch`."""
-        from sandbox.cli.shares import check_jobs
+        from sandbox.errors import InputError
+        from sandbox.option_checks import check_jobs
 
-        check_jobs(self.jobs)
+        try:
+            check_jobs(self.jobs)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -45,9 +49,8 @@ class ProcessLauncherConfig:
     """The keys under `hydra.launcher`."""
 
     _target_: str = f"{ProcessLauncher.__module__}.{ProcessLauncher.__qualname__}"
-    jobs: Any = "auto"
-    """How many runs of a sweep train at once: a number, or `auto`, one per core as far as memory allows. With 1
-    they train one after the other, each on all cores."""
+    jobs: Any = "${jobs}"
+    """The key `jobs` of the config."""
 
 
 ConfigStore.instance().store(

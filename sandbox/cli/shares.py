@@ -8,9 +8,7 @@ import os
 import psutil
 
 from sandbox.cores import available_cores, control_group_limits
-from sandbox.errors import InputError
-
-AUTO = "auto"
+from sandbox.option_checks import AUTO
 
 RUN_BYTES = 2**30
 """Memory set aside per run: the quickstart's take 0.65 GiB at most, most of it JAX itself."""
@@ -37,12 +35,6 @@ class Share:
         return f"{text} ({self.because})" if self.because else text
 
 
-def check_jobs(jobs: object) -> None:
-    """Raises InputError unless `jobs` is `auto` or a whole number of at least 1."""
-    if jobs != AUTO and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
-        raise InputError(f"hydra.launcher.jobs={jobs} must be {AUTO} or a whole number of at least 1")
-
-
 def share_out(jobs: int | str, total: int, waiting: int) -> Share:
     """The share of each run of a sweep.
 
@@ -55,7 +47,7 @@ def share_out(jobs: int | str, total: int, waiting: int) -> Share:
         waiting: runs to start now.
     """
     if jobs == AUTO and has_accelerator():
-        because = "a process takes the whole accelerator; hydra.launcher.jobs=N shares it"
+        because = "a process takes the whole accelerator; jobs=N shares it"
         return Share(1, available_cores(), in_this_process=True, because=because)
     available = available_cores()
     cores = max(1, available // min(total, available if jobs == AUTO else int(jobs)))

@@ -117,12 +117,12 @@ WRONG = {
         r"mixer\.d_state=interval\(1,2\): only lists",
     ),
     "no runs at once": (
-        ["-m", "mixer.d_state=8,16", "hydra.launcher.jobs=0"],
-        r"hydra\.launcher\.jobs=0 must be auto or a whole number of at least 1",
+        ["-m", "mixer.d_state=8,16", "jobs=0"],
+        r"jobs=0 must be auto or a whole number of at least 1",
     ),
     "a word for a number of runs at once": (
-        ["experiment=quickstart", "hydra.launcher.jobs=many"],
-        r"hydra\.launcher\.jobs=many must be auto",
+        ["experiment=quickstart", "jobs=many"],
+        r"jobs=many must be auto",
     ),
     "a wrong key for an experiment": (
         ["experiment=quickstart", "train.step=3"],

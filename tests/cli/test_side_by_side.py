@@ -106,7 +106,7 @@ def test_the_same_records_side_by_side_and_one_after_the_other(tmp_path):
     """To the bit, where a run has as many threads: another number sums in another order."""
     runs = {"auto": {"NPROC": "2"}, "1": {"NPROC": "1"}}
     for jobs, environment in runs.items():
-        result = sweep(tmp_path / jobs, f"hydra.launcher.jobs={jobs}", environment=environment)
+        result = sweep(tmp_path / jobs, f"jobs={jobs}", environment=environment)
         assert result.returncode == 0, result.stderr
         assert result.stderr == "", "third parties must be silent"
         assert ("2 at a time on 1 core each" in result.stdout) == (jobs == "auto")
