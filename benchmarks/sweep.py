@@ -1,7 +1,8 @@
 """Seconds of a whole sweep with its runs one after the other (jobs=1) and side by side (jobs=auto).
 
-The sweep is the quickstart with its steps cut down, or what the further arguments say. Both ways start the command
-anew in an empty folder, and alternate; a first round of each fills the compile cache and is not counted. CPU seconds hardly depend on how busy the machine is.
+The sweep is the quickstart with its steps cut down, or what the further arguments say. Both ways start the
+command anew in an empty folder, and alternate; a first round of each fills the compile cache and is not counted.
+CPU seconds hardly depend on how busy the machine is.
 Run: `python benchmarks/sweep.py --out benchmarks/results/sweep.csv`.
 """
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
 from sandbox.report.intervals import mean_and_interval
-from sandbox.results import FIELDS, MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
+from sandbox.results import MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
 
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
@@ -34,8 +34,11 @@ def varying_keys(records: pd.DataFrame) -> list[str]:
 
 
 def config_keys(records: pd.DataFrame) -> list[str]:
-    """The columns that hold keys of the config."""
-    return [name for name in records.columns if name not in FIELDS and not name.startswith("versions.")]
+    """The columns that hold options of the mixer, the task, the model and the training.
+
+    Others, such as `output_dir` and `jobs`, do not change what is learned: they tell no configurations apart.
+    """
+    return [name for name in map(str, records.columns) if "." in name and not name.startswith("versions.")]
 
 
 def check_axis(records: pd.DataFrame, column: str, option: str) -> None:

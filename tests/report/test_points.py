@@ -57,6 +57,12 @@ def test_equal_runs_of_two_studies_are_two_points(tmp_path):
     assert points_of(tmp_path)["study"].tolist() == ["first", "second"]
 
 
+def test_where_and_how_a_run_was_started_tells_no_configurations_apart(sweep):
+    records = collect(sweep)
+    halves = records.assign(jobs=["auto", 1] * (len(records) // 2), output_dir=["a", "b"] * (len(records) // 2))
+    assert varying_keys(halves) == varying_keys(records)
+
+
 def test_the_members_own_seed_is_not_hidden_by_the_seed_of_the_config(tmp_path):
     write_run(tmp_path, "a", {(0.1, 7): 0.2}, selected=0.1, config={"seed": 3})
     assert collect(tmp_path)[["seed", "config.seed"]].drop_duplicates().values.tolist() == [[7, 3]]
