@@ -15,10 +15,16 @@ TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0
 
 
+FAST_SECONDS = 3
+
+
 def pytest_addoption(parser):
     parser.addoption(
-        "--fast", action="store_true", help="of every test that is not slow its first case (with -k, every case)"
+        "--fast",
+        action="store_true",
+        help=f"the first case of each test of at most {FAST_SECONDS} seconds (with -k, every case)",
     )
+    parser.addoption("--longest", type=float, help="leave out the tests that are marked as slower, in seconds")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -26,13 +32,15 @@ def pytest_collection_modifyitems(config, items):
 
     def seconds(item):
         marker = item.get_closest_marker("slow")
-        return 0 if marker is None else marker.kwargs.get("seconds", 1)
+        return 0 if marker is None else marker.kwargs.get("seconds", 10)
 
     items.sort(key=lambda item: (seconds(item) > 0, -seconds(item)))
-    if config.getoption("--fast"):
-        kept = [item for item in items if not seconds(item)]
-        if not config.option.keyword:
-            kept = list({(item.path, item.originalname): item for item in reversed(kept)}.values())
+    fast = config.getoption("--fast")
+    longest = FAST_SECONDS if fast else config.getoption("--longest")
+    kept = [item for item in items if longest is None or seconds(item) <= longest]
+    if fast and not config.option.keyword:
+        kept = list({(item.path, item.originalname): item for item in reversed(kept)}.values())
+    if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 
