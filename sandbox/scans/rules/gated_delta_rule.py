@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from sandbox.scans.argument_checks import check_shape
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
-from sandbox.scans.rules.parts.algebra import matmul, solve_unit_lower
+from sandbox.scans.rules.parts.algebra import exact_matmul, matmul, unit_lower_inverse
 from sandbox.scans.rules.parts.decay import chunk_decay
 from sandbox.scans.rules.parts.draws import (
     draw_log_decay,
@@ -62,7 +62,8 @@ def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Arra
     q, k, v, beta, log_decay = inputs
     decay = chunk_decay(log_decay, size=q.shape[0])
     recalled = matmul(k * decay.from_start, state)
-    corrections = solve_unit_lower(-beta * decay.gram(k, k), beta * (v - recalled))
+    inverse = unit_lower_inverse(-beta * decay.gram(k, k))  # does not need the state
+    corrections = exact_matmul(inverse, beta * (v - recalled))
     output = matmul(q * decay.from_start, state) + matmul(decay.causal_gram(q, k), corrections)
     new_state = decay.whole * state + matmul(k * decay.to_end, corrections, "AᵀB")
     return new_state, output

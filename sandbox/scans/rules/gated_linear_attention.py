@@ -53,8 +53,9 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
     o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
     """
     q, k, v, log_decay, bonus = inputs
-    reads_before_writing = bonus is not None
-    decay = chunk_decay(log_decay, size=q.shape[0], exclusive=reads_before_writing)
+    decay = chunk_decay(log_decay, size=q.shape[0])
+    if bonus is not None:
+        decay = decay.exclusive()  # a token reads before it writes
     output = matmul(q * decay.from_start, state)
     if bonus is None:
         output = output + matmul(decay.causal_gram(q, k), v)

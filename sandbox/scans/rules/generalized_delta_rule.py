@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from sandbox.scans.argument_checks import check_shape
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
-from sandbox.scans.rules.parts.algebra import matmul, solve_unit_lower
+from sandbox.scans.rules.parts.algebra import exact_matmul, matmul, unit_lower_inverse
 from sandbox.scans.rules.parts.decay import chunk_decay
 from sandbox.scans.rules.parts.draws import (
     draw_log_decay,
@@ -63,9 +63,10 @@ def chunk(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Floa
     """
     q, k, v, a, b, log_decay = inputs
     decay = chunk_decay(log_decay, size=q.shape[0])
-    before = chunk_decay(log_decay, size=q.shape[0], exclusive=True)
+    before = decay.exclusive()
     from_the_rest = matmul(a * before.from_start, state) + matmul(before.gram(a, k), v)
-    recalled = solve_unit_lower(before.gram(a, b), from_the_rest)
+    inverse = unit_lower_inverse(before.gram(a, b))  # does not need the state
+    recalled = exact_matmul(inverse, from_the_rest)
     output = (
         matmul(q * decay.from_start, state)
         + matmul(decay.causal_gram(q, k), v)

@@ -51,6 +51,7 @@ def in_second_half(shape: tuple[int, ...], half: int) -> Bool[Array, "{shape[0]}
     return (lax.broadcasted_iota(jnp.int32, shape, 0) & half) != 0
 
 
+@jax.custom_jvp
 def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
     """`(I - L)⁻¹` for a strictly lower triangular L whose size is a power of two.
 
@@ -58,6 +59,22 @@ def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
     `half` rows, `X + X (L between the halves) X` is that of the blocks of `2 * half` rows. The shorter product
     (I + L)(I + L²)(I + L⁴)… is unsafe: its terms grow without bound if keys repeat.
     """
+    return _substitute_blocks(lower)
+
+
+@unit_lower_inverse.defjvp
+def _unit_lower_inverse_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
+    """Differentiates the equation, not the substitution: `dX = X dL X`."""
+    (lower,), (lower_tangent,) = primals, tangents
+    # A call of the function itself would hide the products from the checkpoint policy of the chunked driver.
+    inverse = _substitute_blocks(lower)
+    return inverse, exact_matmul(inverse, exact_matmul(lower_tangent, inverse))
+
+
+def _substitute_blocks(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
+    """`unit_lower_inverse` without its derivative."""
     size = lower.shape[0]
     i, j = rows_and_columns(size)
     inverse = jnp.where(i == j, 1.0, jnp.where(block_pairs(size, 1), lower, 0.0))
@@ -67,21 +84,3 @@ def unit_lower_inverse(lower: Float[Array, "C C"]) -> Float[Array, "C C"]:
         inverse = inverse + exact_matmul(inverse, exact_matmul(between_halves, inverse))
         half *= 2
     return inverse
-
-
-@jax.custom_jvp
-def solve_unit_lower(lower: Float[Array, "C C"], right: Float[Array, "C V"]) -> Float[Array, "C V"]:
-    """The solution X of `X = R + L X` for a strictly lower triangular L whose size is a power of two."""
-    return exact_matmul(unit_lower_inverse(lower), right)
-
-
-@solve_unit_lower.defjvp
-def _solve_unit_lower_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Float[Array, "C V"], Float[Array, "C V"]]:
-    """Differentiates the equation, not the substitution: `dX = (I - L)⁻¹ (dR + dL X)`."""
-    lower, right = primals
-    lower_tangent, right_tangent = tangents
-    inverse = unit_lower_inverse(lower)
-    solution = exact_matmul(inverse, right)
-    return solution, exact_matmul(inverse, right_tangent + exact_matmul(lower_tangent, solution))

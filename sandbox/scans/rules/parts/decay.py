@@ -38,6 +38,10 @@ class ChunkDecay(ABC):
     whole: Float[Array, "1 1"] | Float[Array, "K 1"] | float
 
     @abstractmethod
+    def exclusive(self) -> "ChunkDecay":
+        """The `exclusive` decay of the same chunk; what both have in common is computed once."""
+
+    @abstractmethod
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """The decayed products of each x_i with each earlier y_j, i > j; zero elsewhere."""
 
@@ -46,15 +50,13 @@ class ChunkDecay(ABC):
         """`gram` for i >= j: the diagonal is x_i · y_i, undecayed."""
 
 
-def chunk_decay(
-    log_decay: Float[Array, "C 1"] | Float[Array, "C K"] | None, *, size: int, exclusive: bool = False
-) -> ChunkDecay:
-    """The decay of a chunk of `size` tokens, chosen by the shape of `log_decay`."""
+def chunk_decay(log_decay: Float[Array, "C 1"] | Float[Array, "C K"] | None, *, size: int) -> ChunkDecay:
+    """The decay of a chunk of `size` tokens, chosen by the shape of `log_decay`; not `exclusive`."""
     if log_decay is None:
         return NoDecay(size)
     if log_decay.shape[1] == 1:
-        return ScalarDecay(log_decay, exclusive)
-    return ChannelDecay(log_decay, exclusive)
+        return ScalarDecay(log_decay)
+    return ChannelDecay(ChannelFactors.of(log_decay))
 
 
 class NoDecay(ChunkDecay):
@@ -63,6 +65,10 @@ class NoDecay(ChunkDecay):
     def __init__(self, size: int) -> None:
         self.from_start = self.to_end = self.whole = 1.0
         self._i, self._j = rows_and_columns(size)
+
+    def exclusive(self) -> ChunkDecay:
+        """See `ChunkDecay`."""
+        return self
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
@@ -108,16 +114,60 @@ def _summed_from_start(size: int, exclusive: bool) -> Bool[Array, "{size} {size}
 class ScalarDecay(NoDecay):
     """One decay per head: `x yᵀ` is multiplied by a matrix of decays."""
 
-    def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool) -> None:
+    def __init__(self, log_decay: Float[Array, "C 1"], exclusive: bool = False) -> None:
         super().__init__(log_decay.shape[0])
+        self._log_decay = log_decay
         sums = sum_log_decays(log_decay, exclusive)
         self.from_start = jnp.exp(sums.from_start)
         self.to_end = jnp.exp(sums.to_end)
         self.whole = jnp.exp(sums.whole)
         self._between = jnp.exp(sums.between)
 
+    def exclusive(self) -> ChunkDecay:
+        """See `ChunkDecay`."""
+        return ScalarDecay(self._log_decay, exclusive=True)
+
     def _products(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         return super()._products(x, y) * self._between
+
+
+class ChannelFactors(NamedTuple):
+    """The decays between every row and the places to which rows are related, one per channel."""
+
+    own: Float[Array, "C K"]
+    """The decay of the token itself."""
+    before: Float[Array, "C K"]
+    """From the start of the chunk to the row, which is not included."""
+    to_end: Float[Array, "C K"]
+    """From the row to the end of the chunk."""
+    whole: Float[Array, "1 K"]
+    to_cut: dict[int, Float[Array, "C K"]]
+    """Between the row and its cut, for each half size of a block; a row after the cut is not included."""
+
+    @classmethod
+    def of(cls, log_decay: Float[Array, "C K"]) -> "ChannelFactors":
+        """The factors of a chunk; every exponent is a sum, never a difference."""
+        size = log_decay.shape[0]
+        i, s = rows_and_columns(size)
+
+        def decay_over(tokens: Bool[Array, "C C"]) -> Float[Array, "C K"]:
+            return jnp.exp(exact_matmul(tokens.astype(jnp.float32), log_decay))
+
+        to_cut = {}
+        half = size // 2
+        while half > 1:
+            after_cut = in_second_half(i.shape, half)
+            to_cut[half] = decay_over(((i ^ s) < half) & ((after_cut & (s < i)) | (~after_cut & (s > i))))
+            half //= 2
+        if size > 1:  # between neighbours there is nothing to sum
+            to_cut[1] = jnp.ones_like(log_decay)
+        return cls(
+            own=jnp.exp(log_decay),
+            before=decay_over(s < i),
+            to_end=decay_over(s > i),
+            whole=jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True)),
+            to_cut=to_cut,
+        )
 
 
 class ChannelDecay(ChunkDecay):
@@ -130,44 +180,29 @@ class ChannelDecay(ChunkDecay):
     array (compare the secondary chunks of GLA, arXiv:2312.06635, section 4.3).
     """
 
-    def __init__(self, log_decay: Float[Array, "C K"], exclusive: bool) -> None:
-        i, j = rows_and_columns(log_decay.shape[0])
-        self._diagonal = i == j
-        summed = _summed_from_start(log_decay.shape[0], exclusive)
-        self.from_start = jnp.exp(exact_matmul(summed.astype(jnp.float32), log_decay))
-        self.to_end = jnp.exp(exact_matmul((j > i).astype(jnp.float32), log_decay))
-        self.whole = jnp.exp(jnp.sum(log_decay, axis=0, keepdims=True)).T
-        self._to_cut = _decays_to_cuts(log_decay, exclusive)
+    def __init__(self, factors: ChannelFactors, exclusive: bool = False) -> None:
+        self._factors, self._own = factors, 1.0 if exclusive else factors.own
+        self.from_start = factors.before * self._own
+        self.to_end = factors.to_end
+        self.whole = factors.whole.T
+
+    def exclusive(self) -> ChunkDecay:
+        """See `ChunkDecay`."""
+        return ChannelDecay(self._factors, exclusive=True)
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        products = jnp.zeros(self._diagonal.shape, jnp.float32)
-        for half, to_cut in self._to_cut.items():
-            rows = jnp.where(in_second_half(x.shape, half), x, y) * to_cut
+        read = x * self._own
+        products = jnp.zeros((len(x), len(x)), jnp.float32)
+        for half, to_cut in self._factors.to_cut.items():
+            rows = jnp.where(in_second_half(x.shape, half), read, y) * to_cut
             products = products + _products_across_cuts(rows, half)
         return products
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._diagonal, jnp.sum(x * y, axis=1, keepdims=True), self.gram(x, y))
-
-
-def _decays_to_cuts(log_decay: Float[Array, "C K"], exclusive: bool) -> dict[int, Float[Array, "C K"]]:
-    """The decay between every row and its cut, for each half size of a block."""
-    size = log_decay.shape[0]
-    i, s = rows_and_columns(size)
-    summed = _summed_from_start(size, exclusive)
-    decays = {}
-    half = size // 2
-    while half > 1:
-        after_cut = in_second_half(i.shape, half)
-        to_cut = ((i ^ s) < half) & ((after_cut & summed) | (~after_cut & (s > i)))
-        decays[half] = jnp.exp(exact_matmul(to_cut.astype(jnp.float32), log_decay))
-        half //= 2
-    if size > 1:  # no token lies between neighbours
-        own = in_second_half(log_decay.shape, 1) & (not exclusive)
-        decays[1] = jnp.where(own, jnp.exp(log_decay), 1.0)
-    return decays
+        i, j = rows_and_columns(len(x))
+        return jnp.where(i == j, jnp.sum(x * y, axis=1, keepdims=True), self.gram(x, y))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
