@@ -9,6 +9,7 @@ from hard_inputs import HARD_INPUTS, hard_fixture
 
 from sandbox.scans import RULES
 from sandbox.scans.check import CHECKED, check_rule, differences, reference, values_and_gradients
+from sandbox.scans.drivers import chunked
 
 CHUNK = 16
 
@@ -36,6 +37,14 @@ def test_hard_inputs(rule, implementation):
         found = values_and_gradients(RULES[rule], fixture, implementation, chunk_size=CHUNK)
         problems = differences(expected_of_hard_inputs(rule, kind), found, "float32", names)
         assert not problems, "\n".join([kind, *problems])
+
+
+@pytest.mark.parametrize("rule", ["gated_linear_attention", "generalized_delta_rule", "mlstm"])
+def test_large_inputs_are_taken_chunk_by_chunk(rule, monkeypatch):
+    """The other tests have inputs so small that all chunks are prepared at once."""
+    monkeypatch.setattr(chunked, "SMALL", 0)
+    arguments = {"implementations": ["chunked"], "lengths": [2 * CHUNK + 5], "chunk_size": CHUNK}
+    check_rule(RULES[rule], kinds=[richest_kind(rule)], **arguments)
 
 
 @functools.cache
