@@ -30,6 +30,8 @@ import numpy as np
 BASELINE = "softmax"
 VOCABULARY, PAIRS, LAYERS = 256, [4], 2
 BLOCK_SECONDS = 0.25
+STEPS = 10
+"""Steps whose data are drawn at once; a block is a multiple of it."""
 
 
 class Size(NamedTuple):
@@ -54,8 +56,7 @@ class Trainer:
         from sandbox.train.population import draw_training, init_population, train_segment
         from sandbox.train.step import Problem
 
-        steps = 20
-        train = TrainConfig(steps=10**7, batch_size=size.batch, learning_rates=[1e-4], eval_every=steps)
+        train = TrainConfig(steps=10**7, batch_size=size.batch, learning_rates=[1e-4], eval_every=STEPS)
         self.problem = Problem(
             ModelConfig(d_model=size.width, layout=[f"mixer*{LAYERS}"]),
             MIXERS[mixer](),
@@ -64,7 +65,7 @@ class Trainer:
         )
         self.population = init_population(self.problem, 0)
         seeds = self.population.seed[: train.num_seeds]
-        batches = draw_training(self.problem.task, seeds, 0, steps, size.batch, train.num_examples)
+        batches = draw_training(self.problem.task, seeds, 0, STEPS, size.batch, train.num_examples)
         began = time.perf_counter()
         traced = train_segment.trace(self.problem, self.population, batches, 0, 1)
         self.trace_seconds = time.perf_counter() - began
@@ -75,8 +76,8 @@ class Trainer:
         held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
         self.peak_mb = held / 1e6
         self.start = 0
-        self.advance(1)
-        self.count = int(min(max(BLOCK_SECONDS / self.advance(2)[0], 2), 200))
+        self.advance(STEPS)
+        self.count = STEPS * max(1, round(BLOCK_SECONDS / (STEPS * self.advance(STEPS)[0])))
 
     def advance(self, count: int) -> tuple[float, float]:
         """Seconds and CPU seconds per step of the next `count` steps, from drawing data to the mean loss."""
