@@ -58,6 +58,7 @@ finally: print(*sys.modules)"""
     assert "jax" not in result.stdout.splitlines()[-1].split()
 
 
+@pytest.mark.slow(seconds=4)
 def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     tiny = functools.partial(measure_ceilings, rounds=1, matmul_sizes=(64,), copied_bytes=2**16)
     monkeypatch.setattr(ceilings, "measure_ceilings", tiny)

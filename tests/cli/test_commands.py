@@ -109,6 +109,7 @@ def test_several_devices_share_the_members(tmp_path):
     assert (one["loss"] - other["loss"]).abs().max() < 1e-4
 
 
+@pytest.mark.slow(seconds=6)
 @pytest.mark.parametrize("width", [120, 80, 40])
 def test_no_score_is_cut_however_narrow_the_terminal(width, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(summary.console, "_width", width)

@@ -83,6 +83,7 @@ def test_the_models_that_are_asked_for(arguments, series, monkeypatch, tmp_path)
     assert [name for name in found if name in series] == series
 
 
+@pytest.mark.slow(seconds=5)
 def test_counting(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(model_cost, "compile_call", lambda *_: pytest.fail("something was compiled"))
     options = [

@@ -33,6 +33,7 @@ def conf(tmp_path):
     GlobalHydra.instance().clear()
 
 
+@pytest.mark.slow(seconds=4)
 def test_the_runs_are_as_many_as_the_page_says(conf):
     def count(*overrides):
         searchpath = f"hydra.searchpath=[file://{conf}]"

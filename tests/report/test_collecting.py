@@ -61,6 +61,7 @@ def test_collect_says_what_it_found(sweep, tmp_path, capsys):
     assert f"wrote {sweep / 'records.csv'} and {sweep / 'evaluations.csv'}" in said
 
 
+@pytest.mark.slow(seconds=4)
 def test_a_report_from_the_collected_table_equals_the_one_from_the_runs(sweep, tmp_path):
     collect_main([str(sweep), "-o", str(tmp_path / "collected")])
     write_report(sweep, tmp_path / "runs_report", formats=("svg",))

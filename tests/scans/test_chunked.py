@@ -45,6 +45,7 @@ def test_rules_without_a_chunk_form_keep_states_at_chunk_starts_only():
     assert memory.temp_size_in_bytes < (tokens // chunk + chunk + 8) * state.nbytes + copies_of_inputs
 
 
+@pytest.mark.slow(seconds=5)
 def test_a_loop_over_steps_takes_any_chunk_size():
     """A last chunk that is shorter, one chunk only, and one token per chunk."""
     check_rule(RULES["wkv4"], implementations=["chunked"], chunk_size=4, lengths=[3, 8, 13])

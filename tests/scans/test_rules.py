@@ -29,6 +29,7 @@ def test_every_rule_has_hard_inputs():
     assert HARD_INPUTS.keys() == RULES.keys()
 
 
+@pytest.mark.slow(seconds=6)
 @by_every_rule
 @pytest.mark.parametrize("implementation", CHECKED)
 def test_hard_inputs(rule, implementation):
@@ -52,6 +53,7 @@ def expected_of_hard_inputs(rule, kind):
     return reference(RULES[rule], hard_fixture(rule, kind, tokens=2 * CHUNK + 5)[0])
 
 
+@pytest.mark.slow(seconds=6)
 @by_every_rule
 def test_bfloat16(rule):
     check_rule(RULES[rule], kinds=[richest_kind(rule)], lengths=[CHUNK + 1], chunk_size=CHUNK, dtype="bfloat16")

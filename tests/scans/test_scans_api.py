@@ -201,6 +201,7 @@ def test_a_population_is_one_more_axis(function, implementation):
     assert_a_population_is_one_more_axis(function, implementation)
 
 
+@pytest.mark.slow(seconds=4)
 @by_every_platform
 @pytest.mark.parametrize("function", ["gated_linear_attention", "selective_scan"])
 def test_a_population_of_kernels(function, platform):

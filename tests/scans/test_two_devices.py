@@ -24,10 +24,12 @@ def test_a_batch_over_two_devices():
     compare(*(f"{function}:{implementation}" for function in RULES for implementation in ("recurrent", "auto")))
 
 
+@pytest.mark.slow(seconds=6)
 def test_from_an_empty_state_over_two_devices():
     several = ("gated_linear_attention", "mlstm", "diagonal_scan")
     compare(*(f"{function}:explicit" for function in several), "diagonal_scan:shard_map")
 
 
+@pytest.mark.slow(seconds=5)
 def test_kernels_over_two_devices():
     compare("gated_linear_attention:tpu", "gated_linear_attention:gpu")

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.tasks.parts.filler import Filler
@@ -43,6 +44,7 @@ def test_a_finite_set_repeats_in_the_same_order(task, draw_batch):
     assert_same(finite, rows(draw_batch(task, 12), [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]))
 
 
+@pytest.mark.slow(seconds=5)
 def test_splits_and_seeds_and_indices_all_differ(draw_batch):
     task = MQARConfig(length=32, pairs=8, weights=1, filler=Filler.random)
     sequences = [

@@ -27,6 +27,7 @@ def look_up(visible):
     return visible[visible.index(visible[-1]) + 1]
 
 
+@pytest.mark.slow(seconds=4)
 @search(max_examples=4)
 @given(options=needle_options())
 def test_the_first_pair_is_asked_for_after_the_gap(options, draw_batch):

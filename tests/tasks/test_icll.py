@@ -47,6 +47,7 @@ def solve(visible):
     return followed[-1] if followed else None
 
 
+@pytest.mark.slow(seconds=6)
 @search(max_examples=3)
 @given(options=options())
 def test_one_automaton_explains_a_sequence(options, draw_batch):
@@ -91,6 +92,7 @@ def test_beginnings_that_came_before_are_solved(draw_batch):
     assert np.mean(solved) > 0.5
 
 
+@pytest.mark.slow(seconds=4)
 def test_edges_strings_and_lengths_are_uniform(draw_batch):
     task = ICLLConfig(max_length=3, min_strings=4, max_strings=6, max_states=5)
     batch = draw_batch(task, 3000)

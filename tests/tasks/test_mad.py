@@ -26,6 +26,7 @@ def noisy_options(draw):
     }
 
 
+@pytest.mark.slow(seconds=4)
 @search(max_examples=4)
 @given(options=noisy_options())
 def test_keys_are_asked_for_among_noise(options, draw_batch):
@@ -78,6 +79,7 @@ def motif_pairs(tokens, first_value):
     return [(tuple(key), value) for key, value in pairs]
 
 
+@pytest.mark.slow(seconds=7)
 @search(max_examples=5)
 @given(options=fuzzy_options(), tested=st.booleans())
 def test_motifs_are_asked_for(options, tested, draw_batch):
@@ -128,6 +130,7 @@ def test_sizes_and_motifs_are_uniform(draw_batch):
         assert np.abs(share - 1 / motifs).max() < 4.5 * np.sqrt(1 / motifs / len(of_size))
 
 
+@pytest.mark.slow(seconds=4)
 @search(max_examples=3)
 @given(vocab_size=st.integers(4, 20), length=st.integers(1, 8), map_seed=st.integers(0, 9))
 def test_the_map_learned_in_training_holds_in_tests(vocab_size, length, map_seed, draw_batch):

@@ -76,6 +76,7 @@ def test_the_target_is_the_value_so_far(target_at, options, draw_batch):
         assert len(expression) == batch.slices["length"][row]
 
 
+@pytest.mark.slow(seconds=4)
 @search(max_examples=3)
 @given(options=options())
 def test_the_value_of_an_expression_in_brackets(options, draw_batch):

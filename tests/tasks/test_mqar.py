@@ -76,6 +76,7 @@ def assert_every_example_keeps_the_rules(task, batch):
         )
 
 
+@pytest.mark.slow(seconds=7)
 @search(max_examples=6)
 @given(options=options())
 def test_every_example_keeps_the_rules(options, draw_batch):
@@ -156,6 +157,7 @@ def test_filler_without_live_keys_is_uniform_over_all_else(draw_batch):
         assert np.abs(share - 1 / (16 - pairs)).max() < 4.5 * np.sqrt(1 / (16 - pairs) / filler.size)
 
 
+@pytest.mark.slow(seconds=5)
 def test_filler_leaves_pairs_and_queries_as_they_are(draw_batch):
     zeros, *others = (draw_batch(MQARConfig(filler=filler)) for filler in Filler)
     for other in others:

@@ -70,6 +70,7 @@ def look_up_last(visible):
     return earlier[len(earlier) - earlier[::-1].index(key)]
 
 
+@pytest.mark.slow(seconds=5)
 @search(max_examples=4)
 @given(options=forgetting_options())
 def test_the_last_value_of_a_key_is_asked_for(options, draw_batch):
@@ -114,6 +115,7 @@ def look_up_both_parts(visible):
     return visible[place + 2]
 
 
+@pytest.mark.slow(seconds=5)
 @search(max_examples=4)
 @given(options=compositional_options())
 def test_both_parts_of_a_key_are_asked_for(options, draw_batch):
@@ -146,6 +148,7 @@ def test_combinations_of_parts_are_in_any_order(draw_batch):
     assert np.abs(shared - 1 / 3).max() < 4.5 * np.sqrt(2 / 9 / 3000)
 
 
+@pytest.mark.slow(seconds=4)
 @search(max_examples=4)
 @given(pairs=pair_counts, more=st.integers(0, 2), num_passes=st.integers(1, 3))
 def test_one_position_has_key_and_value(pairs, more, num_passes, draw_batch):

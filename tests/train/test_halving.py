@@ -57,6 +57,7 @@ def test_only_those_left_are_compared_and_one_always_stays():
     assert left(population) == [0.3]
 
 
+@pytest.mark.slow(seconds=7)
 def test_halved_members_are_frozen_recorded_and_never_selected(tmp_path):
     config = Config(
         SoftmaxConfig(),

@@ -75,6 +75,7 @@ def problem_with(**train):
     return Problem(ModelConfig(d_model=8), MIXERS["outer"](d_state=4), TASK, TrainConfig(**train))
 
 
+@pytest.mark.slow(seconds=6)
 def test_training_is_on_answers_or_on_all_tokens():
     batch = jax.jit(sample_batch, static_argnums=(0, 2, 4))(TASK, jax.random.key(1), Split.TRAIN, 0, 4)
     member = init_member(problem_with(), jnp.float32(1e-3), jnp.int32(0))

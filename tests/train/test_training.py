@@ -141,6 +141,7 @@ def test_drawing_ahead_less_changes_nothing(trained, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow(seconds=5)
 def test_a_diverged_member_is_frozen_and_reported(tmp_path):
     records = run(config(tmp_path, learning_rates=[1e-3, 1e38], num_seeds=1))
     status = {r.learning_rate: r.status for r in records}
