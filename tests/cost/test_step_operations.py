@@ -18,7 +18,7 @@ from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 
 TABLE = pathlib.Path(__file__).with_name("step_operations.csv")
-EXPECTED = {row["mixer"]: row for row in csv.DictReader(TABLE.open())}
+EXPECTED = {row["mixer"]: row for row in csv.DictReader(TABLE.read_text().splitlines())}
 BATCH, LENGTH, VOCABULARY, SCORED = 32, 64, 256, 4
 
 
