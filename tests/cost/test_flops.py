@@ -91,7 +91,7 @@ def test_a_model_that_loops_costs_what_its_tokens_cost(implementation):
     model = make(OuterConfig(implementation=implementation, chunk_size=16))
     short, long = (prefill(model, 1, length) for length in (32, 320))
     assert long.trace().flops_per_token == pytest.approx(short.trace().flops_per_token, rel=0.01)
-    assert count_flops_by_xla(long.function, *long.arguments) < 0.9 * 320 * long.trace().flops_per_token
+    assert count_flops_by_xla(long.function, *long.arguments) < 0.97 * 320 * long.trace().flops_per_token
 
 
 def test_what_is_called_counts_and_of_branches_the_largest():

@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.scans import RULES, draw_batch
 from sandbox.scans.check import check_rule
+from sandbox.scans.drivers import chunked
 from sandbox.scans.drivers.chunked import LARGEST_CHUNK_KEPT, run_chunked
 from sandbox.scans.layout import initial_states
 
@@ -25,7 +26,8 @@ def kept_shapes(rule, kind, size):
 
 @pytest.mark.parametrize("rule", ["gated_linear_attention", "gated_delta_rule", "generalized_delta_rule"])
 @pytest.mark.parametrize("kind", ["scalar decay", "channel decay"])
-def test_products_of_tokens_with_one_another_are_kept_in_short_chunks_alone(rule, kind):
+def test_products_of_tokens_with_one_another_are_kept_in_short_chunks_alone(rule, kind, monkeypatch):
+    monkeypatch.setattr(chunked, "SMALL", 0)
     for size in (LARGEST_CHUNK_KEPT, 2 * LARGEST_CHUNK_KEPT):
         products = (3, 2, 1, size, size)
         assert (products in kept_shapes(RULES[rule], kind, size)) == (size <= LARGEST_CHUNK_KEPT)
