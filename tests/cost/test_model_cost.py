@@ -76,6 +76,7 @@ def test_an_implementation_that_does_not_run_here_says_why():
     assert row.implementation == ""
 
 
+@pytest.mark.slow(seconds=4)
 def test_decoding_writes_over_its_state_and_begins_at_the_end_of_the_context():
     model = make(SoftmaxConfig())
     call, _ = compile_call(decoding(model, 1, 12), model, "decoding", 1, 12)

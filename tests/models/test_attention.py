@@ -228,6 +228,7 @@ def test_pattern_and_pages_of_bigbird(random):
     assert made.num_pages == max(needed)
 
 
+@pytest.mark.slow(seconds=4)
 def test_cudnn_runs_if_it_supports_the_inputs(monkeypatch):
     ran = []
     dot_product_attention = jax.nn.dot_product_attention

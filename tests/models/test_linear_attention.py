@@ -136,6 +136,7 @@ def test_random_features_are_orthogonal_with_lengths_of_normal_vectors():
     assert np.std(lengths**2 / 50) > 0.1
 
 
+@pytest.mark.slow(seconds=4)
 def test_long_queries_do_not_overflow_or_underflow_in_performer():
     mixer = identity(PerformerConfig(key_dim=KEYS, num_heads=HEADS).make(D_MODEL, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(0).normal(size=(LENGTH, D_MODEL)).astype(np.float32)

@@ -129,6 +129,7 @@ def test_legs_frequencies_are_eigenvalues_of_the_hippo_matrix():
     np.testing.assert_allclose(initial_frequencies(Initialization.inv, size), np.sort(legs)[::-1], rtol=0.25)
 
 
+@pytest.mark.slow(seconds=4)
 def test_time_scales_start_where_the_papers_start_them():
     mamba, mamba2, ssm, lru, rglru = (
         config.make(64, rngs=nnx.Rngs(0))

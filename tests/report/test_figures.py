@@ -103,6 +103,7 @@ def test_learning_rates_show_every_member_of_the_validation_split(sweep, tmp_pat
     assert small["selected"].tolist() == [True, True, False, False]
 
 
+@pytest.mark.slow(seconds=4)
 def test_every_format_is_written_and_the_same_numbers_give_the_same_bytes(sweep, tmp_path):
     for name in ("first", "second"):
         report = write_report(sweep, tmp_path / name, formats=("pdf", "png"))

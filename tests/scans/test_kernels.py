@@ -91,6 +91,7 @@ def number_of_kernels(program, arguments, platform):
     return lowered.as_text().count(f"@{KERNEL_CALLS[platform]}")
 
 
+@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("platform", DEVICES)
 @pytest.mark.parametrize("rule", [*RULES.values(), step_by_step(MLSTM)], ids=lambda rule: rule.name)
 def test_lowers_for_hardware_that_is_not_here(rule, platform):
@@ -121,6 +122,7 @@ def test_reads_nothing_that_was_not_written_and_writes_nothing_that_another_core
     assert "RACE DETECTED" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow(seconds=4)
 @on_both(widest_tile=(128, 64))
 @pytest.mark.parametrize("rule", [MLSTM, step_by_step(MLSTM)], ids=["chunks", "single steps"])
 def test_tiles_of_columns(rule, driver):
