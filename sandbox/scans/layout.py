@@ -67,6 +67,11 @@ def split_fixed(inputs: Inputs) -> tuple[Inputs, Inputs]:
     return varying, fixed
 
 
+def of_every_token(fixed: Inputs, dtype: DTypeLike) -> Inputs:
+    """The fixed inputs without their time axis, `[B, H, …]`, in `dtype`."""
+    return cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), dtype)
+
+
 def join(some: Inputs, others: Inputs) -> Inputs:
     """Undoes `split_fixed`."""
     return jax.tree.map(

@@ -18,6 +18,7 @@ from sandbox.scans.layout import (
     matmul_precision,
     next_power_of_two,
     num_tokens,
+    of_every_token,
     over_batch_and_heads,
     padding_of,
     split_fixed,
@@ -49,7 +50,7 @@ def run_chunked(
         return run_steps(rule, state, inputs, dtype=dtype, chunk_size=size)
     num_chunks = -(-tokens // size)
     varying, fixed = split_fixed(inputs)
-    fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
+    fixed = of_every_token(fixed, exact)
     state = jax.tree.map(not_a_broadcast, state)
 
     def take_chunk(state: State, chunk: tuple[Inputs, Bool[Array, "C"]]) -> tuple[State, Outputs]:

@@ -10,6 +10,7 @@ from sandbox.scans.layout import (
     compute_dtype,
     join,
     num_tokens,
+    of_every_token,
     over_batch_and_heads,
     split_fixed,
 )
@@ -26,7 +27,7 @@ def run_recurrent(
     del chunk_size
     exact = compute_dtype(inputs)
     varying, fixed = split_fixed(inputs)
-    fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), exact)
+    fixed = of_every_token(fixed, exact)
 
     def take_step(state: State, inputs_t: Inputs) -> tuple[State, Outputs]:
         state, outputs = over_batch_and_heads(rule.step, state, join(cast(inputs_t, exact), fixed))

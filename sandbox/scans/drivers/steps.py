@@ -19,6 +19,7 @@ from sandbox.scans.layout import (
     cast,
     compute_dtype,
     join,
+    of_every_token,
     over_batch_and_heads,
     split_fixed,
     zeros_like_batch,
@@ -40,7 +41,7 @@ def run_steps(
     Raises TypeError in forward mode (`jax.jvp`).
     """
     varying, fixed = split_fixed(inputs)
-    fixed = cast(jax.tree.map(lambda leaf: leaf[:, 0], fixed), compute_dtype(inputs))
+    fixed = of_every_token(fixed, compute_dtype(inputs))
     time_first = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), varying)
     state, outputs = _run(rule, dtype, chunk_size, state, time_first, fixed)
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outputs), state
