@@ -11,9 +11,13 @@ if jax.__version_info__ < (0, 11):
     QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # later versions lack this option
 os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_FLAGS))
 
+
+from sandbox.cli.startup import store_programs_whole  # noqa: E402 (importing the sandbox adds to XLA_FLAGS)
+
+store_programs_whole()
+
 TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0
-
 
 FAST_SECONDS = 3
 

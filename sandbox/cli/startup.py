@@ -5,7 +5,9 @@ import logging
 import os
 import pathlib
 import time
+import uuid
 import warnings
+from typing import Any
 
 KEPT_DAYS = 30
 """Days that a compiled program is kept after it was last used."""
@@ -34,13 +36,35 @@ def use_compile_cache() -> None:
     for name, value in options.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
+    store_programs_whole()
     forget_unused(cache)
+
+
+def store_programs_whole() -> None:
+    """Lets processes share the cache: a program appears in it all at once.
+
+    JAX writes a program in place, so that another process reads half of it, and a killed one leaves half of it for
+    good. Under a bound of its own (`jax_compilation_cache_max_size`) JAX takes a lock, and is left as it is.
+    """
+    from jax._src.lru_cache import LRUCache  # nothing public stands between a program and its file
+
+    store_in_place = LRUCache.put
+
+    def put(self: Any, key: str, value: bytes) -> None:
+        if self.eviction_enabled:
+            return store_in_place(self, key, value)
+        part = self.path / f"{uuid.uuid4().hex}.part"
+        part.write_bytes(value)
+        part.replace(self.path / f"{key}-cache")
+
+    if store_in_place.__module__ == LRUCache.__module__:
+        setattr(LRUCache, "put", put)  # noqa: B010 (a plain assignment is an error to mypy)
 
 
 def forget_unused(cache: pathlib.Path) -> None:
     """Deletes programs last read `KEPT_DAYS` ago or earlier. JAX's own bound takes a lock for every read."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
-    for path in cache.glob("*-cache"):
+    for path in [*cache.glob("*-cache"), *cache.glob("*.part")]:
         with contextlib.suppress(FileNotFoundError):  # another process deletes, too
             if max(path.stat().st_atime, path.stat().st_mtime) < oldest:
                 path.unlink()

@@ -6,9 +6,10 @@ import sys
 import time
 
 import pytest
+from jax._src.lru_cache import LRUCache
 from test_commands import TINY
 
-from sandbox.cli.startup import KEPT_DAYS, forget_unused
+from sandbox.cli.startup import KEPT_DAYS, forget_unused, store_programs_whole
 
 PROGRAM = """
 import collections, sys
@@ -30,6 +31,23 @@ def hits_and_misses(cache, output_dir):
         check=True,
     )
     return tuple(map(int, done.stdout.splitlines()[-1].split()))
+
+
+def test_a_process_that_is_killed_while_it_stores_leaves_no_half_program(tmp_path, monkeypatch):
+    def write_half(path, value):
+        with open(path, "wb") as file:
+            file.write(value[: len(value) // 2])
+        raise KeyboardInterrupt
+
+    store_programs_whole()
+    cache = LRUCache(str(tmp_path), max_size=-1)
+    with monkeypatch.context() as context:
+        context.setattr(type(cache.path), "write_bytes", write_half)
+        with pytest.raises(KeyboardInterrupt):
+            cache.put("key", b"program")
+    assert cache.get("key") is None
+    cache.put("key", b"program")
+    assert cache.get("key") == b"program"
 
 
 @pytest.mark.slow(seconds=60)
