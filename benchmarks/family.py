@@ -56,7 +56,9 @@ class Trainer:
         from sandbox.train.population import draw_training, init_population, train_segment
         from sandbox.train.step import Problem
 
-        train = TrainConfig(steps=10**7, batch_size=size.batch, learning_rates=[1e-4], eval_every=STEPS)
+        train = TrainConfig(
+            steps=10**7, batch_size=size.batch, learning_rates=[1e-4], num_seeds=1, eval_every=STEPS
+        )
         self.problem = Problem(
             ModelConfig(d_model=size.width, layout=[f"mixer*{LAYERS}"]),
             MIXERS[mixer](),

@@ -12,6 +12,7 @@ from sandbox.ran import note_implementation
 from sandbox.scans.argument_checks import check_chunk_size, check_inputs
 from sandbox.scans.drivers.chunked import run_chunked
 from sandbox.scans.drivers.recurrent import run_recurrent
+from sandbox.scans.drivers.steps import run_steps
 from sandbox.scans.kernels.pallas import run_pallas, why_not_pallas
 from sandbox.scans.kernels.plan import rows_and_columns_of
 from sandbox.scans.layout import cast, compute_dtype, initial_states, num_tokens
@@ -23,6 +24,7 @@ Driver = Callable[..., tuple[Outputs, State]]
 
 IMPLEMENTATIONS: dict[str, Driver] = {
     "recurrent": run_recurrent,
+    "steps": run_steps,
     "chunked": run_chunked,
     "pallas": run_pallas,
 }
@@ -35,7 +37,8 @@ AUTO = {
 }
 """The drivers that `auto` selects on each platform for T > 1, without and with gradients.
 
-For T = 1 it selects `recurrent`, and `chunked` if the kernels cannot run.
+For T = 1 it selects `recurrent`, and `chunked` if the kernels cannot run. On a CPU it selects `steps` in place of
+`chunked` for a rule without a chunk form, and for states of no more than `Rule.steps_up_to_rows`.
 """
 
 Run = Callable[[State, Inputs], tuple[Outputs, State]]
@@ -56,7 +59,7 @@ def run_rule(
     works with `recurrent`, with `chunked` if the rule has a chunk form, and with `auto` if it selects one of these
     with and without gradients.
 
-    XLA divides `recurrent` and `chunked` over the devices of a sharded batch. Kernels need
+    XLA divides all but `pallas` over the devices of a sharded batch. Kernels need
     `jax.shard_map(..., check_vma=False)` over the batch.
 
     Returns:
@@ -128,7 +131,10 @@ def resolve_implementation(
         raise ValueError(f"implementation={implementation!r} is not one of auto, {', '.join(IMPLEMENTATIONS)}")
     chosen = implementation
     if implementation == "auto":
-        chosen = "recurrent" if num_tokens == 1 else AUTO[target_platform()][differentiated]
+        platform = target_platform()
+        chosen = "recurrent" if num_tokens == 1 else AUTO[platform][differentiated]
+        if (platform, chosen) == ("cpu", "chunked") and (rule.chunk is None or rows <= rule.steps_up_to_rows):
+            chosen = "steps"
     reason = why_not_pallas(rule, rows=rows, columns=columns, dtype=dtype) if chosen == "pallas" else None
     if reason is not None:
         if implementation == "auto":

@@ -25,6 +25,11 @@ def num_tokens(inputs: Inputs) -> int:
     return max(leaf.shape[1] for leaf in jax.tree.leaves(inputs))
 
 
+def size_in_bytes(tree: Any) -> int:
+    """The memory that the arrays of a tree take."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def batch_size(inputs: Inputs) -> int:
     """B."""
     return max(leaf.shape[0] for leaf in jax.tree.leaves(inputs))

@@ -26,7 +26,7 @@ WRONG = {
     ),
     "an unknown implementation": (
         ["--implementations", "auto"],
-        "--implementations: 'auto' is not one of 'recurrent', 'chunked', 'pallas'",
+        "--implementations: 'auto' is not one of 'recurrent', 'steps', 'chunked', 'pallas'",
     ),
     "no tokens": (["--lengths", "128", "0"], "argument --lengths: 0 is not a whole number of at least 1"),
     "a word for a number": (["--batch", "many"], "argument --batch: many is not a whole number of at least 1"),
@@ -77,7 +77,7 @@ def test_a_tiny_run(tmp_path, monkeypatch, capsys):
     table = pd.read_csv(out)
     assert list(table["implementation"].unique()) == ["xla", *IMPLEMENTATIONS]
     timed = table[table["not_timed"].isna()]
-    assert len(timed) == 2 * 3
+    assert len(timed) == 2 * 4
     assert timed[["median_seconds", "flops", "bytes", "matmul_share", "copy_share"]].gt(0).all(axis=None)
     rates = timed["flops"] / timed["median_seconds"] / timed["ceiling_flops_per_second"]
     assert timed["matmul_share"].to_numpy() == pytest.approx(rates.to_numpy())

@@ -74,7 +74,7 @@ WRONG = {
     "an unknown choice": (["mixer.decay=vectr"], r"mixer\.decay=vectr: .*\[none, fixed, learned_scalar"),
     "an unknown implementation": (
         ["mixer.implementation=fast"],
-        r"mixer\.implementation=fast must be one of auto, recurrent, chunked, pallas",
+        r"mixer\.implementation=fast must be one of auto, recurrent, steps, chunked, pallas",
     ),
     "a chunk that is no power of two": (["mixer.chunk_size=12"], r"mixer\.chunk_size=12 must be a power of two"),
     "an unknown mixer": (["mixer=gal"], r"mixer=gal: no such choice; there are .*gla, .*softmax"),

@@ -170,7 +170,7 @@ def test_a_chunk_size_is_a_power_of_two(function, chunk_size, without_shape_chec
 
 
 def test_unknown_names_are_refused_with_those_that_are_known():
-    with pytest.raises(ValueError, match="implementation='fast' is not one of auto, recurrent, chunked, pallas"):
+    with pytest.raises(ValueError, match="implementation='fast' is not one of auto, recurrent, steps, chunked"):
         resolve_implementation("fast", rule=RULES["gated_delta_rule"], num_tokens=4)
     with pytest.raises(ValueError, match="platform='metal' is not one of gpu, tpu"), interpreted_kernels("metal"):
         pass

@@ -1,11 +1,10 @@
-"""What the chunked driver keeps from the forward pass for the backward pass, and the loop over steps."""
+"""What the chunked driver keeps from the forward pass for the backward pass."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from sandbox.scans import RULES, draw_batch
-from sandbox.scans.check import check_rule
 from sandbox.scans.drivers import chunked
 from sandbox.scans.drivers.chunked import LARGEST_CHUNK_KEPT, run_chunked
 from sandbox.scans.layout import initial_states
@@ -31,24 +30,3 @@ def test_products_of_tokens_with_one_another_are_kept_in_short_chunks_alone(rule
     for size in (LARGEST_CHUNK_KEPT, 2 * LARGEST_CHUNK_KEPT):
         products = (3, 2, 1, size, size)
         assert (products in kept_shapes(RULES[rule], kind, size)) == (size <= LARGEST_CHUNK_KEPT)
-
-
-def test_rules_without_a_chunk_form_keep_states_at_chunk_starts_only():
-    rule, tokens, chunk = RULES["selective_scan"], 256, 16
-    sizes = {"batch": 2, "tokens": tokens, "heads": 1, "rows": 16, "columns": 40}
-    inputs = draw_batch(rule.examples["fixed A"], jax.random.key(0), **sizes)
-    state = initial_states(rule, inputs)
-
-    def loss(inputs):
-        return jnp.sum(run_chunked(rule, state, inputs, dtype=jnp.float32, chunk_size=chunk)[0])
-
-    memory = jax.jit(jax.grad(loss)).lower(inputs).compile().memory_analysis()
-    copies_of_inputs = 3 * sum(leaf.nbytes for leaf in inputs)
-    assert memory.temp_size_in_bytes < (tokens // chunk + chunk + 8) * state.nbytes + copies_of_inputs
-
-
-@pytest.mark.slow(seconds=5)
-def test_a_loop_over_steps_takes_any_chunk_size():
-    """A last chunk that is shorter, one chunk only, and one token per chunk."""
-    check_rule(RULES["wkv4"], implementations=["chunked"], chunk_size=4, lengths=[3, 8, 13])
-    check_rule(RULES["wkv4"], implementations=["chunked"], chunk_size=1, lengths=[1, 5])

@@ -16,6 +16,9 @@ from sandbox.scans import IMPLEMENTATIONS, RULES, resolve_implementation
 from sandbox.target import interpreted_kernels
 
 by_every_function = pytest.mark.parametrize("function", RULES)
+IN_CHUNKS = {"gated_linear_attention", "mlstm"}
+"""The rules that train in chunks on a CPU even if the state has few rows."""
+
 by_every_platform = pytest.mark.parametrize("platform", ["gpu", "tpu"])
 
 
@@ -49,7 +52,8 @@ def test_auto_on_cpu_is_the_definition_unless_gradients_are_taken(function):
     resolve = functools.partial(resolve_implementation, "auto", rule=RULES[function])
     assert resolve(num_tokens=1) == resolve(num_tokens=1, differentiated=False) == "recurrent"
     assert resolve(num_tokens=2, differentiated=False) == "recurrent"
-    assert resolve(num_tokens=2) == "chunked"
+    assert resolve(num_tokens=2, rows=16) == ("chunked" if function in IN_CHUNKS else "steps")
+    assert resolve(num_tokens=2, rows=17) == ("steps" if RULES[function].chunk is None else "chunked")
 
 
 @by_every_platform
@@ -111,10 +115,10 @@ def test_what_runs_is_what_is_resolved_to(function, drivers_that_ran):
         jax.eval_shape(lambda arguments: run(arguments), arguments)  # a new function: nothing is cached for it
         return drivers_that_ran
 
-    assert ran(differentiate, arguments) == ["chunked"]
+    assert ran(differentiate, arguments) == ["chunked" if function in IN_CHUNKS else "steps"]
     assert ran(differentiate, one_token) == ["recurrent"]
     assert ran(run, arguments) == ["recurrent"]
-    for name in ("recurrent", "chunked"):
+    for name in ("recurrent", "steps", "chunked"):
         assert ran(functools.partial(run, implementation=name), one_token) == [name]
     for platform in ("gpu", "tpu"):
         with interpreted_kernels(platform):
@@ -140,7 +144,7 @@ def test_bfloat16_inputs_give_bfloat16_outputs_and_a_float32_state(function):
     arguments = draw(function, EXAMPLES[function] if function != "diagonal_scan" else "real")
     state = in_precision(arguments.pop("initial_state"), np.float32)
     arguments = in_precision(arguments, jnp.bfloat16)
-    for implementation in ("recurrent", "chunked", "auto"):
+    for implementation in ("recurrent", "steps", "chunked", "auto"):
         for given in ({}, {"initial_state": state}):
             run = functools.partial(call, function, implementation=implementation)
             outputs, final_state = jax.eval_shape(run, arguments | given)

@@ -21,6 +21,7 @@ from sandbox.scans.layout import (
     of_every_token,
     over_batch_and_heads,
     padding_of,
+    size_in_bytes,
     split_fixed,
     whole_chunk,
 )
@@ -43,11 +44,11 @@ def run_chunked(
     is computed for all chunks at once and kept for the backward pass. If not, the backward pass keeps the state at
     the start of each chunk and what `keeps_small_products` selects, and recomputes the rest.
     """
+    if (update := rule.chunk) is None:
+        return run_steps(rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
     exact, tokens = compute_dtype(inputs), num_tokens(inputs)
     size = chunk_size if chunk_size is not None else rule.default_chunk_size(inputs)
     size = min(size, next_power_of_two(tokens))
-    if (update := rule.chunk) is None:
-        return run_steps(rule, state, inputs, dtype=dtype, chunk_size=size)
     num_chunks = -(-tokens // size)
     varying, fixed = split_fixed(inputs)
     fixed = of_every_token(fixed, exact)
@@ -90,11 +91,6 @@ def run_chunked(
             jax.checkpoint(take_chunk, policy=keeps_small_products(size)), state, chunks, unroll=2
         )
     return jax.tree.map(time_second, outputs), final_state
-
-
-def size_in_bytes(inputs: Inputs) -> int:
-    """The memory that the inputs take."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs))
 
 
 def keeps_small_products(chunk_size: int) -> Callable[..., bool]:

@@ -1,12 +1,12 @@
-"""The chunked driver for rules without a chunk form: token by token, with states kept at chunk starts only.
+"""The driver by steps: token by token, with a gradient that is derived for one step at a time.
 
 The gradient of a plain scan keeps whatever each step needs for its own gradient: several arrays of the size of the
-state per token, which take longer to write and read than the step takes to compute. Here the backward pass
-recomputes the states within a chunk and differentiates one step at a time, and T / C + C states are kept.
+state per token, which take longer to write and read than the step takes to compute. Here only states are kept: all
+of them while they are small, else those at chunk starts, and the backward pass recomputes the others.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,8 +19,10 @@ from sandbox.scans.layout import (
     cast,
     compute_dtype,
     join,
+    num_tokens,
     of_every_token,
     over_batch_and_heads,
+    size_in_bytes,
     split_fixed,
     zeros_like_batch,
 )
@@ -30,16 +32,25 @@ Tokens = Any
 """A tree with leaves `[T, B, H, …]`."""
 
 Chunks = list[Tokens]
-"""All tokens in order: trees with leaves `[chunks, C, B, H, …]`, of which the last may have another C."""
+"""All tokens in order: trees with leaves `[chunks, C, B, H, …]`, of which the last may have another C.
+
+Chunks of one token are one tree with leaves `[T, B, H, …]`.
+"""
+
+KEPT_BYTES = 2**24
+"""Bytes of states up to which those of all tokens are kept. From twice as many on, recomputing them is faster."""
 
 
 def run_steps(
-    rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int
+    rule: Rule, state: State, inputs: Inputs, *, dtype: DTypeLike, chunk_size: int | None = None
 ) -> tuple[Outputs, State]:
     """Scans `rule.step` over the time axis; leaves as `layout` describes them, outputs in `dtype`.
 
+    One state is kept per `chunk_size` tokens; by default each while that takes `KEPT_BYTES`, else each 16th.
     Raises TypeError in forward mode (`jax.jvp`).
     """
+    if chunk_size is None:
+        chunk_size = 1 if num_tokens(inputs) * size_in_bytes(state) <= KEPT_BYTES else 16
     varying, fixed = split_fixed(inputs)
     fixed = of_every_token(fixed, compute_dtype(inputs))
     time_first = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), varying)
@@ -54,8 +65,7 @@ def _run(
     """The final state and the outputs of all tokens."""
 
     def take_step(state: State, varying_t: Inputs) -> tuple[State, Outputs]:
-        state, outputs = over_batch_and_heads(rule.step, state, _inputs_of_token(state, varying_t, fixed))
-        return state, cast(outputs, dtype)
+        return _take_step(rule, dtype, state, varying_t, fixed)
 
     return lax.scan(take_step, state, varying)
 
@@ -65,6 +75,10 @@ def _run_forward(
 ) -> tuple[tuple[State, Outputs], Any]:
     """What `_run` returns, and what its backward pass needs."""
 
+    def take_step(state: State, varying_t: Inputs) -> tuple[State, tuple[State, Outputs]]:
+        after, outputs = _take_step(rule, dtype, state, varying_t, fixed)
+        return after, (state, outputs)
+
     def take_chunk(state: State, chunk: Tokens) -> tuple[State, tuple[State, Outputs]]:
         after, outputs = _run(rule, dtype, chunk_size, state, chunk, fixed)
         return after, (state, outputs)
@@ -72,22 +86,21 @@ def _run_forward(
     chunks = into_chunks(varying, chunk_size)
     starts_and_outputs = []
     for part in chunks:
-        state, results = lax.scan(take_chunk, state, part)
+        state, results = lax.scan(take_step if chunk_size == 1 else take_chunk, state, part)
         starts_and_outputs.append(results)
     starts, outputs = zip(*starts_and_outputs, strict=True)
-    return (state, from_chunks(outputs)), (starts, chunks, fixed)
+    return (state, from_chunks(outputs, chunk_size)), (starts, chunks, fixed)
 
 
 def _run_backward(
     rule: Rule, dtype: DTypeLike, chunk_size: int, kept: Any, gradients: tuple[State, Outputs]
 ) -> tuple[State, Tokens, Inputs]:
     """The gradients of the initial state and of the inputs."""
-    del dtype
     starts, chunks, fixed = kept
     d_state, d_outputs = gradients
 
     def to_next(state: State, varying_t: Inputs) -> tuple[State, State]:
-        after, _ = over_batch_and_heads(rule.step, state, _inputs_of_token(state, varying_t, fixed))
+        after, _ = _take_step(rule, dtype, state, varying_t, fixed)
         return after, state
 
     def pull_back(carry: tuple[State, Inputs], token: Any) -> tuple[tuple[State, Inputs], Inputs]:
@@ -109,13 +122,21 @@ def _run_backward(
     carry = (d_state, d_fixed)
     d_varying: Chunks = []
     for part in reversed(list(zip(starts, chunks, into_chunks(d_outputs, chunk_size), strict=True))):
-        carry, d_part = lax.scan(pull_back_chunk, carry, part, reverse=True)
+        carry, d_part = lax.scan(pull_back if chunk_size == 1 else pull_back_chunk, carry, part, reverse=True)
         d_varying.insert(0, d_part)
     d_state, d_fixed = carry
-    return d_state, from_chunks(d_varying), jax.tree.map(_as_gradient, d_fixed, fixed)
+    return d_state, from_chunks(d_varying, chunk_size), jax.tree.map(_as_gradient, d_fixed, fixed)
 
 
 _run.defvjp(_run_forward, _run_backward)
+
+
+def _take_step(
+    rule: Rule, dtype: DTypeLike, state: State, varying_t: Inputs, fixed: Inputs
+) -> tuple[State, Outputs]:
+    """The next state and the outputs of one token."""
+    state, outputs = over_batch_and_heads(rule.step, state, _inputs_of_token(state, varying_t, fixed))
+    return state, cast(outputs, dtype)
 
 
 def _pull_back_step(
@@ -141,6 +162,8 @@ def _inputs_of_token(state: State, varying_t: Inputs, fixed: Inputs) -> Inputs:
 
 def into_chunks(tokens: Tokens, size: int) -> Chunks:
     """The whole chunks and, if T is not a multiple of `size`, a shorter one."""
+    if size == 1:
+        return [tokens]
     length = jax.tree.leaves(tokens)[0].shape[0]
     whole = length - length % size
 
@@ -151,8 +174,10 @@ def into_chunks(tokens: Tokens, size: int) -> Chunks:
     return [part(first, last) for first, last in ((0, whole), (whole, length)) if first < last]
 
 
-def from_chunks(chunks: Iterable[Tokens]) -> Tokens:
+def from_chunks(chunks: Sequence[Tokens], size: int) -> Tokens:
     """Undoes `into_chunks`."""
+    if size == 1:
+        return chunks[0]
     return jax.tree.map(
         lambda *parts: jnp.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in parts]), *chunks
     )

@@ -83,7 +83,6 @@ DIAGONAL_SCAN = Rule(
         "complex": example(complex_numbers=True),
         "real, fixed decay": example(fixed=True),
     },
-    default_chunk_size=lambda inputs: 1,  # keeps every state, and the outputs are the states
     column_inputs=frozenset(DiagonalScanInputs._fields),
 )
 
