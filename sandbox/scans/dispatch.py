@@ -38,7 +38,7 @@ AUTO = {
 """The drivers that `auto` selects on each platform for T > 1, without and with gradients.
 
 For T = 1 it selects `recurrent`, and `chunked` if the kernels cannot run. On a CPU it selects `steps` in place of
-`chunked` for a rule without a chunk form, and for states of no more than `Rule.steps_up_to_rows`.
+`chunked` for a rule without a chunk form, and for states of no more than `Rule.steps_up_to`.
 """
 
 Run = Callable[[State, Inputs], tuple[Outputs, State]]
@@ -133,7 +133,7 @@ def resolve_implementation(
     if implementation == "auto":
         platform = target_platform()
         chosen = "recurrent" if num_tokens == 1 else AUTO[platform][differentiated]
-        if (platform, chosen) == ("cpu", "chunked") and (rule.chunk is None or rows <= rule.steps_up_to_rows):
+        if (platform, chosen) == ("cpu", "chunked") and (rule.chunk is None or rows * columns <= rule.steps_up_to):
             chosen = "steps"
     reason = why_not_pallas(rule, rows=rows, columns=columns, dtype=dtype) if chosen == "pallas" else None
     if reason is not None:

@@ -57,8 +57,8 @@ class Rule:
     default_chunk_size: Callable[[Inputs], int] = field(default=lambda inputs: 16)
     """The chunk size in tokens that trains fastest with these inputs."""
 
-    steps_up_to_rows: int = 0
-    """Rows K of the state up to which `steps` trains faster on a CPU than the small products of `chunked`."""
+    steps_up_to: int = 0
+    """Floats in the state of a head up to which `steps` trains faster on a CPU than the products of `chunked`."""
 
     column_inputs: frozenset[str] = frozenset()
     """Inputs whose last axis is the V columns, if columns do not mix, so that kernels may tile over V.

@@ -17,7 +17,7 @@ from sandbox.target import interpreted_kernels
 
 by_every_function = pytest.mark.parametrize("function", RULES)
 IN_CHUNKS = {"gated_linear_attention", "mlstm"}
-"""The rules that train in chunks on a CPU even if the state has few rows."""
+"""The rules that train in chunks on a CPU even if the state is small."""
 
 by_every_platform = pytest.mark.parametrize("platform", ["gpu", "tpu"])
 
@@ -52,8 +52,8 @@ def test_auto_on_cpu_is_the_definition_unless_gradients_are_taken(function):
     resolve = functools.partial(resolve_implementation, "auto", rule=RULES[function])
     assert resolve(num_tokens=1) == resolve(num_tokens=1, differentiated=False) == "recurrent"
     assert resolve(num_tokens=2, differentiated=False) == "recurrent"
-    assert resolve(num_tokens=2, rows=16) == ("chunked" if function in IN_CHUNKS else "steps")
-    assert resolve(num_tokens=2, rows=17) == ("steps" if RULES[function].chunk is None else "chunked")
+    assert resolve(num_tokens=2, rows=16, columns=32) == ("chunked" if function in IN_CHUNKS else "steps")
+    assert resolve(num_tokens=2, rows=32, columns=32) == ("steps" if RULES[function].chunk is None else "chunked")
 
 
 @by_every_platform

@@ -91,7 +91,7 @@ GATED_DELTA_RULE = Rule(
     initial_state=empty_matrix,
     examples=with_each_decay(example),
     default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
-    steps_up_to_rows=16,
+    steps_up_to=512,
     column_inputs=frozenset({"v"}),
 )
 
