@@ -30,7 +30,7 @@ def disable_ynn_fusions() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if YNN_FUSIONS in flags:
         return
-    if _jax_has_read_the_flags():
+    if jax_has_started():
         warnings.warn(
             f"sandbox was imported after JAX had started, too late to set XLA_FLAGS={YNN_FUSIONS}= : "
             "matrix products on a CPU may be wrong. Import sandbox first, or set the variable.",
@@ -39,8 +39,8 @@ def disable_ynn_fusions() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} {YNN_FUSIONS}=".strip()
 
 
-def _jax_has_read_the_flags() -> bool:
-    """Whether a backend exists: the first one parses the flags."""
+def jax_has_started() -> bool:
+    """Whether a backend exists: the first one reads the flags and the number of devices."""
     if "jax" not in sys.modules:
         return False
     from jax._src import xla_bridge  # jax.extend.backend has no such question

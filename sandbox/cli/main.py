@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
-from sandbox.cli.startup import silence_third_parties, use_compile_cache
+from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import SweepFailed
 from sandbox.errors import InputError
 from sandbox.results import is_to_do, make_writable
@@ -64,6 +64,7 @@ def _train(composed: DictConfig) -> None:
     from sandbox.cli import display
     from sandbox.run import run
 
+    use_cores_as_devices()
     use_compile_cache()
     config = from_hydra(composed)
     with display.training(config, HydraConfig.get().overrides.task) as listen:

@@ -9,6 +9,12 @@ import uuid
 import warnings
 from typing import Any
 
+from sandbox.cores import num_threads
+from sandbox.xla_workarounds import jax_has_started
+
+FORCED_DEVICES = "--xla_force_host_platform_device_count"
+"""XLA's flag for the number of devices. JAX refuses to set that in two ways."""
+
 KEPT_DAYS = 30
 """Days that a compiled program is kept after it was last used."""
 
@@ -18,6 +24,17 @@ def silence_third_parties() -> None:
     for name in ("jax", "orbax", "absl", "etils"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def use_cores_as_devices() -> None:
+    """Makes every core a device of JAX, over which the members of a population are spread. Before JAX starts.
+
+    XLA's variable for the number of devices comes before what is set here.
+    """
+    import jax
+
+    if FORCED_DEVICES not in os.environ.get("XLA_FLAGS", "") and not jax_has_started():
+        jax.config.update("jax_num_cpu_devices", num_threads())
 
 
 def use_compile_cache() -> None:

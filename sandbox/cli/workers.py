@@ -130,10 +130,11 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 def _work(connection: Connection) -> None:
     """What a worker does: trains the runs that come through the pipe, and reports on them."""
-    from sandbox.cli.startup import silence_third_parties, use_compile_cache
+    from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_third_parties()
+    use_cores_as_devices()
     use_compile_cache()
     while True:
         try:

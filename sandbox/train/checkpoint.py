@@ -47,10 +47,11 @@ class Checkpoints:
 
         if progress.step == self._manager.latest_step():
             return
+        population = jax.device_get(progress.population._asdict())  # for any number of devices
         self._manager.save(
             progress.step,
             args=ocp.args.Composite(
-                population=ocp.args.StandardSave(progress.population._asdict()),
+                population=ocp.args.StandardSave(population),
                 report=ocp.args.JsonSave({"history": progress.history, "seconds": progress.seconds}),
             ),
         )
@@ -62,9 +63,8 @@ class Checkpoints:
             return None
         import orbax.checkpoint as ocp
 
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+        population = ocp.args.StandardRestore(jax.device_get(like._asdict()))
         restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(population=ocp.args.StandardRestore(shapes), report=ocp.args.JsonRestore()),
+            step, args=ocp.args.Composite(population=population, report=ocp.args.JsonRestore())
         )
         return Progress(step=step, population=Member(**restored.population), **restored.report)

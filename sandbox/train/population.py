@@ -31,7 +31,10 @@ def mapping() -> str:
 
 
 def over_members(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Applies `function` to every member; all arguments have a leading axis P."""
+    """Applies `function` to every member; all arguments have a leading axis P, which is split over the devices.
+
+    If P is not a multiple of their number, members of zeros, which are not active, fill up the last device.
+    """
 
     def over_local_members(*arguments: Any) -> Any:
         if mapping() == "vmap":
@@ -39,12 +42,16 @@ def over_members(function: Callable[..., Any], *arguments: Any) -> Any:
         return jax.lax.map(lambda member: function(*member), arguments)
 
     num_members = jax.tree.leaves(arguments)[0].shape[0]
-    devices = jax.devices()[: math.gcd(num_members, jax.device_count())]
+    per_device = math.ceil(num_members / jax.device_count())
+    devices = jax.devices()[: math.ceil(num_members / per_device)]
     if len(devices) == 1:
         return over_local_members(*arguments)
     mesh = jax.sharding.Mesh(devices, "members")
     spec = jax.sharding.PartitionSpec("members")
-    return jax.shard_map(over_local_members, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(*arguments)
+    spread = jax.shard_map(over_local_members, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    missing = len(devices) * per_device - num_members
+    filled_up = jax.tree.map(lambda leaf: jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)), arguments)
+    return jax.tree.map(lambda leaf: leaf[:num_members], spread(*filled_up))
 
 
 def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -102,9 +102,11 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.slow(seconds=50)
 def test_several_devices_share_the_members(tmp_path):
-    two = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
-    assert sweep(tmp_path / "one").returncode == 0
-    assert sweep(tmp_path / "two", environment=two).returncode == 0
+    """Three members on two devices: one has a single member."""
+    for name, devices in {"one": 1, "two": 2}.items():
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+        members = ["train.num_seeds=3", "train.learning_rates=[1e-2]"]
+        assert sweep(tmp_path / name, *members, environment={"XLA_FLAGS": flags}).returncode == 0
     one, other = (collect(tmp_path / name / "runs") for name in ("one", "two"))
     assert (one["loss"] - other["loss"]).abs().max() < 1e-4
 
