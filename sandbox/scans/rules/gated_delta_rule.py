@@ -62,7 +62,7 @@ def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Arra
     q, k, v, beta, log_decay = inputs
     decay = chunk_decay(log_decay, size=q.shape[0])
     recalled = matmul(k * decay.from_start, state)
-    inverse = unit_lower_inverse(-beta * decay.gram(k, k))  # does not need the state
+    inverse = unit_lower_inverse(-beta * decay.gram_of_rows(k))  # does not need the state
     corrections = exact_matmul(inverse, beta * (v - recalled))
     output = matmul(q * decay.from_start, state) + matmul(decay.causal_gram(q, k), corrections)
     new_state = decay.whole * state + matmul(k * decay.to_end, corrections, "AᵀB")

@@ -32,6 +32,36 @@ def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array,
     return matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
+@jax.custom_jvp
+def products_of_rows(rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+    """`rows · rowsᵀ`, where products of rows that are alike would else all be rounded alike.
+
+    The delta rule multiplies up what remains of each token, 1 - β k·k, so that an error that all k·k share grows
+    with the number of tokens. Hence the multiples of 2⁻¹⁰ in the entries, whose products are exact for keys of
+    norm one, are multiplied apart from the rest, which adds two terms that are each other's transposes.
+    """
+    return _products_by_parts(rows)
+
+
+@products_of_rows.defjvp
+def _products_of_rows_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
+    """Both terms of the product rule by one product, because each is the transpose of the other."""
+    (rows,), (rows_tangent,) = primals, tangents
+    term = matmul(rows_tangent, rows, "ABᵀ")
+    # A call of the function itself would hide the products from the checkpoint policy of the chunked driver.
+    return _products_by_parts(rows), term + term.T
+
+
+def _products_by_parts(rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+    """`products_of_rows` without its derivative."""
+    coarse = jnp.floor(rows * 1024.0) / 1024.0
+    fine = rows - coarse
+    with_fine = matmul(fine, coarse + 0.5 * fine, "ABᵀ")
+    return matmul(coarse, coarse, "ABᵀ") + (with_fine + with_fine.T)
+
+
 def rows_and_columns(size: int) -> tuple[Int[Array, "{size} {size}"], Int[Array, "{size} {size}"]]:
     """The row index i and the column index j of every entry of a square matrix."""
     return lax.broadcasted_iota(jnp.int32, (size, size), 0), lax.broadcasted_iota(jnp.int32, (size, size), 1)

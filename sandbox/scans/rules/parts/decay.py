@@ -26,6 +26,7 @@ from sandbox.scans.rules.parts.algebra import (
     exact_matmul,
     in_second_half,
     matmul,
+    products_of_rows,
     rows_and_columns,
 )
 
@@ -44,6 +45,10 @@ class ChunkDecay(ABC):
     @abstractmethod
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """The decayed products of each x_i with each earlier y_j, i > j; zero elsewhere."""
+
+    @abstractmethod
+    def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """`gram(rows, rows)`, more exact: see `products_of_rows`."""
 
     @abstractmethod
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
@@ -72,14 +77,18 @@ class NoDecay(ChunkDecay):
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._i > self._j, self._products(x, y), 0.0)
+        return jnp.where(self._i > self._j, self._decayed(matmul(x, y, "ABᵀ")), 0.0)
+
+    def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return jnp.where(self._i > self._j, self._decayed(products_of_rows(rows)), 0.0)
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._i >= self._j, self._products(x, y), 0.0)
+        return jnp.where(self._i >= self._j, self._decayed(matmul(x, y, "ABᵀ")), 0.0)
 
-    def _products(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        return matmul(x, y, "ABᵀ")
+    def _decayed(self, products: Float[Array, "C C"]) -> Float[Array, "C C"]:
+        return products
 
 
 class LogDecaySums(NamedTuple):
@@ -127,8 +136,8 @@ class ScalarDecay(NoDecay):
         """See `ChunkDecay`."""
         return ScalarDecay(self._log_decay, exclusive=True)
 
-    def _products(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        return super()._products(x, y) * self._between
+    def _decayed(self, products: Float[Array, "C C"]) -> Float[Array, "C C"]:
+        return products * self._between
 
 
 class ChannelFactors(NamedTuple):
@@ -197,6 +206,14 @@ class ChannelDecay(ChunkDecay):
         for half, to_cut in self._factors.to_cut.items():
             rows = jnp.where(in_second_half(x.shape, half), read, y) * to_cut
             products = products + _products_across_cuts(rows, half)
+        return products
+
+    def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        products = jnp.zeros((len(rows), len(rows)), jnp.float32)
+        for half, to_cut in self._factors.to_cut.items():
+            decayed = jnp.where(in_second_half(rows.shape, half), rows * self._own, rows) * to_cut
+            products = jnp.where(block_pairs(len(rows), half), products_of_rows(decayed), products)
         return products
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
