@@ -1,8 +1,11 @@
-"""Seconds of a whole sweep with its runs one after the other (jobs=1) and side by side (jobs=auto).
+"""Seconds of a whole sweep in three ways: what trains on the cores of this machine at the same time.
 
-The sweep is the quickstart with its steps cut down, or what the further arguments say. Both ways start the
-command anew in an empty folder, and alternate; a first round of each fills the compile cache and is not counted.
-CPU seconds hardly depend on how busy the machine is.
+`operations`: one run after the other (jobs=1), one member after the other; XLA divides single operations.
+`members`: one run after the other, its members on a core each. `runs`: side by side, a core each (jobs=auto).
+
+The sweep is the quickstart with its steps cut down, or what the further arguments say. Every way starts the
+command anew in an empty folder, and they alternate; a first round of each fills the compile cache and is not
+counted. CPU seconds hardly depend on how busy the machine is.
 Run: `python benchmarks/sweep.py --out benchmarks/results/sweep.csv`.
 """
 
@@ -23,10 +26,12 @@ from sandbox.cores import available_cores
 
 DEFAULT = ["experiment=quickstart", "mixer.d_state=8,16", "train.steps=400"]
 COMMAND = [sys.executable, "-c", "from sandbox.cli.main import main; main()"]
-WAYS = ("1", "auto")
+ONE_DEVICE = "--xla_force_host_platform_device_count=1"
+WAYS = {"operations": ("1", {"XLA_FLAGS": ONE_DEVICE}), "members": ("1", {}), "runs": ("auto", {})}
+"""What shares the cores: the value of `jobs`, and the environment."""
 
 
-def measure(overrides: list[str], jobs: str) -> tuple[float, float]:
+def measure(overrides: list[str], jobs: str, environment: dict[str, str]) -> tuple[float, float]:
     """Wall and CPU seconds of one sweep, its report included."""
     with tempfile.TemporaryDirectory() as folder:
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -34,6 +39,7 @@ def measure(overrides: list[str], jobs: str) -> tuple[float, float]:
             [*COMMAND, *overrides, f"jobs={jobs}", f"output_dir={folder}"],
             check=True,
             stdout=subprocess.DEVNULL,
+            env=os.environ | environment,
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.monotonic() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -48,19 +54,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="timed sweeps of each way")
     parser.add_argument("--out", type=pathlib.Path, help="CSV to write")
     options = parser.parse_args()
-    rounds = [{jobs: measure(options.overrides, jobs) for jobs in WAYS} for _ in range(options.rounds + 1)][1:]
+    rounds = [
+        {name: measure(options.overrides, *way) for name, way in WAYS.items()} for _ in range(options.rounds + 1)
+    ][1:]
     rows = []
-    for jobs in WAYS:
-        wall, cpu = zip(*(taken[jobs] for taken in rounds), strict=True)
+    for name in WAYS:
+        wall, cpu = zip(*(taken[name] for taken in rounds), strict=True)
         rows.append(
             {
                 "sweep": " ".join(options.overrides),
-                "jobs": jobs,
+                "side_by_side": name,
                 "cores": available_cores(),
                 "rounds": options.rounds,
                 "seconds": statistics.median(wall),
                 "cpu_seconds": statistics.median(cpu),
-                "speed_to_one_after_the_other": statistics.median(t[WAYS[0]][0] / t[jobs][0] for t in rounds),
+                "speed_to_operations": statistics.median(t["operations"][0] / t[name][0] for t in rounds),
                 "load_average": os.getloadavg()[0],
                 "versions.python": platform.python_version(),
             }

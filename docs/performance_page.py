@@ -39,7 +39,7 @@ def family() -> str:
                 cell
                 for of_size in by_size
                 for cell in (
-                    f"{of_size.loc[mixer, 'to_softmax']:.1f}×",
+                    "1" if mixer == "softmax" else f"{of_size.loc[mixer, 'to_softmax']:.1f}×",
                     f"{of_size.loc[mixer, 'compile_seconds']:.1f} s",
                     f"{of_size.loc[mixer, 'peak_mb']:.0f} MB",
                 )
@@ -110,9 +110,37 @@ PyTorch's time divided by ours. From
     return text + table(["setting", "a step", "ratio"], rows)
 
 
+def sweep() -> str:
+    """A sweep by what shares the cores."""
+    frame = pd.read_csv(RESULTS / "sweep.csv")
+    meanings = {
+        "operations": "single operations (one run, one member at a time)",
+        "members": "the members of a run (`jobs=1`)",
+        "runs": "runs (`jobs=auto`, the default of a sweep)",
+    }
+    rows = [
+        [
+            meanings[row["side_by_side"]],
+            f"{row['seconds']:.0f} s",
+            f"{row['cpu_seconds']:.0f} s",
+            f"{row['speed_to_operations']:.2f}×",
+        ]
+        for _, row in frame.iterrows()
+    ]
+    overrides, cores = frame[["sweep", "cores"]].iloc[0]
+    text = f"""
+## A whole sweep
+
+`sandbox {overrides}` on {cores} cores, from the command to the report; what it
+compiles is in the cache. From [sweep.csv](../benchmarks/results/sweep.csv).
+
+"""
+    return text + table(["what shares the cores", "time", "CPU time", "speed"], rows)
+
+
 def page() -> str:
     """The whole page."""
-    return HEADER + family() + scans() + pytorch()
+    return HEADER + family() + sweep() + scans() + pytorch()
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and al
   `lax.scan` and `jax.checkpoint`.
 - `initial_state` has the form of the final state; None means the empty state.
 - `implementation` is a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
-- `chunk_size` is the number of tokens per chunk, a power of two; None means the default of the rule. The backward
-  pass keeps the state at the start of each chunk, whether or not the rule has a chunk form.
+- `chunk_size` is the number of tokens per chunk, a power of two; None means what is fastest. The backward pass keeps
+  the state at the start of each chunk, whether or not the rule has a chunk form.
 - `ValueError` means a wrong shape or dtype, an unknown `implementation`, or a `chunk_size` that is not a power of
   two; `NotImplementedError` means that the named implementation cannot run the rule.
 
-Kernels compute in float32; `recurrent` and `chunked` keep float64 inputs in float64.
+Kernels compute in float32; the other implementations keep float64 inputs in float64.
 """
 
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule
