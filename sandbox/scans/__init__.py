@@ -11,8 +11,8 @@ Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and al
   `lax.scan` and `jax.checkpoint`.
 - `initial_state` has the form of the final state; None means the empty state.
 - `implementation` is a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
-- `chunk_size` is the number of tokens per chunk, a power of two; None means what is fastest. The backward pass keeps
-  the state at the start of each chunk, whether or not the rule has a chunk form.
+- `chunk_size` is the number of tokens per chunk, a power of two; None means what is fastest. The backward pass
+  keeps the state at the start of each chunk, whether or not the rule has a chunk form.
 - `ValueError` means a wrong shape or dtype, an unknown `implementation`, or a `chunk_size` that is not a power of
   two; `NotImplementedError` means that the named implementation cannot run the rule.
 
