@@ -53,7 +53,8 @@ def family() -> str:
 
 Two layers of a mixer with its defaults, without MLPs, multi-query associative recall with a vocabulary of 256; a
 step of one member, from drawing its data to the new parameters. *Step* is a multiple of softmax's, which takes
-{steps} at the sizes from left to right; *compiling* starts from an empty cache; *memory* is what the compiled steps hold at once. From
+{steps} at the sizes from left to right; *compiling* starts from an empty cache; *memory*
+is what the compiled steps hold at once. From
 [family.csv](../benchmarks/results/family.csv), which also has the spread.
 
 """
@@ -81,7 +82,8 @@ def scans() -> str:
 
 Speed of the `chunked` implementation, forward and backward, in multiples of `recurrent`, the definition taken
 token by token and differentiated by JAX, and of softmax attention; {batch} sequences of {longest} tokens, {heads}
-heads, states of {size} rows. The longer the sequence, the further attention falls behind. From [scans_cpu.csv](../benchmarks/results/scans_cpu.csv).
+heads, states of {size} rows. The longer the sequence, the further attention falls behind. From
+[scans_cpu.csv](../benchmarks/results/scans_cpu.csv).
 
 """
     return text + table(["rule and kind of inputs", "to recurrent", "95 %", "to attention"], rows)
