@@ -29,11 +29,12 @@ def silence_third_parties() -> None:
 def use_cores_as_devices() -> None:
     """Makes every core a device of JAX, over which the members of a population are spread. Before JAX starts.
 
-    XLA's variable for the number of devices comes before what is set here.
+    The variables of XLA and JAX for the number of devices come before what is set here.
     """
     import jax
 
-    if FORCED_DEVICES not in os.environ.get("XLA_FLAGS", "") and not jax_has_started():
+    asked = "JAX_NUM_CPU_DEVICES" in os.environ or FORCED_DEVICES in os.environ.get("XLA_FLAGS", "")
+    if not asked and not jax_has_started():
         jax.config.update("jax_num_cpu_devices", num_threads())
 
 
@@ -71,8 +72,12 @@ def store_programs_whole() -> None:
         if self.eviction_enabled:
             return store_in_place(self, key, value)
         part = self.path / f"{uuid.uuid4().hex}.part"
-        part.write_bytes(value)
-        part.replace(self.path / f"{key}-cache")
+        try:
+            part.write_bytes(value)
+            part.replace(self.path / f"{key}-cache")
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     if store_in_place.__module__ == LRUCache.__module__:
         setattr(LRUCache, "put", put)  # noqa: B010 (a plain assignment is an error to mypy)
@@ -82,6 +87,6 @@ def forget_unused(cache: pathlib.Path) -> None:
     """Deletes programs last read `KEPT_DAYS` ago or earlier. JAX's own bound takes a lock for every read."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for path in [*cache.glob("*-cache"), *cache.glob("*.part")]:
-        with contextlib.suppress(FileNotFoundError):  # another process deletes, too
+        with contextlib.suppress(OSError):  # another process deletes, too; or the folder may be read only
             if max(path.stat().st_atime, path.stat().st_mtime) < oldest:
                 path.unlink()

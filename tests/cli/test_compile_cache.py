@@ -46,6 +46,7 @@ def test_a_process_that_is_killed_while_it_stores_leaves_no_half_program(tmp_pat
         with pytest.raises(KeyboardInterrupt):
             cache.put("key", b"program")
     assert cache.get("key") is None
+    assert list(tmp_path.iterdir()) == []
     cache.put("key", b"program")
     assert cache.get("key") == b"program"
 
@@ -55,6 +56,16 @@ def test_a_second_process_compiles_nothing(tmp_path):
     _, misses = hits_and_misses(tmp_path / "cache", tmp_path / "first")
     assert misses > 5
     assert hits_and_misses(tmp_path / "cache", tmp_path / "second") == (misses, 0)
+
+
+def test_programs_that_cannot_be_deleted_are_left(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    (tmp_path / "old-cache").touch()
+    os.utime(tmp_path / "old-cache", (0, 0))
+    monkeypatch.setattr(type(tmp_path), "unlink", refuse)
+    forget_unused(tmp_path)
 
 
 def test_programs_that_nobody_uses_are_deleted(tmp_path):

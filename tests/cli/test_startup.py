@@ -17,9 +17,16 @@ print(jax.device_count())
 
 
 @pytest.mark.slow(seconds=4)
-@pytest.mark.parametrize(("flags", "devices"), [("", 3), ("--xla_force_host_platform_device_count=2", 2)])
-def test_every_core_is_a_device_unless_the_flags_say_otherwise(flags, devices):
-    environment = os.environ | {"NPROC": "3", "XLA_FLAGS": flags}
+@pytest.mark.parametrize(
+    ("variables", "devices"),
+    [
+        ({}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2),
+        ({"JAX_NUM_CPU_DEVICES": "2"}, 2),
+    ],
+)
+def test_every_core_is_a_device_unless_a_variable_says_otherwise(variables, devices):
+    environment = os.environ | {"NPROC": "3", "XLA_FLAGS": ""} | variables
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
     assert done.stdout == f"{devices}\n", done.stderr
 

@@ -11,18 +11,31 @@ from sandbox.scans.rms_error import relative_rms_errors
 
 BATCH, TOKENS, ROWS = 4, 256, 64
 
+DECAYS = pytest.mark.parametrize("decay", [None, (1,), (ROWS,)], ids=["no decay", "scalar decay", "channel decay"])
+
 
 @pytest.mark.slow(seconds=4)
-@pytest.mark.parametrize("decay", [None, (1,), (ROWS,)], ids=["no decay", "scalar decay", "channel decay"])
+@DECAYS
 def test_one_key_that_is_overshot_for_256_tokens(decay):
-    """By chunks, with β = 1.99: 1 - β k·k = -0.99, whose sign never settles. Its 256th power is 0.08."""
+    """With β = 1.99: 1 - β k·k = -0.99, whose sign never settles. Its 256th power is 0.08."""
+    assert_chunks_are_exact(tokens_of_one_key=TOKENS, norm=1.0, beta=1.99, decay=decay)
+
+
+@pytest.mark.slow(seconds=4)
+@DECAYS
+def test_keys_of_small_norm(decay):
+    assert_chunks_are_exact(tokens_of_one_key=1, norm=1e-6, beta=1e12, decay=decay)
+
+
+def assert_chunks_are_exact(tokens_of_one_key, norm, beta, decay):
     draw = np.random.default_rng(0).normal
-    key = draw(size=(BATCH, 1, 1, ROWS))
+    keys = draw(size=(BATCH, TOKENS // tokens_of_one_key, 1, ROWS))
+    keys *= norm / np.linalg.norm(keys, axis=-1, keepdims=True)
     arguments = {
         "q": draw(size=(BATCH, TOKENS, 1, ROWS)),
-        "k": np.broadcast_to(key / np.linalg.norm(key, axis=-1, keepdims=True), (BATCH, TOKENS, 1, ROWS)),
+        "k": np.repeat(keys, tokens_of_one_key, axis=1),
         "v": draw(size=(BATCH, TOKENS, 1, ROWS)),
-        "beta": np.full((BATCH, TOKENS, 1), 1.99),
+        "beta": np.full((BATCH, TOKENS, 1), beta),
         "log_decay": None if decay is None else np.zeros((BATCH, TOKENS, 1, *decay)),
     }
     given = jax.tree.map(np.float32, arguments)

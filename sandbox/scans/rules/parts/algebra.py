@@ -56,7 +56,7 @@ def _products_of_rows_jvp(
 
 def _products_by_parts(rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
     """`products_of_rows` without its derivative."""
-    coarse = jnp.floor(rows * 1024.0) / 1024.0
+    coarse = jnp.floor(rows * 1024.0 + 0.5) / 1024.0  # to the nearest, so that small entries are fine as they are
     fine = rows - coarse
     with_fine = matmul(fine, coarse + 0.5 * fine, "ABᵀ")
     return matmul(coarse, coarse, "ABᵀ") + (with_fine + with_fine.T)
