@@ -64,7 +64,10 @@ def test_bfloat16(rule):
 @pytest.mark.slow
 @by_every_rule
 def test_every_length(rule):
-    check_rule(RULES[rule], kinds=[richest_kind(rule)], chunk_size=CHUNK)
+    """By every driver that cuts the sequence into chunks."""
+    in_xla = "steps" if RULES[rule].chunk is None else "chunked"
+    drivers = [in_xla, *(name for name in CHECKED if name.startswith("pallas"))]
+    check_rule(RULES[rule], kinds=[richest_kind(rule)], implementations=drivers, chunk_size=CHUNK)
 
 
 def normalised_step(state, x):
