@@ -11,11 +11,6 @@ if jax.__version_info__ < (0, 11):
     QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # later versions lack this option
 os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_FLAGS))
 
-
-from sandbox.cli.startup import store_programs_whole  # noqa: E402 (importing the sandbox adds to XLA_FLAGS)
-
-store_programs_whole()
-
 TESTS_BETWEEN_CLEARANCES = 150
 _tests_run = 0
 
@@ -29,6 +24,12 @@ def pytest_addoption(parser):
         help=f"the first case of each test of at most {FAST_SECONDS} seconds (with -k, every case)",
     )
     parser.addoption("--longest", type=float, help="leave out the tests that are marked as slower, in seconds")
+
+
+def pytest_sessionstart():
+    from sandbox.cli.startup import store_programs_whole  # not before jaxtyping's plugin has seen that nothing is
+
+    store_programs_whole()
 
 
 def pytest_collection_modifyitems(config, items):
