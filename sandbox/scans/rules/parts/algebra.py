@@ -3,6 +3,7 @@
 Nothing here slices, sorts, scans or divides integers, because TPU and GPU kernels cannot.
 """
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -32,34 +33,31 @@ def exact_matmul(a: Float[Array, "_ _"], b: Float[Array, "_ _"]) -> Float[Array,
     return matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
-@jax.custom_jvp
-def products_of_rows(rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
-    """`rows · rowsᵀ`, where products of rows that are alike would else all be rounded alike.
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def products_of_rows(rows: Float[Array, "C K"], in_parts: bool) -> Float[Array, "C C"]:
+    """`rows · rowsᵀ`; `in_parts` keeps products of rows that are alike from all being rounded alike.
 
     The delta rule multiplies up what remains of each token, 1 - β k·k, so that an error that all k·k share grows
     with the number of tokens. Hence the multiples of 2⁻¹⁰ in the entries, whose products are exact for keys of
     norm one, are multiplied apart from the rest, which adds two terms that are each other's transposes.
     """
-    return _products_by_parts(rows)
-
-
-@products_of_rows.defjvp
-def _products_of_rows_jvp(
-    primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
-    """Both terms of the product rule by one product, because each is the transpose of the other."""
-    (rows,), (rows_tangent,) = primals, tangents
-    term = matmul(rows_tangent, rows, "ABᵀ")
-    # A call of the function itself would hide the products from the checkpoint policy of the chunked driver.
-    return _products_by_parts(rows), term + term.T
-
-
-def _products_by_parts(rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
-    """`products_of_rows` without its derivative."""
+    if not in_parts:
+        return matmul(rows, rows, "ABᵀ")
     coarse = jnp.floor(rows * 1024.0 + 0.5) / 1024.0  # to the nearest, so that small entries are fine as they are
     fine = rows - coarse
     with_fine = matmul(fine, coarse + 0.5 * fine, "ABᵀ")
     return matmul(coarse, coarse, "ABᵀ") + (with_fine + with_fine.T)
+
+
+@products_of_rows.defjvp
+def _products_of_rows_jvp(
+    in_parts: bool, primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
+    """Computes both terms of the product rule by one product, because each is the transpose of the other."""
+    (rows,), (rows_tangent,) = primals, tangents
+    term = matmul(rows_tangent, rows, "ABᵀ")
+    # The custom rule itself would hide the products from the checkpoint policy of the chunked driver.
+    return products_of_rows.fun(rows, in_parts), term + term.T
 
 
 def rows_and_columns(size: int) -> tuple[Int[Array, "{size} {size}"], Int[Array, "{size} {size}"]]:

@@ -14,10 +14,8 @@ ones. A difference of two longer sums would cancel, and its terms could overflow
 """
 
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -81,7 +79,7 @@ class NoDecay(ChunkDecay):
 
     def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
-        return jnp.where(self._i > self._j, self._decayed(products_of_rows(rows)), 0.0)
+        return jnp.where(self._i > self._j, self._decayed(products_of_rows(rows, in_parts=True)), 0.0)
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
@@ -201,41 +199,25 @@ class ChannelDecay(ChunkDecay):
 
     def gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
+        return self._products_across_cuts(x, y, in_parts=False)
+
+    def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
+        """See `ChunkDecay`."""
+        return self._products_across_cuts(rows, rows, in_parts=True)
+
+    def _products_across_cuts(
+        self, x: Float[Array, "C K"], y: Float[Array, "C K"], in_parts: bool
+    ) -> Float[Array, "C C"]:
+        """The sum, over the half sizes, of the products of rows after a cut with rows before it."""
         read = x * self._own
         products = jnp.zeros((len(x), len(x)), jnp.float32)
         for half, to_cut in self._factors.to_cut.items():
             rows = jnp.where(in_second_half(x.shape, half), read, y) * to_cut
-            products = products + _products_across_cuts(rows, half)
-        return products
-
-    def gram_of_rows(self, rows: Float[Array, "C K"]) -> Float[Array, "C C"]:
-        """See `ChunkDecay`."""
-        products = jnp.zeros((len(rows), len(rows)), jnp.float32)
-        for half, to_cut in self._factors.to_cut.items():
-            decayed = jnp.where(in_second_half(rows.shape, half), rows * self._own, rows) * to_cut
-            products = jnp.where(block_pairs(len(rows), half), products_of_rows(decayed), products)
+            pairs = block_pairs(len(x), half)
+            products = products + jnp.where(pairs, products_of_rows(rows, in_parts), 0.0)
         return products
 
     def causal_gram(self, x: Float[Array, "C K"], y: Float[Array, "C K"]) -> Float[Array, "C C"]:
         """See `ChunkDecay`."""
         i, j = rows_and_columns(len(x))
         return jnp.where(i == j, jnp.sum(x * y, axis=1, keepdims=True), self.gram(x, y))
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _products_across_cuts(rows: Float[Array, "C K"], half: int) -> Float[Array, "C C"]:
-    """`rows · rowsᵀ` for i after and j before the cut of the same block of `2 * half` rows; zero elsewhere."""
-    return jnp.where(block_pairs(rows.shape[0], half), matmul(rows, rows, "ABᵀ"), 0.0)
-
-
-@_products_across_cuts.defjvp
-def _products_across_cuts_jvp(
-    half: int, primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Float[Array, "C C"], Float[Array, "C C"]]:
-    """Computes both terms of the product rule by one product, because each is the transpose of the other."""
-    (rows,), (rows_tangent,) = primals, tangents
-    pairs = block_pairs(rows.shape[0], half)
-    term = matmul(rows_tangent, rows, "ABᵀ")
-    # A call of the function itself would hide the product from the checkpoint policy of the chunked driver.
-    products = jnp.where(pairs, matmul(rows, rows, "ABᵀ"), 0.0)
-    return products, jnp.where(pairs, term + term.T, 0.0)
