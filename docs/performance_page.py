@@ -64,29 +64,34 @@ is what the compiled steps hold at once. From
 def scans() -> str:
     """Every update rule beside its recurrence."""
     frame = pd.read_csv(RESULTS / "scans_cpu.csv")
+    frame = frame[(frame["direction"] != "forward") & frame["speed_to_recurrent"].notna()]
     longest = frame["length"].max()
-    chosen = frame[(frame["length"] == longest) & (frame["implementation"] == "chunked")]
-    chosen = chosen[chosen["direction"] != "forward"]
-    rows = [
-        [
-            f"`{row['rule']}`, {row['kind']}",
-            f"{row['speed_to_recurrent']:.1f}×",
-            f"{row['speed_to_recurrent_low']:.1f} to {row['speed_to_recurrent_high']:.1f}",
-            f"{row['speed_to_attention']:.2f}×",
-        ]
-        for _, row in chosen.iterrows()
-    ]
-    batch, heads, size = chosen[["batch", "heads", "rows"]].iloc[0]
+    frame = frame[frame["length"] == longest]
+    rows = []
+    for (rule, kind), timed in frame.groupby(["rule", "kind"], sort=False):
+        by_name = timed.set_index("implementation")
+        chunked = by_name.loc["chunked"]
+        rows.append(
+            [
+                f"`{rule}`, {kind}",
+                f"{chunked['speed_to_recurrent']:.1f}×",
+                f"{chunked['speed_to_recurrent_low']:.1f} to {chunked['speed_to_recurrent_high']:.1f}",
+                f"{by_name.loc['steps', 'speed_to_recurrent']:.1f}×",
+                f"{chunked['speed_to_attention']:.2f}×",
+            ]
+        )
+    batch, heads, size = frame[["batch", "heads", "rows"]].iloc[0]
     text = f"""
 ## Update rules
 
-Speed of the `chunked` implementation, forward and backward, in multiples of `recurrent`, the definition taken
-token by token and differentiated by JAX, and of softmax attention; {batch} sequences of {longest} tokens, {heads}
-heads, states of {size} rows. The longer the sequence, the further attention falls behind. From
+Speed of the implementations `chunked` and `steps`, forward and backward, in multiples of `recurrent`, the
+definition taken token by token and differentiated by JAX; and of `chunked` in multiples of softmax attention;
+{batch} sequences of {longest} tokens, {heads} heads, states of {size} rows. From
 [scans_cpu.csv](../benchmarks/results/scans_cpu.csv).
 
 """
-    return text + table(["rule and kind of inputs", "to recurrent", "95 %", "to attention"], rows)
+    heading = ["rule and kind of inputs", "chunked", "95 %", "steps", "chunked to attention"]
+    return text + table(heading, rows)
 
 
 def pytorch() -> str:
