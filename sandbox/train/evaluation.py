@@ -21,27 +21,35 @@ EVALUATION_BATCH = 256
 
 
 class EvaluationSet:
-    """The first `num_examples` examples of a split, drawn once, and the slices that they belong to.
+    """The first `num_examples` examples of a split, drawn once, when first needed, and the slices they belong to.
 
     A test set has this number of examples of each of the task's `test_tasks`. Their lengths may differ from the
     length trained on; each length compiles its own program.
     """
 
     def __init__(self, task: TaskConfig, split: Split, num_examples: int):
-        self.parts = [
-            (draw_evaluation(drawn, split, start), min(EVALUATION_BATCH, num_examples - start))
-            for drawn in (task.test_tasks() if split is Split.TEST else (task,))
-            for start in range(0, num_examples, EVALUATION_BATCH)
-        ]
+        self.task, self.split, self.num_examples = task, split, num_examples
+
+    @functools.cached_property
+    def parts(self) -> list[tuple[Example, int]]:
         """Batches, each with the number of its leading sequences that count."""
-        total = sum(count for _, count in self.parts)
-        self.slices = {ALL_EXAMPLES: np.ones(total, bool)}
+        return [
+            (draw_evaluation(drawn, self.split, start), min(EVALUATION_BATCH, self.num_examples - start))
+            for drawn in (self.task.test_tasks() if self.split is Split.TEST else (self.task,))
+            for start in range(0, self.num_examples, EVALUATION_BATCH)
+        ]
+
+    @functools.cached_property
+    def slices(self) -> dict[str, Bool[np.ndarray, "E"]]:
         """Masks over the examples: `all`, then one per difficulty such as `pairs=4` if there are several."""
+        total = sum(count for _, count in self.parts)
+        slices = {ALL_EXAMPLES: np.ones(total, bool)}
         for name in self.parts[0][0].slices:
             values = np.concatenate([batch.slices[name][:count] for batch, count in self.parts])
             different = np.unique(values)
             if len(different) > 1:
-                self.slices |= {f"{name}={value}": values == value for value in different}
+                slices |= {f"{name}={value}": values == value for value in different}
+        return slices
 
     def score(self, problem: Problem, params: Params) -> Scores:
         """Scores of every member on every example."""
