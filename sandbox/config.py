@@ -80,7 +80,16 @@ class Config:
 RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
 """The keys of `Config` that determine the results of a run."""
 
-ADDED_LATER: dict[tuple[str, str], Any] = {("train", "halving"): []}
+ADDED_LATER: dict[tuple[str, str], Any] = {
+    ("train", "halving"): [],
+    ("train", "embedding_rate"): 1.0,
+    ("model", "embedding_std"): 0.02,
+    ("model", "scale_embedding"): False,
+    ("model", "tied"): True,
+    ("model", "scale_readout"): False,
+    ("model", "dense"): "own",
+    ("model", "branches_per_layer"): None,
+}
 """Options that came after the first records -> the value that these runs had, at which the run id stays theirs."""
 
 

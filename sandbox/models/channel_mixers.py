@@ -50,6 +50,10 @@ class MLP(Pointwise):
     def __call__(self, x: Activations) -> Activations:
         return self.down(jax.nn.gelu(self.up(x)))
 
+    @property
+    def output_projection(self) -> Dense:
+        return self.down
+
 
 class SwiGLU(Pointwise):
     """y = (silu(x W₁) ⊙ x W₂) W₃ (Shazeer 2020), with 8/3 D hidden channels, for as many parameters as `MLP`."""
@@ -62,6 +66,10 @@ class SwiGLU(Pointwise):
 
     def __call__(self, x: Activations) -> Activations:
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+    @property
+    def output_projection(self) -> Dense:
+        return self.down
 
 
 class LastToken(NamedTuple):
@@ -95,6 +103,10 @@ class RWKVChannelMixer(Mixer):
         self.v = Dense(inner, d_model, kernel_init=zeros, rngs=rngs)
         self.r = Dense(d_model, d_model, kernel_init=zeros, rngs=rngs) if use_receptance else None
         self.d_model, self.dtype = d_model, dtype
+
+    @property
+    def output_projection(self) -> Dense:
+        return self.v
 
     def init_state(self, batch_size: int, max_len: int) -> LastToken:
         return LastToken(jnp.zeros((batch_size, self.d_model), self.dtype))

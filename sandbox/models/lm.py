@@ -1,8 +1,9 @@
-"""The language model: token embedding, blocks, norm, and a readout tied to the embedding."""
+"""The language model: token embedding, blocks, norm, and a readout, by default tied to the embedding."""
 
 import dataclasses
 import enum
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,9 +14,11 @@ from jaxtyping import Array, Float, Int
 
 from sandbox.models.block import Block, BlockState
 from sandbox.models.channel_mixers import ChannelMixer
+from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.models.start import DenseStart, scale_outputs, start_dense
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations, Token, Tokens
 
@@ -57,9 +60,25 @@ class ModelConfig:
     channel_mixer: ChannelMixer = ChannelMixer.none
     """The map over channels that follows the mixer in each layer."""
     precision: Precision = Precision.float32
+    embedding_std: float | None = 0.02
+    """Standard deviation of the token embedding at the start. None: d_model^-1/2."""
+    scale_embedding: bool = False
+    """Multiply embeddings by √d_model on the way in (Vaswani et al. 2017, section 3.4)."""
+    tied: bool = True
+    """Read out with the weights of the embedding; else with weights of its own, a `Dense` layer."""
+    scale_readout: bool = False
+    """Divide logits by √d_model."""
+    dense: DenseStart = DenseStart.own
+    """How linear maps start."""
+    branches_per_layer: int | None = None
+    """Output projections start 1/√(n · layers) as large: n is 2 in GPT-2, 1 in Mamba. None: they do not."""
 
     def __post_init__(self) -> None:
         check_at_least("model.d_model", self.d_model, 1)
+        if self.embedding_std is not None:
+            check_at_least("model.embedding_std", self.embedding_std, 0)
+        if self.branches_per_layer is not None:
+            check_at_least("model.branches_per_layer", self.branches_per_layer, 1)
         if self.num_layers is not None:
             check_at_least("model.num_layers", self.num_layers, 1)
         self.layer_names()
@@ -114,8 +133,11 @@ class LanguageModel(nnx.Module):
 
     def __init__(self, config: ModelConfig, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs):
         self.dtype = jnp.dtype(config.precision.value)
-        shape = (vocab_size, config.d_model)
-        self.embedding = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
+        shape, root = (vocab_size, config.d_model), math.sqrt(config.d_model)
+        std = 1 / root if config.embedding_std is None else config.embedding_std
+        self.embedding = nnx.Param(nnx.initializers.normal(std)(rngs.params(), shape, jnp.float32))
+        self.embedding_factor = root if config.scale_embedding else None
+        self.readout_factor = 1 / root if config.scale_readout else None
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
         blocks: list[Block] = []
         self.block_indices: list[int] = []  # per layer; layers that share weights share a block
@@ -128,6 +150,10 @@ class LanguageModel(nnx.Module):
             blocks.append(Block(made, config.d_model, config.channel_mixer, rngs=rngs, dtype=self.dtype))
         self.blocks = nnx.List(blocks)
         self.norm = RMSNorm(config.d_model)
+        self.readout = None if config.tied else Dense(config.d_model, vocab_size, rngs=rngs)
+        start_dense(self, config.dense, rngs=rngs)
+        if config.branches_per_layer is not None:
+            scale_outputs(blocks, 1 / math.sqrt(config.branches_per_layer * len(names)))
 
     def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
         """Logits at `positions`. None: at all T positions.
@@ -161,10 +187,15 @@ class LanguageModel(nnx.Module):
         return self._readout(x[:, None])[:, 0], carried
 
     def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
-        return self.embedding[...].astype(self.dtype)[tokens]
+        x = self.embedding[...].astype(self.dtype)[tokens]
+        return x if self.embedding_factor is None else x * self.embedding_factor
 
     def _readout(self, x: Float[Array, "B M D"]) -> Float[Array, "B M N"]:
         x = self.norm(x)
+        if self.readout_factor is not None:
+            x = x * self.readout_factor
+        if self.readout is not None:
+            return self.readout(x).astype(jnp.float32)
         logits = x.reshape(-1, x.shape[-1]) @ self.embedding[...].astype(x.dtype).T
         return logits.reshape(*x.shape[:2], -1).astype(jnp.float32)
 

@@ -39,6 +39,11 @@ class Mixer(nnx.Module):
         batch, length, _ = x.shape
         return self.prefill(x, self.init_state(batch, length))[0]
 
+    @property
+    def output_projection(self) -> nnx.Module | None:
+        """The `Dense` layer that writes to the residual stream: `out`, where a mixer has it; else None."""
+        return getattr(self, "out", None)
+
     def init_state(self, batch_size: int, max_len: int) -> State:
         """The empty decode state for sequences of up to `max_len` tokens."""
         raise NotImplementedError

@@ -28,6 +28,8 @@ class TrainConfig:
     """Train on the `answers` alone or, like a language model, on `all` tokens. Scores are always over answers."""
     learning_rates: list[float] = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
     """Peak learning rates. The one that is best on validation data is reported."""
+    embedding_rate: float = 1.0
+    """Learning rate of the token embedding, as a multiple of the others'."""
     num_seeds: int = 2
     """Members per learning rate, with seeds `seed`, `seed` + 1, ..."""
     halving: list[float] = dataclasses.field(default_factory=list)
@@ -76,7 +78,7 @@ class TrainConfig:
             raise ValueError(f"train.halving={self.halving} needs two train.learning_rates or more to choose from")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
-        for name in ("weight_decay", "clip_norm"):
+        for name in ("weight_decay", "clip_norm", "embedding_rate"):
             check_at_least(f"train.{name}", getattr(self, name), 0)
         if math.isnan(self.solved_at):
             raise ValueError(f"train.solved_at={self.solved_at} must be a number")

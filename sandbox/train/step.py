@@ -52,11 +52,15 @@ class Problem:
             nnx.state(self.abstract_model, nnx.Param),
             is_leaf=lambda node: isinstance(node, nnx.Variable),
         )
-        return optax.chain(
+        steps = [
             optax.clip_by_global_norm(self.train.clip_norm),
             optax.scale_by_adam(self.train.beta1, self.train.beta2),
             optax.add_decayed_weights(self.train.weight_decay, mask=nnx.to_pure_dict(decayed)),
-        )
+        ]
+        if self.train.embedding_rate != 1.0:
+            rest = jax.tree.map(lambda _: False, nnx.to_pure_dict(decayed))
+            steps.append(optax.masked(optax.scale(self.train.embedding_rate), rest | {"embedding": True}))
+        return optax.chain(*steps)
 
     def apply(self, params: Params, batch: Example) -> Float[Array, "B M N"]:
         """Logits at the scored positions."""

@@ -24,6 +24,7 @@ class Dense(nnx.Module):
     ):
         self.kernel = nnx.Param(kernel_init(rngs.params(), (d_in, d_out), jnp.float32))
         self.bias = NoWeightDecay(jnp.zeros((d_out,), jnp.float32)) if use_bias else None
+        self.starts_by_default = kernel_init is LECUN_NORMAL
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
         # Flattened because the weight gradient would else contract two axes of [B, T, D], which misses the fast
