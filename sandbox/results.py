@@ -66,12 +66,16 @@ class Record:
     selected: bool = False
     """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds; never one
     that was halved."""
+    edge: str = ""
+    """`lowest` or `highest` if that best learning rate of the run lies at this end of its grid, else empty."""
     accuracy: float = math.nan
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
     exact: float = math.nan
     """Share of sequences whose scored positions are all answered right."""
     loss: float = math.nan
     """Cross entropy per scored position, in nats."""
+    chance: float = math.nan
+    """Accuracy of the best guess that does not look at the sequence, on this slice; see `TaskConfig.chance`."""
     steps: int = 0
     """Optimiser steps that this member took; fewer than `train.steps` if it solved the task or was frozen."""
     state_bytes: int
@@ -115,6 +119,9 @@ class Record:
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
 """The columns that every table of records has."""
+
+LATER_FIELDS: dict[str, Any] = {"edge": "", "chance": math.nan}
+"""Columns that tables of this schema version may lack, because they came later, and what stands for them."""
 
 RUN = ["study", "run_id"]
 """The columns that identify a run."""

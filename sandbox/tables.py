@@ -11,6 +11,7 @@ from sandbox.errors import InputError
 from sandbox.results import (
     CURVES,
     FIELDS,
+    LATER_FIELDS,
     MEMBER,
     METRICS,
     RECORDS,
@@ -50,6 +51,7 @@ def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None
         frame = _read_csv(table)
         for version in frame["schema_version"].unique() if "schema_version" in frame else [None]:
             check_version(table, frame.columns, version)
+        frame = frame.assign(**{name: value for name, value in LATER_FIELDS.items() if name not in frame})
         if missing := [name for name in FIELDS if name not in frame.columns]:
             raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
         if frame.empty:
