@@ -61,7 +61,7 @@ class Config:
         """Hash of everything that determines the results: equal runs have equal ids."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
         for (group, name), value in ADDED_LATER.items():
-            if content[group][name] == value:
+            if name in content[group] and content[group][name] == value:
                 del content[group][name]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -83,6 +83,7 @@ RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
 ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "halving"): [],
     ("train", "embedding_rate"): 1.0,
+    ("mixer", "half_life"): None,
     ("model", "embedding_std"): 0.02,
     ("model", "scale_embedding"): False,
     ("model", "tied"): True,

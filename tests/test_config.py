@@ -14,6 +14,7 @@ from sandbox.config import Config, mixer_name, plain
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.models.start import DenseStart
 from sandbox.run import run
 from sandbox.tasks import TASKS
 
@@ -103,6 +104,26 @@ def test_presets_of_tasks(composed):
         assert [part[:2] for part in config.task.mixture] == trained
         assert [part[:2] for task in config.task.test_tasks() for part in task.mixture] == tested
         assert from_plain(yaml.safe_load(yaml.safe_dump(plain(config)))) == config
+
+
+STARTS = {
+    "default": {},
+    "small": {"embedding_std": 0.02},
+    "tenth": {"embedding_std": 0.1},
+    "unit": {"embedding_std": None, "scale_embedding": True},
+    "unit_scaled": {"embedding_std": None, "scale_embedding": True, "scale_readout": True},
+    "untied": {"embedding_std": 1.0, "tied": False},
+    "zoology": {"embedding_std": 0.02, "dense": DenseStart.normal, "branches_per_layer": 2},
+    "transformers_mamba": {"embedding_std": 0.1, "dense": DenseStart.fan_in_uniform},
+}
+"""The options that the presets under conf/start must set."""
+
+
+def test_presets_of_starts(composed):
+    assert {path.stem for path in pathlib.Path(conf_dir(), "start").glob("*.yaml")} == STARTS.keys()
+    default = composed().model
+    for name, options in STARTS.items():
+        assert composed(f"start={name}").model == dataclasses.replace(default, **options), name
 
 
 def test_the_run_id_follows_what_determines_the_results():

@@ -9,7 +9,7 @@ The decays are nested, so a difference between two of them is due to what the la
 | decay | log γ_t | also in |
 | --- | --- | --- |
 | none | 0 | linear attention (Katharopoulos et al. 2020) |
-| fixed | log(1 - 2^(-5-h)) for head h | RetNet (Sun et al. 2023, eq. 8) |
+| fixed | -log 2 / τ_h, τ_h the half-life of head h | RetNet (Sun et al. 2023, eq. 8) |
 | learned_scalar | logsigmoid(b), b [H, 1], initialised to `fixed` | |
 | learned_channel | logsigmoid(b), b [H, K] | RWKV-5 |
 | data_scalar | logsigmoid(b + x_t W), b [H, 1] | Mamba-2, Gated DeltaNet |
@@ -18,6 +18,7 @@ The decays are nested, so a difference between two of them is due to what the la
 
 import dataclasses
 import enum
+import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
@@ -72,6 +73,9 @@ class OuterConfig(MatrixMemoryConfig):
 
     num_heads: int = 1
     decay: Decay = Decay.none
+    half_life: float | None = None
+    """Half-life in tokens at which every decay begins, of the first head; each further head's is twice as long.
+    None: RetNet's decays 1 - 2^(-5-h), which is 21.8 tokens for the first head."""
     update: Update = Update.add
     feature_map: FeatureMap = FeatureMap.identity
     """Feature map of queries and keys: an elementwise one."""
@@ -87,11 +91,20 @@ class OuterConfig(MatrixMemoryConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least("mixer.short_conv", self.short_conv, 0)
+        if self.half_life is not None and not 0 < self.half_life < math.inf:
+            raise ValueError(f"mixer.half_life={self.half_life} must be a positive number of tokens, or null")
         if self.feature_map not in ELEMENTWISE:
             allowed = ", ".join(feature_map.name for feature_map in ELEMENTWISE)
             raise ValueError(f"mixer.feature_map={self.feature_map.name} must be one of {allowed}")
         if self.update is Update.delta and not self.normalize_qk:
             raise ValueError("mixer.normalize_qk=false is unstable with mixer.update=delta: use true")
+
+    @property
+    def first_log_decays(self) -> np.ndarray:
+        """The log of the decay of each head at the start, [H]."""
+        if self.half_life is None:
+            return np.log(retention_decays(self.num_heads))
+        return -math.log(2) / (self.half_life * 2.0 ** np.arange(self.num_heads))
 
 
 class OuterState(NamedTuple):
@@ -120,8 +133,8 @@ class Outer(Mixer):
         bias, from_x = None, None
         if config.decay not in (Decay.none, Decay.fixed):
             rates = rows if config.decay in (Decay.learned_channel, Decay.data_channel) else 1
-            decays = np.broadcast_to(retention_decays(heads)[:, None], (heads, rates))
-            bias = NoWeightDecay(jnp.asarray(np.log(decays) - np.log1p(-decays), jnp.float32))
+            log_decays = np.broadcast_to(config.first_log_decays[:, None], (heads, rates))
+            bias = NoWeightDecay(jnp.asarray(log_decays - np.log(-np.expm1(log_decays)), jnp.float32))
             if config.decay in (Decay.data_scalar, Decay.data_channel):
                 from_x = Dense(d_model, heads * rates, rngs=rngs)
         self.decay_bias = bias
@@ -178,7 +191,7 @@ class Outer(Mixer):
         if self.config.decay is Decay.none:
             return None
         if self.decay_bias is None:
-            return jnp.asarray(np.log(retention_decays(self.config.num_heads))[:, None], jnp.float32)
+            return jnp.asarray(self.config.first_log_decays[:, None], jnp.float32)
         if self.decay_from_x is None:
             return jax.nn.log_sigmoid(self.decay_bias[...])
         return jax.nn.log_sigmoid(biased_logits(self.decay_from_x(x), self.decay_bias))
