@@ -14,7 +14,6 @@ from sandbox.config import Config, mixer_name, plain
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.models.start import DenseStart
 from sandbox.run import run
 from sandbox.tasks import TASKS
 
@@ -107,23 +106,31 @@ def test_presets_of_tasks(composed):
 
 
 STARTS = {
-    "default": {},
     "small": {"embedding_std": 0.02},
     "tenth": {"embedding_std": 0.1},
     "unit": {"embedding_std": None, "scale_embedding": True},
     "unit_scaled": {"embedding_std": None, "scale_embedding": True, "scale_readout": True},
     "untied": {"embedding_std": 1.0, "tied": False},
-    "zoology": {"embedding_std": 0.02, "dense": DenseStart.normal, "branches_per_layer": 2},
-    "transformers_mamba": {"embedding_std": 0.1, "dense": DenseStart.fan_in_uniform},
+    "zoology": {"embedding_std": 0.02, "dense": "normal", "branches_per_layer": 2},
+    "transformers_mamba": {"embedding_std": 0.1, "dense": "fan_in_uniform"},
 }
-"""The options that the presets under conf/start must set."""
+"""The options in which the presets under conf/start differ from `START`."""
+
+START = {
+    "scale_embedding": False,
+    "tied": True,
+    "scale_readout": False,
+    "dense": "own",
+    "branches_per_layer": None,
+}
 
 
-def test_presets_of_starts(composed):
-    assert {path.stem for path in pathlib.Path(conf_dir(), "start").glob("*.yaml")} == STARTS.keys()
-    default = composed().model
-    for name, options in STARTS.items():
-        assert composed(f"start={name}").model == dataclasses.replace(default, **options), name
+def test_presets_of_starts_say_everything_whatever_the_defaults_are(composed):
+    presets = {path.stem: yaml.safe_load(path.read_text()) for path in pathlib.Path(conf_dir(), "start").glob("*")}
+    assert presets.pop("default") is None
+    assert presets == {name: START | options for name, options in STARTS.items()}
+    for name, options in presets.items():
+        assert plain(composed(f"start={name}").model).items() >= options.items()
 
 
 def test_the_run_id_follows_what_determines_the_results():
