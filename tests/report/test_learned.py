@@ -9,6 +9,7 @@ def test_steps_to_learn_are_those_of_the_first_evaluation_above_the_threshold():
             ("early", 100, 0.5),
             ("early", 300, 0.8),  # falls back after it had learned
             ("early", 200, 0.95),
+            ("early", 250, 0.97),
             ("exact", 100, 0.9),
             ("never", 100, 0.1),
             ("never", 400, 0.89),
