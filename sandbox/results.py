@@ -67,7 +67,8 @@ class Record:
     """Whether this learning rate has the best validation accuracy of the run, averaged over its seeds; never one
     that was halved."""
     edge: str = ""
-    """`lowest` or `highest` if that best learning rate of the run lies at this end of its grid, else empty."""
+    """`lowest` or `highest` if that best learning rate of the run lies at this end of its grid; empty if not, if
+    another rate is as good, or if there is one rate only (see `sandbox.train.learning_rates`)."""
     accuracy: float = math.nan
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
     exact: float = math.nan

@@ -35,9 +35,10 @@ from sandbox.results import (
 from sandbox.tasks.streams import Split
 from sandbox.train.config import Loss
 from sandbox.train.evaluation import EvaluationSet
+from sandbox.train.learning_rates import best_learning_rate, edge_of_grid
 from sandbox.train.loop import Fitted, Listener, fit
 from sandbox.train.population import mapping, members_of
-from sandbox.train.step import Problem, Scores
+from sandbox.train.step import Problem
 
 RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 """Packages whose versions a record keeps."""
@@ -129,6 +130,7 @@ def measure(
     rates, seeds = members_of(train, config.seed)
     diverged, halved, steps = map(np.asarray, (population.diverged, population.halved, population.steps))
     best = best_learning_rate(rates, halved, scores[Split.VALIDATION])
+    edge = edge_of_grid(rates, halved, scores[Split.VALIDATION], train.solved_at)
     return [
         dataclasses.replace(
             description,
@@ -138,6 +140,7 @@ def measure(
             learning_rate=rates[member].item(),
             seed=seeds[member].item(),
             selected=bool(rates[member] == best),
+            edge=edge,
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),
             loss=scores[split].loss[member, mask].mean().item(),
@@ -164,15 +167,6 @@ def failed_records(config: Config, description: Record, error: Exception) -> lis
         )
         for rate, seed in zip(*members_of(config.train, config.seed), strict=True)
     ]
-
-
-def best_learning_rate(rates: np.ndarray, halved: np.ndarray, validation: Scores) -> float:
-    """The learning rate with the best validation accuracy, averaged over seeds; if two tie, the smaller one.
-
-    One that was halved is not chosen.
-    """
-    accuracy = validation.accuracy.mean(axis=1)
-    return min((-accuracy[rates == rate].mean(), rate) for rate in np.unique(rates[~halved]))[1]
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

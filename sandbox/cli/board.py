@@ -46,8 +46,7 @@ class Board:
         self.bars.remove_task(run.bar)
         self.ended += 1
         if failure is None:
-            sweep_progress.seconds.append(run.seconds)
-            console.print(f"{run.title} · {run.members} · finished in {run.seconds:.0f} s")
+            display.finished(run.config, run.title, run.seconds)
         else:
             self.failed += 1
             console.print(f"{run.title} · failed after {run.seconds:.0f} s: {failure}", style="red")
@@ -79,7 +78,7 @@ class _Run:
 
     def __init__(self, started: Started, title: str, bar: Any):
         self.title, self.bar = title, bar
-        self.members, self.steps = display.members_and_steps(started.config), started.config.train.steps
+        self.config, self.steps = started.config, started.config.train.steps
         self.speed, self.step = Speed(started.config), 0
         self.begun = time.monotonic()
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
+from sandbox.results import read_summary
+
 if TYPE_CHECKING:
     from sandbox.config import Config
     from sandbox.train.loop import Listener
@@ -63,17 +65,25 @@ def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
 @contextlib.contextmanager
 def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]":
     """Shows one run while it trains; yields the listener of its training loop."""
-    title, members = sweep_progress.begin_run(config, overrides), members_and_steps(config)
+    title = sweep_progress.begin_run(config, overrides)
     started = time.monotonic()
     if console.is_terminal:
         with _bar(config, title) as listen:
             yield listen
     else:
-        console.print(f"{title} · {members}")
+        console.print(f"{title} · {members_and_steps(config)}")
         yield _lines(config, title)
-    seconds = time.monotonic() - started
+    finished(config, title, time.monotonic() - started)
+
+
+def finished(config: "Config", title: str, seconds: float) -> None:
+    """Counts a run that has finished, and prints the line that stays of it."""
     sweep_progress.seconds.append(seconds)
-    console.print(f"{title} · {members} · finished in {seconds:.0f} s")
+    parts = [title, members_and_steps(config), f"finished in {seconds:.0f} s"]
+    selected = next(record for record in read_summary(config.directory) if record.selected)
+    if selected.edge:
+        parts.append(f"best learning rate {selected.learning_rate:g} is the {selected.edge} tried")
+    console.print(" · ".join(parts))
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import Decay, OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.results import FAILURE, METRICS, SUMMARY
-from sandbox.run import best_learning_rate, run
+from sandbox.run import run
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
 from sandbox.train.config import TrainConfig
-from sandbox.train.step import Problem, Scores, schedule
+from sandbox.train.step import Problem, schedule
 
 pytestmark = pytest.mark.xdist_group("training")  # what the fixtures train is trained in one process
 
@@ -89,14 +89,6 @@ def test_the_learning_rate_is_chosen_on_validation(finished):
     mean = {rate: np.mean([r.accuracy for r in validation if r.learning_rate == rate]) for rate in (1e-3, 1e-2)}
     selected = {r.learning_rate for r in records if r.selected}
     assert selected == {max(mean, key=mean.get)}
-
-
-def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
-    accuracy = np.array([[0.2], [0.4], [0.5], [0.1], [0.3], [0.3]])
-    scores = Scores(accuracy=accuracy, exact=accuracy, loss=np.zeros((6, 1)))
-    rates = np.repeat([0.1, 0.2, 0.3], 2)
-    assert best_learning_rate(rates, np.zeros(6, bool), scores) == 0.1
-    assert best_learning_rate(rates, rates == 0.1, scores) == 0.2
 
 
 def test_a_row_of_metrics_per_evaluation_and_member(finished):

@@ -1,0 +1,21 @@
+"""What stays on the terminal of a run that has finished."""
+
+import dataclasses
+import types
+
+import pytest
+from invented_runs import write_run
+
+from sandbox.cli import display
+from sandbox.results import read_summary, write_summary
+from sandbox.train.config import TrainConfig
+
+
+@pytest.mark.parametrize("edge", ["", "lowest", "highest"])
+def test_a_finished_run_says_if_the_best_learning_rate_is_an_edge(edge, tmp_path, capsys):
+    directory = write_run(tmp_path, "a", {(0.01, 0): 0.5, (0.003, 0): 0.4}, selected=0.01)
+    write_summary(directory, [dataclasses.replace(record, edge=edge) for record in read_summary(directory)])
+    config = types.SimpleNamespace(directory=directory, train=TrainConfig(steps=7, num_seeds=1))
+    display.finished(config, "run 1/1", 2.4)
+    note = f" · best learning rate 0.01 is the {edge} tried" if edge else ""
+    assert capsys.readouterr().out == f"run 1/1 · 2 members x 7 steps · finished in 2 s{note}\n"
