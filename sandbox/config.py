@@ -82,6 +82,7 @@ RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
 
 ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "halving"): [],
+    ("train", "most_rates"): 7,
     ("train", "embedding_rate"): 1.0,
     ("mixer", "half_life"): None,
     ("model", "embedding_std"): 0.02,

@@ -37,14 +37,14 @@ from sandbox.train.config import Loss
 from sandbox.train.evaluation import EvaluationSet
 from sandbox.train.learning_rates import best_learning_rate, edge_of_grid
 from sandbox.train.loop import Fitted, Listener, fit
-from sandbox.train.population import mapping, members_of
-from sandbox.train.step import Problem
+from sandbox.train.population import joined, mapping, members_of
+from sandbox.train.step import Member, Problem
 
 RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 """Packages whose versions a record keeps."""
 
 
-def run(config: Config, listen: Listener = lambda step, history: None) -> list[Record]:
+def run(config: Config, listen: Listener = lambda rates, step, history: None) -> list[Record]:
     """Trains and measures the population that `config` describes, or reads the records of a finished run.
 
     Resumes from the newest checkpoint, if there is one. `listen` is called after every evaluation.
@@ -121,20 +121,20 @@ def measure(
     config: Config, problem: Problem, fitted: Fitted, validation: EvaluationSet, description: Record
 ) -> list[Record]:
     """The records of a trained population, one per member, split and slice."""
-    population, train = fitted.population, config.train
-    sets = {
-        Split.VALIDATION: validation,
-        Split.TEST: EvaluationSet(config.task, Split.TEST, train.test_examples),
+    test = EvaluationSet(config.task, Split.TEST, config.train.test_examples)
+    sets = {Split.VALIDATION: validation, Split.TEST: test}
+    scores = {
+        Split.VALIDATION: fitted.validation,
+        Split.TEST: joined([test.score(problem, params) for params in fitted.params]),
     }
-    scores = {split: examples.score(problem, population.params) for split, examples in sets.items()}
-    rates, seeds = members_of(train, config.seed)
-    diverged, halved, steps = map(np.asarray, (population.diverged, population.halved, population.steps))
-    best = best_learning_rate(rates, halved, scores[Split.VALIDATION])
-    edge = edge_of_grid(rates, halved, scores[Split.VALIDATION], train.solved_at)
+    rates, seeds, members = fitted.rates, fitted.seeds, fitted.members
+    halved = np.asarray(members.halved)
+    best = best_learning_rate(rates, halved, fitted.validation)
+    edge = edge_of_grid(rates, halved, fitted.validation, config.train.solved_at)
     return [
         dataclasses.replace(
             description,
-            status=STATUS_DIVERGED if diverged[member] else STATUS_HALVED if halved[member] else STATUS_OK,
+            status=status_of(members, member),
             split=split.name.lower(),
             slice=name,
             learning_rate=rates[member].item(),
@@ -144,18 +144,26 @@ def measure(
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),
             loss=scores[split].loss[member, mask].mean().item(),
-            steps=steps[member].item(),
+            steps=members.steps[member].item(),
             seconds=round(fitted.seconds, 3),
         )
         for split, examples in sets.items()
         for name, mask in examples.slices.items()
-        for member in range(train.num_members)
+        for member in range(len(rates))
     ]
+
+
+def status_of(members: Member, index: int) -> str:
+    """How the training of one member ended."""
+    if members.diverged[index]:
+        return STATUS_DIVERGED
+    return STATUS_HALVED if members.halved[index] else STATUS_OK
 
 
 def failed_records(config: Config, description: Record, error: Exception) -> list[Record]:
     """The records of a run that an error stopped, one per member: no scores, and the reason."""
     first_line = (str(error) or repr(error)).partition("\n")[0]
+    members = members_of(config.train.first_rates, config.train.num_seeds, config.seed)
     return [
         dataclasses.replace(
             description,
@@ -165,7 +173,7 @@ def failed_records(config: Config, description: Record, error: Exception) -> lis
             learning_rate=rate.item(),
             seed=seed.item(),
         )
-        for rate, seed in zip(*members_of(config.train, config.seed), strict=True)
+        for rate, seed in zip(*members, strict=True)
     ]
 
 

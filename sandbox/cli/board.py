@@ -84,7 +84,7 @@ class _Run:
 
     def update(self, event: Evaluated, bars: Progress) -> None:
         self.step = event.step
-        self.speed.update(event.step, event.best)
+        self.speed.update(event.rates, event.step, event.best)
         bars.update(self.bar, completed=event.step, note=self.speed.note(self.speed.left))
 
     @property

@@ -71,7 +71,7 @@ def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]"
         with _bar(config, title) as listen:
             yield listen
     else:
-        console.print(f"{title} · {members_and_steps(config)}")
+        console.print(f"{title} · {members_and_steps(config, len(config.train.first_rates))}")
         yield _lines(config, title)
     finished(config, title, time.monotonic() - started)
 
@@ -79,8 +79,10 @@ def training(config: "Config", overrides: Iterable[str]) -> "Iterator[Listener]"
 def finished(config: "Config", title: str, seconds: float) -> None:
     """Counts a run that has finished, and prints the line that stays of it."""
     sweep_progress.seconds.append(seconds)
-    parts = [title, members_and_steps(config), f"finished in {seconds:.0f} s"]
-    selected = next(record for record in read_summary(config.directory) if record.selected)
+    records = read_summary(config.directory)
+    rates = {record.learning_rate for record in records}
+    parts = [title, members_and_steps(config, len(rates)), f"finished in {seconds:.0f} s"]
+    selected = next(record for record in records if record.selected)
     if selected.edge:
         parts.append(f"best learning rate {selected.learning_rate:g} is the {selected.edge} tried")
     console.print(" · ".join(parts))
@@ -92,8 +94,8 @@ def _bar(config: "Config", title: str) -> "Iterator[Listener]":
         task = progress.add_task(title, total=config.train.steps, note="compiling")
         speed = Speed(config)
 
-        def listen(step: int, history: list[dict[str, Any]]) -> None:
-            progress.update(task, completed=step, note=_note(speed, step, history))
+        def listen(rates: Sequence[float], step: int, history: list[dict[str, Any]]) -> None:
+            progress.update(task, completed=step, note=_note(speed, rates, step, history))
 
         yield listen
 
@@ -101,9 +103,9 @@ def _bar(config: "Config", title: str) -> "Iterator[Listener]":
 def _lines(config: "Config", title: str) -> "Listener":
     speed, last = Speed(config), time.monotonic()
 
-    def listen(step: int, history: list[dict[str, Any]]) -> None:
+    def listen(rates: Sequence[float], step: int, history: list[dict[str, Any]]) -> None:
         nonlocal last
-        note = _note(speed, step, history)
+        note = _note(speed, rates, step, history)
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             console.print(f"{title} · step {step}/{config.train.steps} · {note}")
@@ -111,9 +113,9 @@ def _lines(config: "Config", title: str) -> "Listener":
     return listen
 
 
-def _note(speed: "Speed", step: int, history: list[dict[str, Any]]) -> str:
+def _note(speed: "Speed", rates: Sequence[float], step: int, history: list[dict[str, Any]]) -> str:
     """Of a run that trains in this process: the time that is left is that of the sweep."""
-    speed.update(step, best_accuracy(history))
+    speed.update(rates, step, best_accuracy(history))
     return speed.note(None if speed.left is None else sweep_progress.left(speed.left))
 
 
@@ -127,9 +129,9 @@ def columns() -> tuple[ProgressColumn, ...]:
     )
 
 
-def members_and_steps(config: "Config") -> str:
-    """How large a run is."""
-    return f"{config.train.num_members} members x {config.train.steps} steps"
+def members_and_steps(config: "Config", num_rates: int) -> str:
+    """How large a run with so many learning rates is."""
+    return f"{num_rates * config.train.num_seeds} members x {config.train.steps} steps"
 
 
 def best_accuracy(history: Sequence[Mapping[str, Any]]) -> float | None:
@@ -138,20 +140,24 @@ def best_accuracy(history: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 class Speed:
-    """How fast a run trains since its first evaluation, the only one that waits for compilation."""
+    """How fast a population trains since its first evaluation, the only one that waits for compilation."""
 
     def __init__(self, config: "Config"):
         self.config = config
+        self.rates: Sequence[float] = config.train.first_rates
+        """The learning rates of the population."""
         self.first: tuple[int, float] | None = None
         self.steps_per_second: float | None = None
         self.left: float | None = None
-        """Seconds to the end of the run."""
+        """Seconds to the end of the population."""
         self.best: float | None = None
 
-    def update(self, step: int, best: float | None) -> None:
-        """Takes in an evaluation: its step, and the best validation accuracy so far."""
+    def update(self, rates: Sequence[float], step: int, best: float | None) -> None:
+        """Takes in an evaluation: the rates and step of the population, and the run's best accuracy so far."""
         self.best = best
-        if best is None:
+        if rates != self.rates:
+            self.rates, self.first, self.steps_per_second, self.left = rates, None, None, None
+        if best is None or step == 0:
             return
         if self.first is None:
             self.first = (step, time.monotonic())
@@ -164,11 +170,13 @@ class Speed:
         """Speed, the time that is left, and the best validation accuracy so far."""
         if self.best is None:
             return "compiling"
-        best = f"best accuracy {self.best:.3f}"
-        if self.steps_per_second is None or left is None:
-            return best
-        speed = self.steps_per_second * self.config.train.num_members
-        return f"{speed:.0f} steps/s · {duration(left)} left · {best}"
+        parts = [f"best accuracy {self.best:.3f}"]
+        if self.steps_per_second is not None and left is not None:
+            speed = self.steps_per_second * len(self.rates) * self.config.train.num_seeds
+            parts = [f"{speed:.0f} steps/s", f"{duration(left)} left", *parts]
+        if self.rates != self.config.train.first_rates:
+            parts = [f"learning rate {self.rates[0]:g} too", *parts]
+        return " · ".join(parts)
 
 
 def duration(seconds: float) -> str:

@@ -10,8 +10,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from hydra.core.utils import env_override
 
@@ -33,9 +34,12 @@ class Started:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """A run came to this step; `best` is its best validation accuracy so far, None before the first."""
+    """A run came to this step of the population that trains; `best` is its best validation accuracy so far, None
+    before the first."""
 
     index: int
+    rates: Sequence[float]
+    """The learning rates of this population."""
     step: int
     best: float | None
 
@@ -149,8 +153,11 @@ def _failure_of(config: Config, index: int, connection: Connection) -> str | Non
     from sandbox.cli.display import best_accuracy
     from sandbox.run import run
 
+    def listen(rates: Sequence[float], step: int, history: list[dict[str, Any]]) -> None:
+        connection.send(Evaluated(index, rates, step, best_accuracy(history)))
+
     try:
-        run(config, lambda step, history: connection.send(Evaluated(index, step, best_accuracy(history))))
+        run(config, listen)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None

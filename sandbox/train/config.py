@@ -3,8 +3,12 @@
 import dataclasses
 import enum
 import math
+from typing import Any
 
-from sandbox.option_checks import check_at_least
+from sandbox.option_checks import AUTO, check_at_least, check_positive_number
+
+AUTO_RATES = [1e-3, 3e-3, 1e-2]
+"""The learning rates that `auto` starts with."""
 
 
 class Loss(enum.Enum):
@@ -26,8 +30,11 @@ class TrainConfig:
     """Sequences per step."""
     loss: Loss = Loss.answers
     """Train on the `answers` alone or, like a language model, on `all` tokens. Scores are always over answers."""
-    learning_rates: list[float] = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
-    """Peak learning rates. The one that is best on validation data is reported."""
+    learning_rates: Any = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
+    """Peak learning rates, a list; the one that is best on validation data is reported. `auto`: three, and one
+    more while the best is the lowest or the highest tried."""
+    most_rates: int = 7
+    """Learning rates that `auto` tries at most."""
     embedding_rate: float = 1.0
     """Learning rate of the token embedding, as a multiple of the others'."""
     num_seeds: int = 2
@@ -64,17 +71,14 @@ class TrainConfig:
             check_at_least(f"train.{name}", getattr(self, name), 1)
         if self.num_examples is not None:
             check_at_least("train.num_examples", self.num_examples, 1)
-        if not self.learning_rates:
-            raise ValueError("train.learning_rates=[] is empty: give at least one positive number")
-        if not all(0 < rate < math.inf for rate in self.learning_rates):
-            raise ValueError(f"train.learning_rates={self.learning_rates} must all be positive and finite")
-        if len({*self.learning_rates}) < len(self.learning_rates):
-            raise ValueError(f"train.learning_rates={self.learning_rates} names a value twice")
+        if self.learning_rates != AUTO:
+            self.learning_rates = _checked_rates(self.learning_rates)
+        check_at_least("train.most_rates", self.most_rates, len(AUTO_RATES))
         if self.halving != sorted({*self.halving}) or not all(0 < share < 1 for share in self.halving):
             raise ValueError(
                 f"train.halving={self.halving} must be rising shares of train.steps, above 0 and below 1"
             )
-        if self.halving and len(self.learning_rates) < 2:
+        if self.halving and len(self.first_rates) < 2:
             raise ValueError(f"train.halving={self.halving} needs two train.learning_rates or more to choose from")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
@@ -91,6 +95,18 @@ class TrainConfig:
         return any(start < share * self.steps <= stop for share in self.halving)
 
     @property
-    def num_members(self) -> int:
-        """Size of the population."""
-        return len(self.learning_rates) * self.num_seeds
+    def first_rates(self) -> list[float]:
+        """The learning rates that are always tried, in one population."""
+        return AUTO_RATES if self.learning_rates == AUTO else list(self.learning_rates)
+
+
+def _checked_rates(rates: object) -> list[float]:
+    if not isinstance(rates, list | tuple):
+        raise ValueError(f"train.learning_rates={rates} must be {AUTO} or a list of positive numbers")
+    if not rates:
+        raise ValueError("train.learning_rates=[] is empty: give at least one positive number")
+    for i, rate in enumerate(rates):
+        check_positive_number(f"train.learning_rates[{i}]", rate)
+    if len({*rates}) < len(rates):
+        raise ValueError(f"train.learning_rates={rates} names a value twice")
+    return [float(rate) for rate in rates]

@@ -12,7 +12,7 @@ from sandbox.results import ALL_EXAMPLES, Evaluation
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
-from sandbox.train.population import over_members
+from sandbox.train.population import joined, over_members
 from sandbox.train.random_keys import evaluation_data_key
 from sandbox.train.step import Params, Problem, Scores, score
 
@@ -58,7 +58,7 @@ class EvaluationSet:
             jax.tree.map(lambda leaf, count=count: leaf[:, :count], score)
             for score, (_, count) in zip(scores, self.parts, strict=True)
         ]
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *kept)
+        return joined(kept, axis=1)
 
     def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
         """Whether each member's accuracy is at least `threshold` on every slice."""

@@ -1,8 +1,14 @@
-"""The best learning rate of a grid, and whether it lies at an end."""
+"""The best learning rate of a grid, whether it lies at an end, and the rate that `auto` tries next."""
+
+import math
 
 import numpy as np
 
+from sandbox.option_checks import AUTO
+from sandbox.train.config import TrainConfig
 from sandbox.train.step import Scores
+
+LOWEST, HIGHEST = "lowest", "highest"
 
 
 def best_learning_rate(rates: np.ndarray, halved: np.ndarray, validation: Scores) -> float:
@@ -24,7 +30,23 @@ def edge_of_grid(rates: np.ndarray, halved: np.ndarray, validation: Scores, solv
     as_good = {rate for rate, mean in accuracy.items() if mean == max(accuracy.values())}
     if np.min(rates) == np.max(rates):
         return ""
-    return "lowest" if as_good == {np.min(rates)} else "highest" if as_good == {np.max(rates)} else ""
+    return LOWEST if as_good == {np.min(rates)} else HIGHEST if as_good == {np.max(rates)} else ""
+
+
+def further_rates(train: TrainConfig, rates: np.ndarray, halved: np.ndarray, validation: Scores) -> list[float]:
+    """The learning rate that `auto` tries next, if any: the one beyond the end of the grid that is the best."""
+    if train.learning_rates != AUTO or len(np.unique(rates)) >= train.most_rates:
+        return []
+    edge = edge_of_grid(rates, halved, validation, train.solved_at)
+    if not edge:
+        return []
+    return [rate_beyond(np.min(rates), -1) if edge == LOWEST else rate_beyond(np.max(rates), 1)]
+
+
+def rate_beyond(rate: float, steps: int) -> float:
+    """The rate so many steps above this one on the ladder ..., 1e-3, 3e-3, 1e-2, ..., in steps of about √10."""
+    rung = round(2 * math.log10(rate)) + steps
+    return float(f"{(1, 3)[rung % 2]}e{rung // 2}")
 
 
 def accuracies(rates: np.ndarray, halved: np.ndarray, validation: Scores) -> dict[float, float]:

@@ -6,8 +6,8 @@ data, so that a sweep compiles them once; members with equal seeds share their d
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,10 @@ from jaxtyping import Array, Float, Int
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
-from sandbox.train.config import TrainConfig
 from sandbox.train.random_keys import training_data_key
 from sandbox.train.step import Member, Problem, init_member, train_step
+
+Tree = TypeVar("Tree")
 
 DRAWN_BYTES = 2**26
 """Most bytes of training data drawn ahead per seed; one batch is always drawn, even if it is larger."""
@@ -54,20 +55,19 @@ def over_members(function: Callable[..., Any], *arguments: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[:num_members], spread(*filled_up))
 
 
-def members_of(train: TrainConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def members_of(rates: Sequence[float], num_seeds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Learning rate and seed of every member, ordered by learning rate, then by seed."""
-    rates = np.repeat(train.learning_rates, train.num_seeds)
-    seeds = np.tile(seed + np.arange(train.num_seeds), len(train.learning_rates))
-    return rates, seeds
+    return np.repeat(rates, num_seeds), np.tile(seed + np.arange(num_seeds), len(rates))
 
 
-def init_population(problem: Problem, seed: int) -> Member:
-    """All members before their first step; not compiled as one program, which takes longer than drawing them.
+def init_population(problem: Problem, seed: int, learning_rates: Sequence[float] | None = None) -> Member:
+    """All members of these learning rates, or of the problem's, before their first step.
 
-    Members of one seed share their parameters, so these are drawn once; they are stacked by NumPy, since an
-    operation outside of a program is one more to compile for every shape.
+    Not compiled as one program, which takes longer than drawing them. Members of one seed share their parameters,
+    so these are drawn once; they are stacked by NumPy, since an operation outside of a program is one more to
+    compile for every shape.
     """
-    rates, seeds = members_of(problem.train, seed)
+    rates, seeds = members_of(learning_rates or problem.train.first_rates, problem.train.num_seeds, seed)
     drawn = {
         value: jax.device_get(init_member(problem, jnp.float32(0), jnp.int32(value)))
         for value in dict.fromkeys(seeds)
@@ -78,13 +78,18 @@ def init_population(problem: Problem, seed: int) -> Member:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *members)
 
 
+def joined(parts: Sequence[Tree], axis: int = 0) -> Tree:
+    """The leaves of populations, or of scores, end to end."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *parts)
+
+
 def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
     """Trains all active members from step `start` to `stop - 1`; also returns their mean losses over them."""
     train = problem.train
     example = jax.eval_shape(problem.task.sample, training_data_key(0))
     step_bytes = train.batch_size * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(example))
     ahead = min(max(DRAWN_BYTES // step_bytes, 1), train.eval_every)
-    total = np.zeros(train.num_members)
+    total = np.zeros(population.seed.shape)
     for first in range(start, stop, ahead):
         batches = draw_training(
             problem.task,
@@ -126,7 +131,7 @@ def train_segment(
 
     The bounds are traced, so that segments of any number of steps share one program.
     """
-    seed_index = jnp.arange(problem.train.num_members) % problem.train.num_seeds
+    seed_index = jnp.arange(population.seed.size) % problem.train.num_seeds
 
     def train(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
         def body(step: Int[Array, ""], carry: tuple[Member, Float[Array, ""]]) -> tuple[Member, Float[Array, ""]]:

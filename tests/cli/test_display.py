@@ -19,3 +19,11 @@ def test_a_finished_run_says_if_the_best_learning_rate_is_an_edge(edge, tmp_path
     display.finished(config, "run 1/1", 2.4)
     note = f" · best learning rate 0.01 is the {edge} tried" if edge else ""
     assert capsys.readouterr().out == f"run 1/1 · 2 members x 7 steps · finished in 2 s{note}\n"
+
+
+def test_a_further_learning_rate_is_named_and_its_speed_is_its_own():
+    speed = display.Speed(types.SimpleNamespace(train=TrainConfig(learning_rates="auto", num_seeds=2)))
+    for rates, step in (([1e-3, 3e-3, 1e-2], 100), ([1e-3, 3e-3, 1e-2], 200), ([3e-2], 0), ([3e-2], 100)):
+        speed.update(rates, step, 0.5)
+        assert (speed.left is not None) == (step == 200)
+    assert speed.note(None) == "learning rate 0.03 too · best accuracy 0.500"

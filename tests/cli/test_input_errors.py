@@ -70,7 +70,7 @@ WRONG = {
     ),
     "a word for a number": (["mixer.d_state=abc"], r"mixer\.d_state=abc: .*Integer"),
     "a fraction for a whole number": (["mixer.d_state=3.5"], r"mixer\.d_state=3\.5: .*Integer"),
-    "a number for a list": (["train.learning_rates=3"], r"train\.learning_rates=3: .*list"),
+    "a number for a list": (["train.learning_rates=3"], r"train\.learning_rates=3 must be auto or a list of"),
     "an unknown choice": (["mixer.decay=vectr"], r"mixer\.decay=vectr: .*\[none, fixed, learned_scalar"),
     "an unknown implementation": (
         ["mixer.implementation=fast"],

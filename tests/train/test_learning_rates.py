@@ -1,9 +1,20 @@
-"""Which learning rate is chosen, and when it counts as the end of its grid."""
+"""Which learning rate is chosen, when it counts as the end of its grid, and how `auto` goes on from there."""
+
+import csv
 
 import numpy as np
 import pytest
 
-from sandbox.train.learning_rates import best_learning_rate, edge_of_grid
+from sandbox.config import Config
+from sandbox.models.lm import ModelConfig
+from sandbox.models.mixers.softmax import SoftmaxConfig
+from sandbox.results import METRICS
+from sandbox.run import run
+from sandbox.tasks.mqar import MQARConfig
+from sandbox.train import loop
+from sandbox.train.config import AUTO_RATES, TrainConfig
+from sandbox.train.learning_rates import best_learning_rate, edge_of_grid, further_rates
+from sandbox.train.population import train_segment
 from sandbox.train.step import Scores
 
 
@@ -35,3 +46,80 @@ def test_the_smaller_of_two_equally_good_learning_rates_is_chosen():
 def test_the_best_rate_is_an_edge_if_no_other_is_as_good(accuracy, halved, edge):
     rates = np.arange(len(accuracy)) + 1.0
     assert edge_of_grid(rates, np.isin(np.arange(len(rates)), halved), scores(accuracy), solved_at=0.999) == edge
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "further"),
+    [
+        ({1e-3: 0.1, 3e-3: 0.2, 1e-2: 0.3}, [3e-2]),
+        ({1e-3: 0.1, 3e-3: 0.2, 1e-2: 0.3, 3e-2: 0.4}, [1e-1]),
+        ({1e-3: 0.3, 3e-3: 0.2, 1e-2: 0.1}, [3e-4]),
+        ({1e-3: 0.3, 3e-3: 0.2, 1e-2: 0.1, 3e-4: 0.4}, [1e-4]),
+        ({1e-3: 0.1, 3e-3: 0.2, 1e-2: 0.3, 3e-2: 0.2}, []),
+        ({1e-3: 0.1, 3e-3: 0.2, 1e-2: 0.3, 3e-2: 0.4, 1e-1: 0.5}, []),  # five are enough
+    ],
+)
+def test_auto_goes_on_beside_the_best_rate_until_that_lies_inside(accuracy, further):
+    rates, halved, validation = np.array([*accuracy]), np.zeros(len(accuracy), bool), scores([*accuracy.values()])
+    train = TrainConfig(learning_rates="auto", most_rates=5)
+    assert further_rates(train, rates, halved, validation) == further
+    assert further_rates(TrainConfig(learning_rates=[*accuracy]), rates, halved, validation) == []
+
+
+class Killed(BaseException):
+    """Ends a run as Ctrl-C does."""
+
+
+def tiny(folder, learning_rates):
+    return Config(
+        SoftmaxConfig(),
+        MQARConfig(vocab_size=16, length=16, pairs=[2], weights=1),
+        ModelConfig(d_model=8, layout=["mixer"]),
+        TrainConfig(
+            steps=6,
+            batch_size=4,
+            learning_rates=learning_rates,
+            num_seeds=1,
+            halving=[0.5],
+            eval_every=2,
+            validation_examples=16,
+            test_examples=16,
+        ),
+        output_dir=str(folder),
+        checkpoint_seconds=0.0,
+    )
+
+
+@pytest.mark.slow(seconds=15)
+def test_a_grid_that_is_widened_twice_and_killed_in_between(tmp_path, monkeypatch):
+    def twice(train, rates, halved, validation):
+        assert len(rates) == len(halved) == len(validation.accuracy)
+        return {3: [3e-2], 4: [1e-1]}.get(len(rates), [])
+
+    monkeypatch.setattr(loop, "further_rates", twice)
+    programs = {}
+    whole = tiny(tmp_path / "whole", "auto")
+    records = run(whole, lambda rates, step, history: programs.update({rates[0]: train_segment._cache_size()}))
+    assert programs[1e-1] == programs[3e-2] > programs[AUTO_RATES[0]]
+    assert {record.learning_rate for record in records} == {*AUTO_RATES, 3e-2, 1e-1}
+    steps = {record.learning_rate: record.steps for record in records}
+    assert sorted(steps[rate] for rate in AUTO_RATES) == [4, 6, 6], "one of three is halved"
+    assert steps[3e-2] == steps[1e-1] == 6
+    with (whole.directory / METRICS).open() as file:
+        rows = [(float(row["learning_rate"]), int(row["step"])) for row in csv.DictReader(file)]
+    assert sorted(rows) == sorted((rate, step) for rate in steps for step in (2, 4, 6))
+
+    def kill(rates, step, history):
+        if rates == [1e-1] and step == 4:
+            raise Killed
+
+    killed = tiny(tmp_path / "killed", "auto")
+    with pytest.raises(Killed):
+        run(killed, kill)
+    began = []
+    resumed = run(killed, lambda rates, step, history: began.append((rates, step)))
+    assert began == [(AUTO_RATES, 6), ([3e-2], 6), ([1e-1], 4), ([1e-1], 6)]
+    assert (killed.directory / METRICS).read_text() == (whole.directory / METRICS).read_text()
+    for one, other in zip(records, resumed, strict=True):
+        different = {name for name, value in vars(one).items() if value == value and value != vars(other)[name]}
+        assert different <= {"seconds", "config"}
