@@ -45,7 +45,7 @@ class TrainConfig:
     warmup: float = 0.1
     """Share of `steps` during which the learning rate rises linearly."""
     weight_decay: float = 0.1
-    """Weight decay of matrices; norms, biases and decay parameters have none."""
+    """Weight decay of matrices and convolutions; norms, biases, skips, decay rates and positions have none."""
     beta1: float = 0.9
     beta2: float = 0.95
     clip_norm: float = 1.0

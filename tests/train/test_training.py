@@ -7,13 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from sandbox.config import Config
 from sandbox.errors import InputError
-from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.lm import ModelConfig
-from sandbox.models.mixers.outer import Decay, OuterConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.results import FAILURE, METRICS, SUMMARY
 from sandbox.run import run
@@ -163,18 +160,6 @@ def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
     blocked.write_text("")
     with pytest.raises(InputError, match=r"output_dir: cannot write to .*a_file"):
         run(config(blocked))
-
-
-def test_weight_decay_leaves_norms_biases_and_decays_alone():
-    mixer = OuterConfig(d_state=2, decay=Decay.data_channel, short_conv=2)
-    model = problem(mixer).abstract_model
-    leaves = jax.tree_util.tree_leaves_with_path(
-        nnx.state(model, nnx.Param), is_leaf=lambda node: isinstance(node, nnx.Variable)
-    )
-    undecayed = {str(path[-1].key) for path, leaf in leaves if isinstance(leaf, NoWeightDecay)}
-    decayed = {str(path[-1].key) for path, leaf in leaves if not isinstance(leaf, NoWeightDecay)}
-    assert undecayed == {"scale", "bias", "decay_bias"}
-    assert decayed == {"kernel", "embedding"}
 
 
 def test_weight_decay_shrinks_what_it_should(trained):

@@ -29,6 +29,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.models.layers.dense import Dense
+from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.rotary import rotate
 from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.option_checks import check_at_least, check_divides
@@ -118,7 +119,7 @@ class Attention(Mixer):
         table = None
         if config.positions is Positions.learned:
             shape = (config.max_positions, d_model)
-            table = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
+            table = NoWeightDecay(nnx.initializers.normal(0.02)(rngs.params(), shape, jnp.float32))
         self.position_table = table
         self.dtype = dtype
 

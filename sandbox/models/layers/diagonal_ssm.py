@@ -56,7 +56,7 @@ class DiagonalSSM(nnx.Module):
         self.frequencies = NoWeightDecay(jnp.broadcast_to(frequencies, modes))
         self.c_real = nnx.Param(math.sqrt(0.5) * jax.random.normal(rngs.params(), modes))
         self.c_imag = nnx.Param(math.sqrt(0.5) * jax.random.normal(rngs.params(), modes))
-        self.skip = nnx.Param(jax.random.normal(rngs.params(), (channels,)))
+        self.skip = NoWeightDecay(jax.random.normal(rngs.params(), (channels,)))
 
     def __call__(self, x: Activations) -> Activations:
         """The whole sequence from an empty state, by convolution."""

@@ -12,7 +12,11 @@ from sandbox.shapes import PRNGKey
 
 
 class NoWeightDecay(nnx.Param):
-    """A parameter without weight decay: norms, biases, and those of memory decays and time scales."""
+    """A parameter without weight decay: all but the matrices and convolutions that activations are multiplied by.
+
+    Norms, biases, skips, bonuses, shares of a token shift, decay rates and step sizes, positions, and the network
+    that makes Hyena's filter.
+    """
 
 
 LECUN_NORMAL = nnx.initializers.lecun_normal()

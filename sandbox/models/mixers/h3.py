@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.convolution import CausalConv, long_convolution
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.diagonal_ssm import DiagonalSSM, Discretization, Initialization, check_even_d_state
+from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
@@ -79,7 +80,7 @@ class H3(Mixer):
         self.num_heads = d_model // config.head_dim
         self.qkv = Dense(d_model, 3 * d_model, use_bias=True, rngs=rngs)
         self.shift = CausalConv(d_model, config.d_state, use_bias=False, rngs=rngs)
-        self.shift_skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
+        self.shift_skip = NoWeightDecay(jax.random.normal(rngs.params(), (d_model,)))
         self.ssm = DiagonalSSM(
             self.num_heads,
             config.d_state,

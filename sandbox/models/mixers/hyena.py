@@ -108,7 +108,7 @@ class Hyena(Mixer):
         self.project = Dense(d_model, 3 * d_model, use_bias=True, rngs=rngs)
         self.conv = CausalConv(3 * d_model, config.conv_width, rngs=rngs)
         self.filter = ImplicitFilter(config, d_model, rngs=rngs)
-        self.skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
+        self.skip = NoWeightDecay(jax.random.normal(rngs.params(), (d_model,)))
         self.out = Dense(d_model, d_model, use_bias=True, rngs=rngs)
         self.dtype = dtype
 

@@ -80,7 +80,7 @@ class LRU(Mixer):
         normal = nnx.initializers.normal
         self.b = Dense(d_model, 2 * units, kernel_init=normal((2 * d_model) ** -0.5), rngs=rngs)
         self.c = Dense(2 * units, d_model, kernel_init=normal(units**-0.5), rngs=rngs)
-        self.skip = nnx.Param(jax.random.normal(rngs.params(), (d_model,)))
+        self.skip = NoWeightDecay(jax.random.normal(rngs.params(), (d_model,)))
         self.out = Dense(d_model, 2 * d_model, use_bias=True, rngs=rngs)
 
     def init_state(self, batch_size: int, max_len: int) -> LRUState:
