@@ -97,13 +97,17 @@ class Scores(NamedTuple):
 
 
 def schedule(train: TrainConfig, step: Int[Array, ""]) -> Float[Array, ""]:
-    """Share of the peak learning rate at `step`: linear warm-up, then a cosine to zero."""
-    warmup = round(train.warmup * train.steps)
+    """Share of the peak learning rate at `step`: linear warm-up, then a cosine to zero.
+
+    With w steps of warm-up, the share of step i < w is (i + 1) / (w + 1), that of step w is 1: a warm-up of all
+    steps reaches the peak at the last one.
+    """
+    warmup = min(round(train.warmup * train.steps), train.steps - 1)
     return optax.warmup_cosine_decay_schedule(
         init_value=1.0 / (warmup + 1),
         peak_value=1.0,
         warmup_steps=warmup,
-        decay_steps=max(train.steps, warmup + 1),
+        decay_steps=train.steps,
     )(step)
 
 

@@ -178,6 +178,12 @@ def test_schedule_warms_up_then_falls_as_a_cosine(step, share):
     np.testing.assert_allclose(schedule(train, jnp.int32(step)), share, atol=1e-6)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_warmup_of_all_steps_ends_at_the_peak(steps):
+    shares = [schedule(TrainConfig(steps=steps, warmup=1.0), jnp.int32(step)) for step in range(steps)]
+    np.testing.assert_allclose(shares, np.arange(1, steps + 1) / steps)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
