@@ -2,26 +2,26 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.layers.parameters import NoWeightDecay, uniform_within
 from sandbox.shapes import Activations, Token
 
 
 class CausalConv(nnx.Module):
     """y_t = Σ_{i<W} w_i ⊙ x_{t-i} (+ b), with x = 0 before the first token.
 
+    w and b start uniform in ±W^-1/2, as PyTorch's `nn.Conv1d`, which the code of most mixers leaves as it is.
     Decode state: the last W - 1 inputs, `[B, W-1, D]`.
     """
 
     def __init__(self, channels: int, width: int, *, use_bias: bool = True, rngs: nnx.Rngs):
-        bound = width**-0.5
-        self.kernel = nnx.Param(jax.random.uniform(rngs.params(), (width, channels), jnp.float32, -bound, bound))
-        self.bias = NoWeightDecay(jnp.zeros((channels,), jnp.float32)) if use_bias else None
+        draw = uniform_within(width**-0.5)
+        self.kernel = nnx.Param(draw(rngs.params(), (width, channels), jnp.float32))
+        self.bias = NoWeightDecay(draw(rngs.params(), (channels,), jnp.float32)) if use_bias else None
         self.width = width
 
     def __call__(self, x: Activations) -> Activations:

@@ -14,8 +14,9 @@ depends on the distance alone, so it is the same for any sequence length and ext
 should be near the length of the task's sequences.
 
 This is the operator of the official code (`src/models/sequence/hyena.py` of safari) with its defaults, but z is
-fixed (there it is trained with a learning rate of 1e-5). The layers of the FFN start uniform in ±fan-in^-1/2,
-biases too, and have no weight decay; ω starts at 1 and d standard normal. Higher orders and heads are omitted.
+fixed (there it is trained with a learning rate of 1e-5). The short convolution and the layers of the FFN start
+uniform in ±fan-in^-1/2, biases too; these layers have no weight decay. ω starts at 1 and d standard normal. Higher
+orders and heads are omitted.
 
 No state is smaller than the past: decoding carries every u_s, and each call computes the filter anew.
 """

@@ -8,7 +8,8 @@
     o_t  = (y_t ⊙ silu(z_t)) W_out
 
 Initial values are those of the official code (`mamba_ssm/modules/mamba_simple.py`): A = -(1..N), D = 1, W_Δ
-uniform in ±R^-1/2, and b_Δ such that Δ is log-uniform in 0.001..0.1; other projections use the default of `Dense`.
+uniform in ±R^-1/2, w and b in ±W^-1/2, and b_Δ such that Δ is log-uniform in 0.001..0.1; other projections use the
+default of `Dense`. (transformers starts b at zero.)
 As in that code, B is discretised by Euler's rule; equation 4 of the paper is a zero-order hold.
 """
 

@@ -8,8 +8,9 @@
     o_t = RMSNorm(y_t ⊙ silu(z_t)) W_out           normalised over the channels of a group
 
 The recurrence is gated linear attention with queries C, keys B, values Δ x and one decay per head. Initial values
-are those of the official code (`mamba_ssm/modules/mamba2.py`): A uniform in -16..-1, D = 1, and b_Δ such that Δ is
-log-uniform in 0.001..0.1; projections use the default of `Dense`. (transformers starts from A = -(1..H).)
+are those of the official code (`mamba_ssm/modules/mamba2.py`): A uniform in -16..-1, D = 1, w and b uniform in
+±W^-1/2, and b_Δ such that Δ is log-uniform in 0.001..0.1; projections use the default of `Dense`. (transformers
+starts from A = -(1..H) and b = 0.)
 """
 
 import dataclasses

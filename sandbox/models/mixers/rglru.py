@@ -8,9 +8,10 @@
     o_t = (g_t ⊙ h_t) W_o + b_o
 
 Initial values are those of the official code (`recurrentgemma/jax`): exp(-softplus(Λ)) is distributed as the
-radius of a uniform point in the ring 0.9..0.999, convolution weights have standard deviation 0.1 / sqrt(W), and
-biases are zero. That code departs from the paper in two ways: it replaces sqrt(1 - a²) by 1 at the first position
-of a document, and clips the derivative of the square root at 1000. Here every position follows the equation, and
+radius of a uniform point in the ring 0.9..0.999, W_r and W_i are normal with variance 1 / fan-in (of one block, as
+in `recurrentgemma/torch`; the JAX code counts all blocks), convolution weights normal with variance 0.01 / W, and
+biases zero. That code departs from the paper in two ways: it replaces sqrt(1 - a²) by 1 at the first position of a
+document, and clips the derivative of the square root at 1000. Here every position follows the equation, and
 1 - a² is at least 2.5e-7, where that derivative is 1000.
 """
 
@@ -72,7 +73,7 @@ class BlockDense(nnx.Module):
 
     def __init__(self, channels: int, blocks: int, *, rngs: nnx.Rngs):
         width = channels // blocks
-        draw = nnx.initializers.lecun_normal(batch_axis=0)
+        draw = nnx.initializers.variance_scaling(1.0, "fan_in", "normal", batch_axis=0)
         self.kernel = nnx.Param(draw(rngs.params(), (blocks, width, width), jnp.float32))
         self.bias = NoWeightDecay(jnp.zeros((blocks, width), jnp.float32))
 
@@ -95,6 +96,7 @@ class RGLRU(Mixer):
         self.conv = CausalConv(units, config.conv_width, rngs=rngs)
         std = 0.1 * config.conv_width**-0.5
         self.conv.kernel[...] = std * jax.random.normal(rngs.params(), self.conv.kernel.shape)
+        self.conv.bias = NoWeightDecay(jnp.zeros((units,), jnp.float32))
         self.input_gate = BlockDense(units, config.num_heads, rngs=rngs)
         self.recurrence_gate = BlockDense(units, config.num_heads, rngs=rngs)
         squared_decays = jax.random.uniform(rngs.params(), (units,), jnp.float32, 0.9**2, 0.999**2)
