@@ -6,8 +6,9 @@
 q is scaled by K^-1/2, and the layer norm treats each head by itself. This is the layer of xLSTM-7B (Beck et al.
 2025, arXiv:2503.13427): it has the width of the model, whereas the block of the first paper projects up, convolves
 and adds a skip connection. Its gates are capped: i_t = c tanh((x_t w_i + b_i) / c) with c = 15, f_t likewise.
-As there, w_i = w_f = 0, b_i = -10 and b_f from 3 to 6 over the heads at the start, and the weights of q, k, v and
-W_O are drawn from N(0, 2/5D). Its code also adds 1e-6 to the divisor of h_t; this one does not.
+As in the authors' training code (NX-AI/xlstm-jax, `xlstm_parallel/blocks/mlstm/layer_v1.py`), W_O = w_i = w_f = 0,
+b_i = -10 and b_f from 3 to 6 over the heads at the start, and the weights of q, k and v are drawn from N(0, 2/5D).
+The released code also adds 1e-6 to the divisor of h_t; this one does not.
 """
 
 import dataclasses
@@ -69,7 +70,7 @@ class MLSTM(Mixer):
         self.input_bias = NoWeightDecay(jnp.full((config.num_heads,), config.input_gate_bias))
         self.forget_bias = NoWeightDecay(jnp.linspace(3.0, 6.0, config.num_heads))
         self.norm = LayerNorm((config.num_heads, self.columns), use_bias=False, epsilon=1e-6)
-        self.output_gate = Dense(d_model, d_model, kernel_init=small, rngs=rngs)
+        self.output_gate = Dense(d_model, d_model, kernel_init=nnx.initializers.zeros, rngs=rngs)
         self.out = Dense(d_model, d_model, rngs=rngs)
 
     def init_state(self, batch_size: int, max_len: int) -> MLSTMState:
