@@ -5,6 +5,8 @@
 
 α comes through a bottleneck of 16 channels; τ = 16. Heads are normalised separately, with one scale for all, by
 the RMS norm of the authors' code (the paper has a layer norm). The paper's `d_state` is d_model / (2 num_heads).
+W₁ and W₂ start as in the paper's code (berlino/gated_linear_attention, `gla.py`): Xavier uniform with a gain of
+2^-2.5; b = 0. So α starts near σ(0)^(1/τ) = 0.958, almost independent of the data.
 """
 
 import dataclasses
@@ -58,7 +60,10 @@ class GLA(Mixer):
         self.q = Dense(d_model, keys, rngs=rngs)
         self.k = Dense(d_model, keys, rngs=rngs)
         self.v = Dense(d_model, d_model, rngs=rngs)
-        self.decay = LowRank(d_model, config.gate_rank, keys, use_bias=True, rngs=rngs)
+        xavier = nnx.initializers.variance_scaling(2.0**-5, "fan_avg", "uniform")
+        self.decay = LowRank(
+            d_model, config.gate_rank, keys, use_bias=True, down_init=xavier, up_init=xavier, rngs=rngs
+        )
         self.norm = RMSNorm(self.columns)
         self.gate = Dense(d_model, d_model, rngs=rngs)
         self.out = Dense(d_model, d_model, rngs=rngs)
