@@ -30,7 +30,7 @@ def _add_options(parser: Parser) -> None:
     add = parser.add_argument
     add("--rules", nargs="+", metavar="NAME", help="update rules (default: all)")
     add("--kinds", nargs="+", metavar="KIND", help="kinds of inputs, such as 'scalar decay' (default: all)")
-    add("--implementations", nargs="+", metavar="NAME", help=f"{', '.join(IMPLEMENTATIONS)} (default: all)")
+    add("--implementations", nargs="+", metavar="NAME", help="such as: steps chunked (default: all)")
     text = "tokens of a sequence (default: 128 512 2048)"
     add("--lengths", nargs="+", type=positive, default=[128, 512, 2048], metavar="T", help=text)
     text = "sequences at T=512; other lengths get as many tokens in all (default: %(default)s)"
