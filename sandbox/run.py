@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import yaml
+from jaxtyping import Float
 
 from sandbox.code_version import code_commit
 from sandbox.config import Config, plain
@@ -33,6 +34,7 @@ from sandbox.results import (
     write_summary,
 )
 from sandbox.tasks.streams import Split
+from sandbox.tasks.task import on_each
 from sandbox.train.config import Loss
 from sandbox.train.evaluation import EvaluationSet
 from sandbox.train.learning_rates import best_learning_rate, edge_of_grid
@@ -131,6 +133,7 @@ def measure(
     halved = np.asarray(members.halved)
     best = best_learning_rate(rates, halved, fitted.validation)
     edge = edge_of_grid(rates, halved, fitted.validation, config.train.solved_at)
+    chance = {split: chance_of_each(examples) for split, examples in sets.items()}
     return [
         dataclasses.replace(
             description,
@@ -144,6 +147,7 @@ def measure(
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),
             loss=scores[split].loss[member, mask].mean().item(),
+            chance=chance[split][mask].mean().item(),
             steps=members.steps[member].item(),
             seconds=round(fitted.seconds, 3),
         )
@@ -158,6 +162,12 @@ def status_of(members: Member, index: int) -> str:
     if members.diverged[index]:
         return STATUS_DIVERGED
     return STATUS_HALVED if members.halved[index] else STATUS_OK
+
+
+def chance_of_each(examples: EvaluationSet) -> Float[np.ndarray, "E"]:
+    """The chance of each example, by its difficulty; see `TaskConfig.chance`."""
+    parts = [on_each(examples.task.chance, batch.slices)[:count] for batch, count in examples.parts]
+    return np.concatenate(parts)
 
 
 def failed_records(config: Config, description: Record, error: Exception) -> list[Record]:

@@ -17,6 +17,7 @@ retrieval", whose letters and digits are keys and values here. Differences:
   same value, and mark the question with one extra token.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,13 @@ class ARConfig(MixtureConfig, KeyValueConfig):
     @property
     def num_scored(self) -> int:
         return 1
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
+
+    def context_chance(self, slices: Mapping[str, int]) -> float | None:
+        right_pair = 1 / slices["pairs"]
+        return right_pair + (1 - right_pair) / self.num_values  # another key may have the same value
 
     def sample(self, key: PRNGKey) -> Example:
         difficulty_key, keys_key, values_key, query_key = jax.random.split(key, 4)

@@ -16,6 +16,7 @@ Differences: those of `mqar`, and the length may be odd.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -73,6 +74,9 @@ class CompositionalConfig(QueriesConfig):
             return TokenMeaning("mark", "0")
         kinds = ("first part", "second part", "value", "value")
         return TokenMeaning(kinds[min(token // self._third, 2)], str(token))
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / (self.vocab_size - 2 * self._third)
 
     def sample(self, key: PRNGKey) -> Example:
         split = jax.random.split(key, 7)

@@ -22,6 +22,7 @@ position of the string, the position encoded as a sum of sines. Here one model r
 - the end of the string is not asked for; there it is one of the positions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,6 +74,9 @@ class CompressionConfig(AlphabetConfig, FixedLengthConfig):
         if token >= self._first_position:
             return TokenMeaning("position", f"#{token - self._first_position + 1}")
         return super().describe_token(token)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.alphabet_size
 
     def sample(self, key: PRNGKey) -> Example:
         letters = jax.random.randint(key, (self.length,), FIRST_LETTER, self._first_position, dtype=jnp.int32)

@@ -20,6 +20,7 @@ Differences:
 - the differences of `mqar`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,16 @@ class ForgettingConfig(QueriesConfig, KeyValueConfig):
         asking = f"{pairs_key}={difficulty.pairs}, task.num_updates={self.num_updates}"
         self.check_room(asking, difficulty, length_key, "4 x pairs + 2 x updates")
         self.check_keys_suffice(difficulty.pairs, pairs_key)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
+
+    def context_chance(self, slices: Mapping[str, int]) -> float | None:
+        """Of the pairs and updates that have the value asked for: one, and those that have it by coincidence."""
+        pairs, updates, others = slices["pairs"], self.num_updates, self.num_values - 1
+        same_as_kept = 1 + updates / others
+        same_as_new = 1 + (pairs - 1) / others + (updates - 1) * (others - 1) / others**2
+        return ((pairs - updates) * same_as_kept + updates * same_as_new) / pairs / (pairs + updates)
 
     def sample(self, key: PRNGKey) -> Example:
         split = jax.random.split(key, 7)

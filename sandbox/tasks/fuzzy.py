@@ -26,6 +26,7 @@ with several queries as in `configs/tasks/fuzzy-in-context-recall.yml`. Differen
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -80,6 +81,9 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
     def test_tasks(self) -> tuple[TaskConfig, ...]:
         """The task with all keys of the largest size."""
         return (dataclasses.replace(self, min_key_size=self.key_size),)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
 
     def sample(self, key: PRNGKey) -> Example:
         key_sizes_key, value_sizes_key, keys_key, values_key, probe_key = jax.random.split(key, 5)

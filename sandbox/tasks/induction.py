@@ -20,6 +20,7 @@ section 4.1.2 and appendix E.1: 16 tokens, trained on length 256 and tested on 6
 - the answer alone is scored; that code trains on all tokens, `train.loss=all` here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,6 +60,9 @@ class InductionConfig(AlphabetConfig, VariableLengthConfig):
     @property
     def num_scored(self) -> int:
         return 1
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.alphabet_size
 
     def sample(self, key: PRNGKey) -> Example:
         length_key, letters_key, position_key = jax.random.split(key, 3)

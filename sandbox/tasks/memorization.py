@@ -15,6 +15,7 @@ which its benchmark does not use. There too the map is one-to-one and fixed by a
 comes from another generator, so it is another map.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -57,6 +58,9 @@ class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
         """Values of the keys, from key 1 on."""
         values = jax.random.permutation(jax.random.key(self.map_seed), self.num_values)
         return self.first_value + values[: self.num_keys].astype(jnp.int32)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_keys  # a value is that of one key at most
 
     def sample(self, key: PRNGKey) -> Example:
         keys = jax.random.randint(key, (self.num_scored,), 1, self.first_value, dtype=jnp.int32)

@@ -28,6 +28,7 @@ to 253, for example `task.test_lengths=[37,63,127,253]`. Differences:
 - accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/5, as in the sources' tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -46,6 +47,7 @@ from sandbox.tasks.parts.expressions import (
     values,
 )
 from sandbox.tasks.parts.state_tracking import StateTrackingConfig, TargetAt
+from sandbox.tasks.parts.zero_values import bracketed_zeros, flat_zeros
 from sandbox.tasks.task import Example, TokenMeaning
 
 LARGEST_MODULUS = 46340
@@ -114,15 +116,29 @@ class ModularArithmeticConfig(StateTrackingConfig):
             return TokenMeaning("bracket", "()"[token - opening(self.modulus)])
         return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("operator", "+-*="[token - PLUS])
 
+    @property
+    def _num_operators(self) -> int:
+        return 3 if self.multiplication else 2
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        """The share of the value 0."""
+        length = slices["length"]
+        times = 1 / self._num_operators if self.multiplication else 0.0
+        if self.brackets:
+            return float(bracketed_zeros(length, self.modulus, times)[-1])
+        zeros = flat_zeros((length + 1) // 2, self.modulus, times)
+        if self.target_at is TargetAt.last:
+            return float(zeros[-1])
+        return float((zeros.sum() + zeros[-1]) / (len(zeros) + 1))  # "=" asks for the last value again
+
     def sample(self, key: PRNGKey) -> Example:
         length_key, expression_key = jax.random.split(key)
         length = self.draw_length(length_key)
         longest = self.lengths[-1]
-        num_operators = 3 if self.multiplication else 2
         if self.brackets:
-            expression = draw_bracketed(expression_key, length, longest, self.modulus, num_operators)
+            expression = draw_bracketed(expression_key, length, longest, self.modulus, self._num_operators)
         else:
-            expression = draw_flat(expression_key, longest, self.modulus, num_operators)
+            expression = draw_flat(expression_key, longest, self.modulus, self._num_operators)
         time = jnp.arange(self.max_len, dtype=jnp.int32)
         tokens = jnp.where(time < length, jnp.append(expression, PAD), jnp.where(time == length, EQUALS, PAD))
         numbers = (length + 1) // 2

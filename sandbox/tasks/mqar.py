@@ -21,6 +21,7 @@ code, with these differences:
 `task=zoology_iclr_fig2` and `task=based_fig2` are the data of its two published figures.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,9 @@ class MQARConfig(QueriesConfig, KeyValueConfig):
         because = f"{2 * self.num_passes + 2} x pairs{passes}"
         self.check_room(f"{pairs_key}={difficulty.pairs}", difficulty, length_key, because)
         self.check_keys_suffice(difficulty.pairs, pairs_key)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
 
     def sample(self, key: PRNGKey) -> Example:
         difficulty_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)

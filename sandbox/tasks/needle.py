@@ -19,6 +19,7 @@ needle varies at a fixed length; here the needle is first, so that only the gap 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,12 @@ class NeedleConfig(KeyValueConfig):
     def test_tasks(self) -> tuple[TaskConfig, ...]:
         """One task for each tested gap; without any, tested as trained."""
         return tuple(dataclasses.replace(self, gap=gap, test_gaps=()) for gap in self.test_gaps) or (self,)
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
+
+    def context_chance(self, slices: Mapping[str, int]) -> float | None:
+        return 1 / (1 + self.distractors)
 
     def sample(self, key: PRNGKey) -> Example:
         gap_key, keys_key, values_key, slots_key, filler_key = jax.random.split(key, 5)

@@ -29,6 +29,7 @@ Its figure trains on up to 30 letters and tests on longer strings, for example
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -88,6 +89,14 @@ class NgramLookupConfig(StringConfig):
     @property
     def num_scored(self) -> int:
         return self._longest_answer + 1
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        """As if all starts were equally likely, which they are where no n-gram occurs twice.
+
+        So it is in nearly all strings over many letters.
+        """
+        longest = self.answer_length or slices["length"] - self.ngram
+        return self.chance_of_answer(range(self._shortest_answer, longest + 1))
 
     def sample(self, key: PRNGKey) -> Example:
         string_key, start_key = jax.random.split(key)

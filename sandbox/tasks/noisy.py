@@ -20,6 +20,7 @@ task.vocab_size=16` is its in-context recall. Differences:
 - MAD trains on all tokens, with `train.loss=all` here, and its accuracy is the mean over classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -81,6 +82,9 @@ class NoisyConfig(FixedLengthConfig):
     def describe_token(self, token: int) -> TokenMeaning:
         kind = "key" if token < self.first_value else "value" if token < self.first_noise else "noise"
         return TokenMeaning(kind, str(token))
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / (self.first_noise - self.first_value)
 
     def sample(self, key: PRNGKey) -> Example:
         noise_key, spared_key, keys_key, values_key, tokens_key, probe_key = jax.random.split(key, 6)

@@ -19,6 +19,7 @@ Delétang et al. 2023 (arXiv 2207.02098). Differences:
 - accuracy is not rescaled to (accuracy - chance) / (1 - chance), with chance 1/2, as in the source's tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -47,6 +48,9 @@ class ParityConfig(StateTrackingConfig):
 
     def describe_token(self, token: int) -> TokenMeaning:
         return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("bit", str(token - ZERO))
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / 2
 
     def sample(self, key: PRNGKey) -> Example:
         length_key, bits_key = jax.random.split(key)

@@ -17,6 +17,7 @@ that of Gu and Dao 2023, "Mamba" (arXiv 2312.00752), section 4.1.1: `task.length
 letters and blanks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -57,6 +58,9 @@ class SelectiveCopyConfig(FixedLengthConfig):
 
     def describe_token(self, token: int) -> TokenMeaning:
         return mark_or_letter(token, marks="_|")
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / (self.vocab_size - FIRST_LETTER)
 
     def sample(self, key: PRNGKey) -> Example:
         letters_key, blanks_key = jax.random.split(key)

@@ -24,6 +24,7 @@ query's second half zero, and the loss is over the values alone. Differences:
 - several numbers of pairs may be mixed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -72,6 +73,9 @@ class StackedConfig(MixtureConfig):
         key, value = divmod(token, self.num_values + 1)
         kinds = {(False, False): "mark", (True, False): "key", (False, True): "value", (True, True): "pair"}
         return TokenMeaning(kinds[key > 0, value > 0], f"{key or '-'}:{value or '-'}")
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / self.num_values
 
     def sample(self, key: PRNGKey) -> Example:
         difficulty_key, keys_key, values_key, order_key = jax.random.split(key, 4)

@@ -6,9 +6,11 @@ config, so that everything around it can be compiled. `streams.py` makes batches
 
 import abc
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.shapes import PRNGKey
@@ -82,6 +84,22 @@ class TaskConfig(abc.ABC):
         """
         return (self,)
 
+    @abc.abstractmethod
+    def chance(self, slices: Mapping[str, int]) -> float:
+        """Accuracy of the best constant answer: one token for every question, whatever the sequence is.
+
+        An expectation over sequences of one difficulty: a value for each name in `slice_values`, such as
+        `{"length": 64, "pairs": 16}`, of this task or one of its `test_tasks`. A token that can't be an answer
+        counts as wrong, so a model that has not learned yet what can be one may be below chance.
+        """
+
+    def context_chance(self, slices: Mapping[str, int]) -> float | None:
+        """Accuracy of naming the value of a random pair of the sequence, or None for a task without pairs.
+
+        There a model stays that knows which values occurred and not whose they are. `slices` as in `chance`.
+        """
+        return None
+
     def describe_token(self, token: int) -> TokenMeaning:
         """The meaning of `token`, `0 <= token < vocab_size`; a task whose vocabulary has parts names them."""
         return TokenMeaning("token", str(token))
@@ -89,3 +107,11 @@ class TaskConfig(abc.ABC):
     @abc.abstractmethod
     def sample(self, key: PRNGKey) -> Example:
         """Draw one example; a pure function of the config and the key, made for `jit` and `vmap`."""
+
+
+def on_each(
+    number: Callable[[Mapping[str, int]], float | None], slices: Mapping[str, Int[Array | np.ndarray, "E"]]
+) -> Float[np.ndarray, "E"]:
+    """A number that depends on the difficulty, such as `chance`, of each sequence of a batch; nan for None."""
+    rows = zip(*(values.tolist() for values in slices.values()), strict=True)
+    return np.array([number(dict(zip(slices, row, strict=True))) for row in rows], dtype=float)

@@ -20,6 +20,7 @@ Source: Merrill et al. 2024, "The Illusion of State in State-Space Models" (arXi
 - elements are numbered in another order, and S3 is added as a group small enough to learn within minutes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -62,6 +63,9 @@ class WordProblemConfig(StateTrackingConfig):
         if self.group is Group.A4xZ5:
             return TokenMeaning("element", "".join(map(str, element[:4])) + f"+{element[4]}")
         return TokenMeaning("element", "".join(map(str, element)))
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return 1 / len(elements(self.group))
 
     def sample(self, key: PRNGKey) -> Example:
         length_key, elements_key = jax.random.split(key)

@@ -76,6 +76,7 @@ def test_one_record_per_member_split_and_slice(finished):
     assert {r.slice for r in records} == {"all", "pairs=2", "pairs=4"}
     assert {r.status for r in records} == {"ok"}
     assert {r.steps for r in records} == {TRAIN.steps}
+    assert {r.chance for r in records} == {1 / TASK.num_values}
     assert {r.config["mixer.name"] for r in records} == {"softmax"}
     assert all(r.state_bytes == 4 * 2 * 8 * TASK.max_len + 4 for r in records)
 

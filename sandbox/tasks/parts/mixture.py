@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -101,6 +102,10 @@ class MixtureConfig(TaskConfig):
             )
             for difficulty in self._tested()
         ) or (self,)
+
+    def context_chance(self, slices: Mapping[str, int]) -> float | None:
+        """One of the pairs, as each is asked for once and values differ."""
+        return 1 / slices["pairs"]
 
     def draw_difficulty(self, key: PRNGKey) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Draw a difficulty from the mixture: its length, and its number of pairs."""

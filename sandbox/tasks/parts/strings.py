@@ -5,7 +5,7 @@ Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than Stat
 only. The original packs strings into training sequences of 220 tokens; here each sequence is one string, padded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -53,6 +53,14 @@ class StringConfig(AlphabetConfig, VariableLengthConfig):
     @property
     def num_scored(self) -> int:
         return self.max_length + 1
+
+    def chance(self, slices: Mapping[str, int]) -> float:
+        return self.chance_of_answer([slices["length"]])
+
+    def chance_of_answer(self, lengths: Sequence[int]) -> float:
+        """The share of EOS or of a letter, the larger, in answers of these numbers of letters, equally likely."""
+        eos = sum(1 / (length + 1) for length in lengths) / len(lengths)
+        return max(eos, (1 - eos) / self.alphabet_size)
 
     def draw_string(self, key: PRNGKey) -> Piece:
         """Draw a length, then letters for the longest string, of which the first are used."""
