@@ -43,6 +43,7 @@ from sandbox.tasks.parts.expressions import (
     PLUS,
     draw_bracketed,
     draw_flat,
+    num_bracketed,
     opening,
     values,
 )
@@ -119,6 +120,12 @@ class ModularArithmeticConfig(StateTrackingConfig):
     @property
     def _num_operators(self) -> int:
         return 3 if self.multiplication else 2
+
+    def num_sequences(self, length: int) -> int:
+        if self.brackets:
+            return num_bracketed(length, self.modulus, self._num_operators)
+        numbers = (length + 1) // 2
+        return self.modulus**numbers * self._num_operators ** (numbers - 1)
 
     def chance(self, slices: Mapping[str, int]) -> float:
         """The share of the value 0."""

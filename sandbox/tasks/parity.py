@@ -49,6 +49,9 @@ class ParityConfig(StateTrackingConfig):
     def describe_token(self, token: int) -> TokenMeaning:
         return TokenMeaning("mark", "PAD") if token == PAD else TokenMeaning("bit", str(token - ZERO))
 
+    def num_sequences(self, length: int) -> int:
+        return 2**length
+
     def chance(self, slices: Mapping[str, int]) -> float:
         return 1 / 2
 

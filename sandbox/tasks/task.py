@@ -84,6 +84,15 @@ class TaskConfig(abc.ABC):
         """
         return (self,)
 
+    @property
+    def disjoint_splits(self) -> bool:
+        """Whether a sequence belongs to one split alone, by its hash, and is drawn for no other.
+
+        True for tasks with so few sequences that those of the tests would also occur in training. Difficulties are
+        then as frequent in a split as sequences of them belong to it, which differs where there are very few.
+        """
+        return False
+
     @abc.abstractmethod
     def chance(self, slices: Mapping[str, int]) -> float:
         """Accuracy of the best constant answer: one token for every question, whatever the sequence is.

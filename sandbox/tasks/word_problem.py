@@ -15,8 +15,8 @@ Source: Merrill et al. 2024, "The Illusion of State in State-Space Models" (arXi
 `src/generate_data.py` of its code (jopetty/word-problem). Differences:
 
 - there is no BOS token, whose target in the original is itself;
-- each example is drawn anew; the original splits a finite set of distinct sequences of one length (and takes
-  shorter ones into the training set), so that a sequence of its tests never occurs in training;
+- each example is drawn anew; the original splits a finite set of distinct sequences of one length, and takes
+  shorter ones into the training set. As there, no sequence of the tests occurs in training;
 - elements are numbered in another order, and S3 is added as a group small enough to learn within minutes.
 """
 
@@ -63,6 +63,9 @@ class WordProblemConfig(StateTrackingConfig):
         if self.group is Group.A4xZ5:
             return TokenMeaning("element", "".join(map(str, element[:4])) + f"+{element[4]}")
         return TokenMeaning("element", "".join(map(str, element)))
+
+    def num_sequences(self, length: int) -> int:
+        return len(elements(self.group)) ** length
 
     def chance(self, slices: Mapping[str, int]) -> float:
         return 1 / len(elements(self.group))

@@ -34,3 +34,13 @@ def draw_batch():
         return jax.tree.map(np.asarray, batch)
 
     return draw
+
+
+@pytest.fixture
+def draw_samples():
+    """Function of (task, count): examples as `sample` draws them, before any is left to another split."""
+
+    def draw(task, count):
+        return jax.tree.map(np.asarray, jax.jit(jax.vmap(task.sample))(jax.random.split(jax.random.key(0), count)))
+
+    return draw

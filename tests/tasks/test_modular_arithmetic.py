@@ -97,10 +97,10 @@ def test_deep_brackets_are_evaluated(draw_batch):
     assert max(text.count("(((") for text in texts) > 0
 
 
-def test_splits_numbers_and_operators_are_uniform(draw_batch):
+def test_splits_numbers_and_operators_are_uniform(draw_samples):
     """Of 7 tokens, the left part of (left operator right) has 1, 2 or 3."""
     task = ModularArithmeticConfig(brackets=True, min_length=7, max_length=7)
-    texts = [write(tokens, task) for tokens in draw_batch(task, 3000).tokens.tolist()]
+    texts = [write(tokens, task) for tokens in draw_samples(task, 3000).tokens.tolist()]
     left = np.bincount([parse(text[1:]) for text in texts], minlength=4) / 3000
     assert np.abs(left - [0, 1 / 3, 1 / 3, 1 / 3]).max() < 4.5 * np.sqrt(2 / 9 / 3000)
     operators = collections.Counter(text[1 + parse(text[1:])] for text in texts)
@@ -110,10 +110,10 @@ def test_splits_numbers_and_operators_are_uniform(draw_batch):
     assert np.abs(share - 1 / 5).max() < 4.5 * np.sqrt(4 / 25 / len(numbers))
 
 
-def test_lengths_are_uniform(draw_batch):
-    assert_lengths_are_uniform(draw_batch(ModularArithmeticConfig(min_length=2, max_length=8), 2000), (3, 5, 7))
+def test_lengths_are_uniform(draw_samples):
+    assert_lengths_are_uniform(draw_samples(ModularArithmeticConfig(min_length=2, max_length=8), 2000), (3, 5, 7))
     task = ModularArithmeticConfig(min_length=2, max_length=5, brackets=True)
-    assert_lengths_are_uniform(draw_batch(task, 2000), (2, 3, 4, 5))
+    assert_lengths_are_uniform(draw_samples(task, 2000), (2, 3, 4, 5))
 
 
 def test_numbers_have_the_tokens_of_the_source():

@@ -30,8 +30,8 @@ def test_the_target_is_the_parity_so_far(target_at, shortest, more, draw_batch):
         assert [position for position, _ in scored(batch, row)] == list(asked)
 
 
-def test_bits_and_lengths_are_uniform(draw_batch):
-    batch = draw_batch(ParityConfig(min_length=3, max_length=6), 4000)
+def test_bits_and_lengths_are_uniform(draw_samples):
+    batch = draw_samples(ParityConfig(min_length=3, max_length=6), 4000)
     assert_lengths_are_uniform(batch, range(3, 7))
     ones = np.mean(batch.tokens[:, :3] == ZERO + 1)
     assert abs(ones - 1 / 2) < 4.5 * np.sqrt(1 / 4 / 12_000)

@@ -93,8 +93,8 @@ def test_the_groups_are_those_of_their_names(group, series):
         subgroup = commutators(table, subgroup)
 
 
-def test_elements_and_lengths_are_uniform(draw_batch):
-    batch = draw_batch(WordProblemConfig(group=Group.S3, min_length=3, max_length=6), 4000)
+def test_elements_and_lengths_are_uniform(draw_samples):
+    batch = draw_samples(WordProblemConfig(group=Group.S3, min_length=3, max_length=6), 4000)
     assert_lengths_are_uniform(batch, range(3, 7))
     share = np.bincount(batch.tokens[:, :3].ravel() - FIRST_ELEMENT, minlength=6) / 12_000
     assert np.abs(share - 1 / 6).max() < 4.5 * np.sqrt(5 / 36 / 12_000)

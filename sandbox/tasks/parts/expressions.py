@@ -1,5 +1,6 @@
 """Arithmetic expressions as tokens: draws and values."""
 
+import operator
 from typing import NamedTuple
 
 import jax
@@ -63,6 +64,15 @@ def draw_bracketed(
     stack = jnp.zeros(max_length + 4, dtype=jnp.int32).at[0].set(length)
     _, tokens = jax.lax.scan(next_token, (stack, jnp.int32(0)), (numbers, operators, splits))
     return jnp.where(jnp.arange(max_length) < length, tokens, PAD)
+
+
+def num_bracketed(length: int, modulus: int, num_operators: int) -> int:
+    """Number of different expressions of `length` tokens that `draw_bracketed` can draw."""
+    counts = [modulus] * min(length, 4)
+    while len(counts) < length:
+        left = counts[: len(counts) - 3]
+        counts.append(num_operators * sum(map(operator.mul, left, reversed(left))))
+    return counts[-1]
 
 
 class Open(NamedTuple):

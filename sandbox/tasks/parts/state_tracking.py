@@ -1,5 +1,6 @@
 """Tasks that ask for a state: after every step, or after the last one alone."""
 
+import abc
 import enum
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ class TargetAt(enum.Enum):
     """Only the last step asks for the state."""
 
 
+FEW_SEQUENCES = 10**8
+"""With fewer sequences of the shortest length, splits are disjoint. Of this many, 100,000 sequences of training
+are one in a thousand."""
+
+
 @dataclass(unsafe_hash=True)
 class StateTrackingConfig(VariableLengthConfig):
     """Base of tasks in which every token of a sequence is a step."""
@@ -39,6 +45,15 @@ class StateTrackingConfig(VariableLengthConfig):
     @property
     def num_scored(self) -> int:
         return 1 if self.target_at is TargetAt.last else self.max_length
+
+    @abc.abstractmethod
+    def num_sequences(self, length: int) -> int:
+        """Number of different sequences of this length."""
+
+    @property
+    def disjoint_splits(self) -> bool:
+        """True where the shortest sequences are fewer than FEW_SEQUENCES."""
+        return self.num_sequences(self.lengths[0]) < FEW_SEQUENCES
 
     def ask(
         self,
