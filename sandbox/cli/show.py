@@ -15,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Not at the top: importing jax takes a second, which --help should not.
     from sandbox.cli.input_errors import as_one_line
+    from sandbox.cli.show_chance import print_chance
     from sandbox.cli.show_tables import print_examples, print_task
     from sandbox.cli.startup import use_compile_cache
 
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _parser().error(line)
     use_compile_cache()
     print_task(task)
+    print_chance(task, args.seed)
     print_examples(task, args.examples, args.seed)
     return 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sandbox.cli import show_tables
+from sandbox.cli import show_chance, show_tables
 from sandbox.cli.show import main
 from sandbox.tasks import TASKS
 from sandbox.tasks.copy import CopyConfig
@@ -22,6 +22,7 @@ def show(monkeypatch, capsys):
     """Calls the command; returns its exit code, what it printed without colours, and its error lines."""
     console = Console(record=True, width=80, highlight=False, markup=False, soft_wrap=True)
     monkeypatch.setattr(show_tables, "console", console)
+    monkeypatch.setattr(show_chance, "console", console)
     monkeypatch.setattr("sandbox.cli.main.use_compile_cache", lambda: None)
 
     def call(*arguments):
@@ -53,6 +54,35 @@ def test_a_task_is_explained_by_examples(show):
         string = tokens[1:4]
         assert tokens == ["BOS", *string, "SEP", *string]
         assert targets == [".", ".", ".", ".", *string, "EOS"]
+
+
+@pytest.mark.slow(seconds=6)
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        (
+            ["task=mqar", "task.vocab_size=8", "task.length=8", "task.pairs=[1,2]"],
+            [
+                "chance, by the best constant answer: 0.25",
+                "by naming the value of any pair of the sequence: 0.5 (length=8 pairs=2) to 1 (length=8 pairs=1)",
+                "of 1,000 test examples, 100.0% occur among 50,000 of training",
+            ],
+        ),
+        (
+            ["task=parity", "task.max_length=9"],
+            [
+                "chance, by the best constant answer: 0.5",
+                "of 1,000 test examples, 0.0% occur among 50,000 of training; splits are disjoint",
+            ],
+        ),
+    ],
+    ids=["pairs", "disjoint splits"],
+)
+def test_chance_and_shared_examples_are_told(show, options, printed):
+    code, lines, errors = show(*options)
+    assert (code, errors) == (0, [])
+    first = lines.index(printed[0])
+    assert lines[first : first + len(printed) + 1] == [*printed, ""]
 
 
 @pytest.fixture(params=TASKS)
