@@ -103,20 +103,14 @@ def to_csv(frame: pd.DataFrame) -> str:
 def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
     """Reads what `to_csv` wrote and keeps text as text: a run id `12e4`, a version `0.10`.
 
-    Only an empty field and `nan` are missing values: `None` and `NA` may be the values of options.
+    Of numbers and options, only an empty field and `nan` are missing values: `None` and `NA` may be options.
     """
     try:
         columns = pd.read_csv(source, nrows=0).columns
         if not isinstance(source, pathlib.Path):
             source.seek(0)
         text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
-        frame = pd.read_csv(
-            source,
-            dtype=text,
-            keep_default_na=False,
-            na_values=["", "nan"],
-            low_memory=False,
-        )
-        return frame.fillna(dict.fromkeys(text, ""))
+        missing = {name: ["", "nan"] for name in columns if name not in text}
+        return pd.read_csv(source, dtype=text, keep_default_na=False, na_values=missing, low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: not a CSV table ({str(error).strip()})") from error

@@ -18,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--rows", metavar="COLUMN", help=text)
     text = "columns of the heatmap: slice, or any config key (default: %(default)s)"
     add("--columns", default="slice", metavar="KEY", help=text)
+    text = "only runs with this value of a key, such as mixer.name=gla; several of one key are alternatives"
+    add("--only", nargs="+", default=[], metavar="KEY=VALUE", help=text)
     add_formats(parser)
     args = parser.parse_args(argv)
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows=args.rows,
             columns=args.columns,
             formats=args.formats,
+            only=args.only,
         )
     except (InputError, OSError) as error:
         parser.error(str(error))

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
+from sandbox.report.series import short_names
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
 from sandbox.results import CURVES, RECORDS, write_atomically
@@ -60,7 +61,8 @@ def _score_table(scored: Table, title: str, *, with_intervals: bool) -> Terminal
         return f"{score.mean} ± {score.half_width}" if score.half_width and with_intervals else score.mean
 
     table = TerminalTable(title=title, title_justify="left", box=SIMPLE_HEAD)
-    rows = [[*texts, *map(cell, scores)] for texts, scores in scored.rows]
+    names = short_names(series for (series, *_), _ in scored.rows)
+    rows = [[names[series], *texts, *map(cell, scores)] for (series, *texts), scores in scored.rows]
     heads = [*scored.heads, *scored.slices]
     for number, head in enumerate(heads):
         texts = [head, *(row[number] for row in rows)]

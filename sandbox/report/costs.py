@@ -10,10 +10,12 @@ from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator
 from sandbox.report.drawing import Drawing, NothingToDraw, draw_all
 from sandbox.report.style import (
     COLUMN_WIDTH,
+    WHITE_EDGE,
     format_bytes,
     legend_beside,
     log_ticks,
     series_style,
+    shown_names,
     size_axis,
 )
 
@@ -62,18 +64,19 @@ def _draw(frame: pd.DataFrame, y: str, title: str, text: Formatter, base: int = 
     figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
     ax = figure.add_subplot()
     size_axis(ax, "length", frame["length"].tolist())
+    names = shown_names(frame["series"])
     for number, (series, rows) in enumerate(frame.groupby("series", sort=False)):
         rows, style = rows.sort_values("length"), series_style(number)
         if "low_seconds" in rows:
             ax.vlines(
                 rows["length"], rows["low_seconds"], rows["high_seconds"], color=style["color"], linewidth=0.9
             )
-        ax.plot(rows["length"], rows[y], **style, markeredgecolor="white", markeredgewidth=0.4, label=series)
+        ax.plot(rows["length"], rows[y], **style, **WHITE_EDGE, label=names[str(series)])
     ax.set_yscale("log", base=base)
     subs = log_ticks(float(frame[y].min()), float(frame[y].max())) if base == 10 else (1,)
     ax.yaxis.set_major_locator(LogLocator(base=base, subs=subs))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(text)
     ax.set_ylabel(title)
-    legend_beside(figure, list(frame["series"].unique()))
+    legend_beside(figure, ax.lines)
     return Drawing(frame, figure)

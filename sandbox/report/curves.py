@@ -7,9 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
-from sandbox.report.points import name_series, series_names, sort_by_series
+from sandbox.report.series import name_series, series_names, sort_by_series
+from sandbox.report.style import footnote
 from sandbox.results import EVALUATION_FIELDS, RUN
 
 _CAPTION = (
@@ -44,7 +46,9 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     frame = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
     frame = configs.merge(frame, left_index=True, right_on="line").drop(columns="line")
     frame = sort_by_series(frame, series_names(chosen), [size, "step"])
-    return Drawing(frame, _draw(frame, keys, size), _CAPTION, notes)
+    best = foremost(frame.groupby("series", sort=False)["accuracy"].max(), MOST_PANELS)
+    notes += crowd_notes(len(best), frame["series"].nunique(), "shown, those that learned most")
+    return Drawing(frame, _draw(frame[frame["series"].isin(best)], keys, size, notes), _CAPTION, notes)
 
 
 def _line(members: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +59,7 @@ def _line(members: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(summary | {"num_seeds": table.notna().sum(axis=1)}).reset_index()
 
 
-def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[str]) -> Figure:
     sizes = sorted(set(frame[size]))
     colors = shades(sizes)
     figure, panels = panel_grid(series_names(frame), "Optimiser steps", "Validation accuracy")
@@ -68,4 +72,5 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_xlim(0, 1.02 * frame["step"].max())
     explain(figure, list(panels.values()), size, sizes, {})
+    footnote(figure, *notes)
     return figure

@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import pandas as pd
 
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
 from sandbox.report.heatmap import SLICE
-from sandbox.report.points import TASK, check_axis, config_keys, make_points, size_column, varying_keys
+from sandbox.report.points import check_axis, config_keys, make_points, size_column, varying_keys
+from sandbox.report.series import TASK, format_value
 from sandbox.report.slices import choose_slice
 from sandbox.results import MEASURES
 from sandbox.tables import collect, collect_curves
@@ -35,10 +37,15 @@ class ReportData:
 
 
 def read_data(
-    source: str | os.PathLike[str], x: str, slice: str | None, rows: str | None, columns: str
+    source: str | os.PathLike[str],
+    x: str,
+    slice: str | None,
+    rows: str | None,
+    columns: str,
+    only: Sequence[str] = (),
 ) -> ReportData:
     """Reads the runs or the table at `source` and checks the options, which `write_report` describes."""
-    records, evaluations = collect(source), collect_curves(source)
+    records, evaluations = _chosen(collect(source), only), collect_curves(source)
     check_axis(records, x, "--x")
     if rows is not None:
         check_axis(records, rows, "--rows")
@@ -57,6 +64,23 @@ def read_data(
         columns=columns,
         slice_name=_choose_slice(records, slice, several_tasks=TASK in keys),
     )
+
+
+def _chosen(records: pd.DataFrame, only: Sequence[str]) -> pd.DataFrame:
+    """The records that have one of the given values of each key; several of one key are alternatives."""
+    wanted: dict[str, list[str]] = {}
+    for text in only:
+        key, _, value = text.partition("=")
+        wanted.setdefault(key, []).append(value)
+    for key, values in wanted.items():
+        if key not in (choices := list(dict.fromkeys(["label", "study", *varying_keys(records)]))):
+            raise InputError(f"--only {key!r}: no key that varies{renamed(key)}; there are {', '.join(choices)}")
+        texts = records[key].map(format_value)
+        if absent := [value for value in values if value not in set(texts)]:
+            there = ", ".join(texts.drop_duplicates())
+            raise InputError(f"--only {key}={absent[0]}: no run has this value; there are {there}")
+        records = records[texts.isin(values)]
+    return records.reset_index(drop=True)
 
 
 def _choose_slice(records: pd.DataFrame, wanted: str | None, *, several_tasks: bool) -> str:

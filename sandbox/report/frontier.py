@@ -12,16 +12,31 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from numpy.typing import ArrayLike
 
+from sandbox.report.crowd import MOST_LINES, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
-from sandbox.report.points import COUNTS, TASK, name_series, series_names, sort_by_series
-from sandbox.report.style import COLUMN_WIDTH, accuracy_axis, legend_beside, series_style, size_axis
+from sandbox.report.panels import panel_grid
+from sandbox.report.points import COUNTS
+from sandbox.report.series import TASK, name_series, series_names, sort_by_series
+from sandbox.report.style import (
+    COLUMN_WIDTH,
+    WHITE_EDGE,
+    accuracy_axis,
+    axis_name,
+    footnote,
+    legend_beside,
+    series_style,
+    shown_names,
+    size_axis,
+)
 
 _CAPTION = (
     "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with its 95 % bootstrap "
     "interval. Grey: the best mean of all series of a task up to there."
 )
 _FRONTIER = "Pareto frontier"
-_MOST_INSIDE = 6  # more series than this have their legend beside the axes
+_OTHERS = "others"
+_GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
+_MOST_INSIDE, _LONGEST_INSIDE = 6, 30  # more series or letters than this have their legend beside the axes
 _LEGEND_POSITIONS: tuple[Any, ...] = (
     "lower right",
     "upper left",
@@ -48,10 +63,14 @@ def pareto(cost: ArrayLike, score: ArrayLike) -> np.ndarray:
 
 
 def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str) -> Drawing:
-    """The points of one slice against the column `x`; raises NothingToDraw if no point has both x and accuracy."""
+    """The points of one slice against the column `x`, one panel per task.
+
+    Raises NothingToDraw if no point has both x and accuracy.
+    """
     shown = points[points["slice"] == slice_name]
-    frame = shown.assign(series=name_series(shown, keys, [x]))
     task = [TASK] if TASK in keys and x != TASK else []
+    names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
+    frame = shown.assign(series=pd.concat(names) if names else "")
     frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", *COUNTS]]
     drawable = frame[[x, "accuracy"]].notna().all(axis=1)
     left_out = frame.loc[~drawable, "series"].drop_duplicates()
@@ -62,45 +81,74 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     frame = frame[drawable].reset_index(drop=True)
     if frame.empty:
         raise NothingToDraw(f"no point with an accuracy and a value of {x}")
-    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame)]
+    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)]
     frame["on_frontier"] = frame.index.isin(np.concatenate(unbeaten))
-    frame = sort_by_series(frame, series_names(frame), [x])
-    return Drawing(frame, _draw(frame, x), _CAPTION.format(slice=slice_name), notes)
+    lines = sort_by_series(frame, series_names(frame), [*task, x])
+    named = foremost(_nearness(frame, task, x), MOST_LINES)
+    crowd = crowd_notes(len(named), frame["series"].nunique(), "named, those nearest the Pareto frontier")
+    figure = _draw(lines, task, x, named, crowd)
+    return Drawing(lines, figure, _CAPTION.format(slice=slice_name), [*notes, *crowd])
 
 
-def _by_task(frame: pd.DataFrame) -> list[pd.DataFrame]:
+def _by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
     """The table rows of each task, because scores of different tasks do not compete."""
-    return [rows for _, rows in frame.groupby(TASK, sort=False)] if TASK in frame else [frame]
+    return [rows for _, rows in frame.groupby(TASK, sort=False)] if task else [frame]
 
 
-def _draw(frame: pd.DataFrame, x: str) -> Figure:
-    names = series_names(frame)
-    figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
-    ax = figure.add_subplot()
-    size_axis(ax, x, frame[x].tolist())
-    accuracy_axis(ax)
-    ax.set_ylabel("Recall accuracy")
-    for number, rows in enumerate(_by_task(frame)):
-        on_frontier = rows[rows["on_frontier"]].sort_values(x)
-        step_x = [*on_frontier[x], max(rows[x].max(), on_frontier[x].max())]
-        step_y = [*on_frontier["accuracy"], on_frontier["accuracy"].iloc[-1]]
-        ax.step(
-            step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label="" if number else _FRONTIER
-        )
-    for number, name in enumerate(names):
-        rows, style = frame[frame["series"] == name], series_style(number)
-        spread = rows.dropna(subset=["low", "high"])
-        ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
-        ax.plot(rows[x], rows["accuracy"], **style, markeredgecolor="white", markeredgewidth=0.4, label=name)
+def _nearness(frame: pd.DataFrame, task: Sequence[str], x: str) -> pd.Series:
+    """How far the best point of each series is below the best accuracy at no higher cost, with a minus sign."""
+    below = pd.Series(0.0, frame.index)
+    for rows in _by_task(frame, task):
+        ordered = rows.sort_values([x, "accuracy"], ascending=[True, False])
+        below[ordered.index] = ordered["accuracy"] - ordered["accuracy"].cummax()
+    return below.groupby(frame["series"], sort=False).max()
+
+
+def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str], notes: Sequence[str]) -> Figure:
+    panels = {str(rows[TASK].iloc[0]) if task else "": rows for rows in _by_task(frame, task)}
+    if len(panels) == 1:
+        figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
+        axes = [figure.add_subplot()]
+        accuracy_axis(axes[0])
+        axes[0].set_ylabel("Recall accuracy")
+    else:
+        figure, grid = panel_grid(list(panels), axis_name(x), "Recall accuracy")
+        axes = list(grid.values())
+    for ax, rows in zip(axes, panels.values(), strict=True):
+        size_axis(ax, x, frame[x].tolist())
+        _lines(ax, rows, x, named)
+        if len(panels) > 1:
+            ax.set_xlabel("")
+    footnote(figure, *notes)
+    lines = {line.get_label(): line for ax in axes for line in ax.lines}
+    handles = [lines[text] for text in [_FRONTIER, *shown_names(named).values(), _OTHERS] if text in lines]
     # Matplotlib's own "best" ignores the intervals, so each position is tried.
-    for position in _LEGEND_POSITIONS if len(names) <= _MOST_INSIDE else ():
-        legend = ax.legend(loc=position)
+    longest = max(len(str(line.get_label())) for line in handles)
+    fits = len(panels) == 1 and len(handles) <= _MOST_INSIDE + 1 and longest <= _LONGEST_INSIDE
+    for position in _LEGEND_POSITIONS if fits else ():
+        legend = axes[0].legend(handles=handles, loc=position)
         figure.draw_without_rendering()
-        if not _covers(legend, ax):
+        if not _covers(legend, axes[0]):
             return figure
         legend.remove()
-    legend_beside(figure, [_FRONTIER, *names])
+    legend_beside(figure, handles)
     return figure
+
+
+def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
+    """Draws the frontier, the named series in colour and with their intervals, and the others in grey."""
+    best = rows[rows["on_frontier"]].sort_values(x)
+    step_x = [*best[x], max(rows[x].max(), best[x].max())]
+    step_y = [*best["accuracy"], best["accuracy"].iloc[-1]]
+    ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=_FRONTIER)
+    for name, line in rows.groupby("series", sort=False):
+        if name not in named:
+            ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
+    for number, (name, text) in enumerate(shown_names(named).items()):
+        line, style = rows[rows["series"] == name], series_style(number)
+        spread = line.dropna(subset=["low", "high"])
+        ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
+        ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
 
 
 def _covers(legend: Legend, ax: Axes) -> bool:

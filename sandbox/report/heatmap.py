@@ -10,11 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
+from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import balanced
-from sandbox.report.points import COUNTS, format_value, name_series
+from sandbox.report.points import COUNTS
+from sandbox.report.series import format_value, name_series
 from sandbox.report.slices import a_few_of, difficulties, parse_slice
-from sandbox.report.style import COLUMN_WIDTH, PAGE_WIDTH, TITLE_LETTER, Number, axis_name, format_size
+from sandbox.report.style import (
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    TITLE_LETTER,
+    Number,
+    axis_name,
+    footnote,
+    format_size,
+    plain_text,
+    shown_titles,
+)
 
 _CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
 SLICE = "slice"
@@ -44,23 +56,27 @@ def heatmap(
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
     frame = shown[[*identity, "accuracy", "low", "high", *COUNTS]]
-    return Drawing(frame.reset_index(drop=True), _draw(frame, rows, columns), _CAPTION)
+    best = foremost(frame.groupby("panel", sort=False)["accuracy"].mean(), MOST_PANELS)
+    notes = crowd_notes(len(best), frame["panel"].nunique(), "shown, those with the highest mean")
+    figure = _draw(frame[frame["panel"].isin(best)], rows, columns, notes)
+    return Drawing(frame.reset_index(drop=True), figure, _CAPTION, notes)
 
 
-def _draw(frame: pd.DataFrame, rows: str, columns: str) -> Figure:
-    panels = dict(list(frame.groupby("panel", sort=False)))
+def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) -> Figure:
+    panels = {str(name): part for name, part in frame.groupby("panel", sort=False)}
     across = difficulties(frame[SLICE]) if columns == SLICE else _ordered(frame[columns])
     # Bytes differ between series, so each panel has its own sizes; a size in the config is common to all.
     common = sorted(set(frame[rows])) if rows != "state_bytes" else []
     down = {name: common or sorted(set(part[rows])) for name, part in panels.items()}
-    longest = TITLE_LETTER * max(len(str(name)) for name in panels)
+    texts, longest = shown_titles(panels)
     panel_width = max(_CELL_WIDTH * len(across), longest) + (0.25 if common else 0.6)
     _, per_row = balanced(len(panels), max(1, int((PAGE_WIDTH - 0.9) / panel_width)))
     counts = [len(sizes) for sizes in down.values()]
     heights = [max(counts[start : start + per_row]) for start in range(0, len(counts), per_row)]
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, per_row * panel_width + 0.9))
-    height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + 0.35 * len(heights))
-    names = [_column_name(columns, value, across) for value in across]
+    title_lines = 1 + max(text.count("\n") for text in texts.values())
+    height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + (0.2 + 0.15 * title_lines) * len(heights))
+    names = [plain_text(_column_name(columns, value, across)) for value in across]
     text_width = TITLE_LETTER * max(map(len, names))
     slant: dict[str, Any] = {}
     if text_width > (width - 0.9) / per_row / len(across):
@@ -76,7 +92,7 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str) -> Figure:
         tallest = heights[number // per_row]
         ax.set_xticks(range(len(names)), names, **slant)
         ax.set_ylim(-0.5, tallest - 0.5)  # equally high cells: a panel with fewer leaves space above
-        ax.set_title(name, y=len(down[name]) / tallest)
+        ax.set_title(texts[name], y=len(down[name]) / tallest)
         ax.tick_params(labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels))
     figure.supxlabel(_columns_title(columns, across), fontsize=8)
     figure.supylabel(axis_name(rows), fontsize=8)
@@ -84,6 +100,7 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str) -> Figure:
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, shrink=shrink, label="Recall accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.outline.set_visible(False)
+    footnote(figure, *notes)
     return figure
 
 

@@ -8,9 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.panels import explain, panel_grid, shades
-from sandbox.report.points import name_series, series_names, sort_by_series
+from sandbox.report.series import name_series, series_names, sort_by_series
+from sandbox.report.style import footnote
 from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, STATUS_HALVED
 
 _CAPTION = (
@@ -46,7 +48,9 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     )
     frame = members[[*by, "seed", "status", "accuracy", "mean", "selected"]]
     frame = sort_by_series(frame, series_names(members), [size, "learning_rate"])
-    return Drawing(frame, _draw(frame, keys, size), _CAPTION)
+    best = foremost(frame.groupby("series", sort=False)["mean"].max(), MOST_PANELS)
+    notes = crowd_notes(len(best), frame["series"].nunique(), "shown, those that learned most")
+    return Drawing(frame, _draw(frame[frame["series"].isin(best)], keys, size, notes), _CAPTION, notes)
 
 
 def short_rate(rate: float) -> str:
@@ -57,7 +61,7 @@ def short_rate(rate: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
+def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[str]) -> Figure:
     sizes = sorted(set(frame[size]))
     colors = shades(sizes)
     rates = sorted(set(frame["learning_rate"]))
@@ -80,4 +84,5 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str) -> Figure:
         ax.xaxis.set_minor_locator(NullLocator())
     marks = {name: mark for name, mark in _MARKS.items() if name == "selected" or (frame["status"] == name).any()}
     explain(figure, list(panels.values()), size, sizes, marks)
+    footnote(figure, *notes)
     return figure

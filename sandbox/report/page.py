@@ -8,7 +8,8 @@ import jinja2
 import pandas as pd
 
 from sandbox.report.drawing import Drawing
-from sandbox.report.points import config_keys, failures, format_value
+from sandbox.report.points import config_keys, failures
+from sandbox.report.series import format_value
 from sandbox.report.tables import Table
 from sandbox.tables import outcomes
 

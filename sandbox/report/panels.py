@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 from sandbox.report.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
-    TITLE_LETTER,
     Number,
     accuracy_axis,
     axis_name,
     format_size,
+    shown_titles,
 )
 
 _PER_ROW = 3
@@ -37,10 +37,10 @@ def balanced(panels: int, most: int) -> tuple[int, int]:
 
 def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figure, dict[str, Axes]]:
     """A figure with one panel per title, shared axes, accuracy on y, and tick labels on the outer panels only."""
-    longest = max(map(len, titles)) * TITLE_LETTER
+    texts, longest = shown_titles(titles)
     rows, per_row = balanced(len(titles), max(1, min(_PER_ROW, int(_ALL_PANELS / longest))))
     width = COLUMN_WIDTH if per_row == 1 else PAGE_WIDTH
-    height = 2.4 if per_row == 1 else 0.5 + 1.6 * rows
+    height = (0.8 if per_row == 1 else 0.5) + 1.6 * rows
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(rows, per_row, sharex=True, sharey=True, squeeze=False).ravel()
     for number, ax in enumerate(grid):
@@ -48,7 +48,7 @@ def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figur
             grid[number - per_row].tick_params(labelbottom=True)
             ax.remove()
             continue
-        ax.set_title(titles[number])
+        ax.set_title(texts[titles[number]])
         accuracy_axis(ax)
     figure.supxlabel(x_title, fontsize=8)
     figure.supylabel(y_title, fontsize=8)

@@ -13,18 +13,18 @@ from matplotlib.figure import Figure
 from sandbox.errors import InputError
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.frontier import pareto
-from sandbox.report.points import (
-    COUNTS,
-    TASK,
-    check_axis,
-    config_keys,
-    make_points,
-    name_series,
-    series_names,
-    varying_keys,
-)
+from sandbox.report.points import COUNTS, check_axis, config_keys, make_points, varying_keys
+from sandbox.report.series import TASK, name_series, series_names
 from sandbox.report.slices import choose_slice, difficulties, parse_slice
-from sandbox.report.style import PAGE_WIDTH, accuracy_axis, axis_name, format_size, series_style
+from sandbox.report.style import (
+    PAGE_WIDTH,
+    WHITE_EDGE,
+    accuracy_axis,
+    axis_name,
+    format_size,
+    series_style,
+    shown_names,
+)
 
 LENGTHS = ("length", "task.length")
 """Default difficulties, as the name of a slice or a key of the config."""
@@ -70,8 +70,9 @@ def measured(
         points = points[points["slice"] == choose_slice(points["slice"])]
         points = points.assign(at=points[along].astype(float))
     points = points[points[cost].notna() & points["accuracy"].notna()]
+    axis = "at" if along in slice_keys else along
     points = points.assign(
-        series=name_series(points, keys, [cost, "at"]), model=name_series(points, keys, ["at"]), cost=points[cost]
+        series=name_series(points, keys, [cost, axis]), model=name_series(points, keys, [axis]), cost=points[cost]
     )
     columns = ["series", "model", "at", "cost", "accuracy", "low", "high", *COUNTS]
     return points[columns].reset_index(drop=True), along
@@ -149,9 +150,9 @@ def _draw(frame: pd.DataFrame, names: list[str], levels: list[float], along: str
                 ax.text(column - 0.43, (row["from"] + row["to"]) / 2, text, va="center", fontsize=6)
         aside = 0.7 * ((number + 0.5) / len(names) - 0.5)
         marker = {"color": style["color"], "marker": style["marker"], "linestyle": "", "markersize": 3.5}
-        ax.plot(column + aside, row["accuracy"], **marker, markeredgecolor="white", markeredgewidth=0.4)
-    for number, name in enumerate(names):
+        ax.plot(column + aside, row["accuracy"], **marker, **WHITE_EDGE)
+    for number, text in enumerate(shown_names(names).values()):
         style = series_style(number) | {"linestyle": ""}
-        ax.plot([], [], **style, label=name)
+        ax.plot([], [], **style, label=text)
     figure.legend(loc="outside right upper")
     return figure

@@ -2,11 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     EngFormatter,
     FixedLocator,
@@ -15,6 +17,8 @@ from matplotlib.ticker import (
     NullLocator,
     PercentFormatter,
 )
+
+from sandbox.report.series import short_names
 
 Number = float | int
 """A size in a table."""
@@ -26,6 +30,12 @@ _LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
 
 TITLE_LETTER = 0.068
 """Average width of a letter in titles and labels."""
+
+_TITLE_LETTERS = 27
+"""Letters in a line of a title; three such panels fill the width of a page."""
+
+_SMALL_LETTER = 0.048
+"""The same in footnotes."""
 
 RC: dict[Any, Any] = {
     "font.size": 8,
@@ -57,6 +67,9 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES = ("-", "--", ":")
 
+WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+"""Sets a marker off from lines under it."""
+
 _LARGE = 10_000  # from here on numbers are written with k and M
 
 AXIS_NAMES = {
@@ -70,6 +83,30 @@ AXIS_NAMES = {
 }
 
 
+def plain_text(text: str) -> str:
+    """The text as matplotlib shows it letter by letter: no mathematics, and no `_` that hides it from a legend."""
+    return ("\N{ZERO WIDTH SPACE}" if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def shown_names(names: Iterable[str]) -> dict[str, str]:
+    """Names of series -> the texts that stand for them in a figure."""
+    return {name: plain_text(text) for name, text in short_names(names).items()}
+
+
+def shown_titles(names: Iterable[str]) -> tuple[dict[str, str], float]:
+    """The same on several lines, as titles of panels, and the width of the longest line."""
+    titles = {name: textwrap.fill(text, _TITLE_LETTERS) for name, text in shown_names(names).items()}
+    return titles, TITLE_LETTER * max(len(line) for title in titles.values() for line in title.split("\n"))
+
+
+def footnote(figure: Figure, *sentences: str) -> None:
+    """Adds lines of small text at the foot of the figure, broken to its width; empty ones are left out."""
+    text = textwrap.fill(" ".join(filter(None, sentences)), int(figure.get_figwidth() / _SMALL_LETTER))
+    if text:
+        note = figure.legend(handles=[], loc="outside lower left", title=text, alignment="left", borderpad=0)
+        note.get_title().set(fontsize=6, color="0.35")
+
+
 def series_style(number: int) -> dict[str, Any]:
     """Colour, marker and dash of a series; a repeated colour has another marker and dash."""
     return {
@@ -79,11 +116,16 @@ def series_style(number: int) -> dict[str, Any]:
     }
 
 
-def legend_beside(figure: Figure, names: Sequence[str]) -> None:
-    """Adds a legend to the right of axes that are `COLUMN_WIDTH` wide, in as many columns as `names` need."""
-    columns = math.ceil(len(names) / _LEGEND_ROWS)
-    figure.set_figwidth(COLUMN_WIDTH + columns * (_LEGEND_HANDLE + TITLE_LETTER * max(map(len, names))))
-    figure.legend(loc="outside right upper", ncols=columns)
+def legend_beside(figure: Figure, lines: Sequence[Line2D]) -> None:
+    """Adds a legend of named lines to the right of the axes, in as many columns as the names need.
+
+    A figure of one column gets wider by that.
+    """
+    columns = math.ceil(len(lines) / _LEGEND_ROWS)
+    longest = max(len(str(line.get_label())) for line in lines)
+    legend_width = columns * (_LEGEND_HANDLE + TITLE_LETTER * longest)
+    figure.set_figwidth(max(figure.get_figwidth(), COLUMN_WIDTH + legend_width))
+    figure.legend(handles=lines, loc="outside right upper", ncols=columns)
 
 
 def axis_name(column: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sandbox.report.points import COUNTS, STATE_SIZE, TASK, format_value, name_series, series_names, sort_by_series
+from sandbox.report.points import COUNTS
+from sandbox.report.series import STATE_SIZE, TASK, format_value, name_series, series_names, sort_by_series
 from sandbox.report.slices import order_slices
 from sandbox.report.style import format_bytes
 

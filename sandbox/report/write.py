@@ -10,16 +10,16 @@ import pandas as pd
 
 from sandbox.report.curves import curves
 from sandbox.report.data import ReportData, read_data
-from sandbox.report.drawing import Drawing, check_formats, draw_all
+from sandbox.report.drawing import Drawing, NothingToDraw, check_formats, draw_all
 from sandbox.report.frontier import frontier
 from sandbox.report.heatmap import SLICE, heatmap
 from sandbox.report.latex import to_latex
 from sandbox.report.learning_rates import learning_rates
 from sandbox.report.page import render_page
-from sandbox.report.points import runs_not_shown
+from sandbox.report.points import failures, runs_not_shown
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import write_atomically
+from sandbox.results import RUN, STATUS_FAILED, write_atomically
 from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
@@ -32,6 +32,8 @@ FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
 
 PAGE = "report.html"
 """The file that is written last."""
+
+_REASONS = 3  # why runs failed, as many as are named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ def write_report(
     rows: str | None = None,
     columns: str = SLICE,
     formats: Sequence[str] = ("pdf", "png"),
+    only: Sequence[str] = (),
 ) -> Report:
     """Writes every figure, the table and one page about the runs at `source` into `out_dir`.
 
@@ -66,14 +69,15 @@ def write_report(
             the state bytes.
         columns: the columns of the heatmap: `slice`, or a key of the config such as `mixer.decay`.
         formats: of the figures: pdf, png, svg.
+        only: texts KEY=VALUE, which leave out runs with other values; several of one key are alternatives.
 
     Raises FileNotFoundError if there are no runs, and InputError for a name that the records do not have.
     """
     check_formats(formats)
-    data = read_data(source, x, slice, rows, columns)
+    data = read_data(source, x, slice, rows, columns, only)
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {name: functools.partial(draw, data) for name, draw in FIGURES.items()}
+    figures = {name: functools.partial(_draw_or_say_why, draw, data) for name, draw in FIGURES.items()}
     drawn = draw_all(figures, folder, formats)
     table, printed = _tables(data)
     notes = [*_runs_left_out(data), *drawn.notes, *_slices_left_out(data, printed)]
@@ -87,6 +91,12 @@ def write_report(
     return Report([*drawn.files, *(folder / name for name in texts)], notes, printed)
 
 
+def _draw_or_say_why(draw: Callable[[ReportData], Drawing], data: ReportData) -> Drawing:
+    if len(failures(data.records)) == len(data.records.drop_duplicates(RUN)):
+        raise NothingToDraw("every run failed")
+    return draw(data)
+
+
 def scores_of(source: str | os.PathLike[str]) -> Table:
     """The table that `write_report` would put on the page about the runs at `source`, without writing anything."""
     return _tables(read_data(source, "state_bytes", None, None, SLICE))[1]
@@ -98,9 +108,22 @@ def _tables(data: ReportData) -> tuple[pd.DataFrame, Table]:
 
 
 def _runs_left_out(data: ReportData) -> list[str]:
-    count = runs_not_shown(data.records)
-    problem = "without a test score at a selected learning rate, in no table and no frontier"
-    return [f"records: {count} run{'s' * (count > 1)} {problem}"] if count else []
+    runs, failed = len(data.records.drop_duplicates(RUN)), failures(data.records)
+    notes = []
+    if len(failed):
+        alike = failed.groupby("status", sort=False)
+        reasons = [
+            f"{str(status).removeprefix(STATUS_FAILED + ': ')} ({rows['label'].iloc[0]}, {rows['run_id'].iloc[0]}"
+            + (f" and {len(rows) - 1} more)" if len(rows) > 1 else ")")
+            for status, rows in alike
+        ]
+        more = f"; {len(reasons) - _REASONS} more in {PAGE}" if len(reasons) > _REASONS else ""
+        how_many = f"all {runs} runs" if len(failed) == runs > 1 else f"{len(failed)} of {runs} runs"
+        notes.append(f"records: {how_many} failed: {'; '.join(reasons[:_REASONS])}{more}")
+    if others := runs_not_shown(data.records) - len(failed):
+        problem = "without a test score at a selected learning rate, in no table and no frontier"
+        notes.append(f"records: {others} run{'s' * (others > 1)} {problem}")
+    return notes
 
 
 def _slices_left_out(data: ReportData, table: Table) -> list[str]:

@@ -34,7 +34,7 @@ def sweep(tmp_path: pathlib.Path) -> pathlib.Path:
         selected=0.001,
         state_bytes=8192,
         diverged=[(0.001, 1)],
-        config={"mixer.d_state": 16},
+        config={"mixer.d_state": 16, "mixer.gate": "None"},
     )
     write_run(
         root,
@@ -43,7 +43,7 @@ def sweep(tmp_path: pathlib.Path) -> pathlib.Path:
         selected=0.001,
         label="linear_100%",
         state_bytes=8192,
-        config={"mixer.d_state": 16},
+        config={"mixer.d_state": 16, "mixer.gate": "None"},
     )
     rows = [(100, 0.001, 0, 0.2), (200, 0.001, 0, 0.4), (100, 0.001, 1, 0.6), (100, 0.01, 0, 0.99)]
     write_metrics(small, rows)

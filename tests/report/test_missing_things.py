@@ -27,7 +27,8 @@ def test_only_failed_runs(tmp_path):
     write_run(tmp_path, "a", {(0.1, 0): float("nan")}, selected=0.0, status="failed: <no> memory")
     report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
     assert figures_in(tmp_path / "out") == set()
-    assert "records: 1 run without a test score" in report.notes[0]
+    assert report.notes[0] == "records: 1 of 1 runs failed: <no> memory (delta rule, a)"
+    assert not [note for note in report.notes if "too many" in note]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "failed: &lt;no&gt; memory" in page
     assert "1 run failed" in page

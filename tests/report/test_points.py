@@ -5,7 +5,8 @@ import pytest
 from invented_runs import write_run
 
 from sandbox.errors import InputError
-from sandbox.report.points import failures, make_points, name_series, runs_not_shown, varying_keys
+from sandbox.report.points import failures, make_points, runs_not_shown, varying_keys
+from sandbox.report.series import name_series
 from sandbox.report.slices import choose_slice, order_slices
 from sandbox.tables import collect, outcomes
 
@@ -94,11 +95,11 @@ def test_a_second_key_splits_a_series_and_the_swept_one_does_not(tmp_path):
     ]
 
 
-def test_a_key_that_follows_the_swept_one_does_not_split_a_series(tmp_path):
+def test_a_key_that_follows_the_swept_one_is_named_and_does_not_split_a_series(tmp_path):
     for heads, d_state in ((1, 8), (2, 16)):
         config = {"mixer.d_state": d_state, "mixer.num_heads": heads}
         write_run(tmp_path, str(d_state), {(0.1, 0): 0.5}, selected=0.1, state_bytes=d_state, config=config)
-    assert series_of(tmp_path, ["state_bytes"]) == ["delta rule"]
+    assert series_of(tmp_path, ["state_bytes"]) == ["delta rule, num_heads=1…2"]
 
 
 def test_sizes_that_do_not_change_the_bytes_are_told_apart(tmp_path):

@@ -33,12 +33,25 @@ def two_tasks(tmp_path):
 def test_tasks_are_not_joined_to_a_line_and_stand_on_a_slice_that_all_have(two_tasks, tmp_path):
     write_report(two_tasks, tmp_path / "out", formats=())
     drawn = pd.read_csv(tmp_path / "out" / "frontier.csv")
-    assert sorted(drawn[["series", "slice", "accuracy"]].values.tolist()) == [
-        ["lstm, copy", "all", 0.75],
-        ["lstm, mqar", "all", 0.75],
-        ["softmax, copy", "all", 0.75],
-        ["softmax, mqar", "all", 0.75],
+    assert sorted(drawn[["series", "task.name", "slice", "accuracy"]].values.tolist()) == [
+        ["lstm", "copy", "all", 0.75],
+        ["lstm", "mqar", "all", 0.75],
+        ["softmax", "copy", "all", 0.75],
+        ["softmax", "mqar", "all", 0.75],
     ]
+
+
+def test_each_task_has_a_panel_and_every_row_of_the_table_its_task(two_tasks, tmp_path):
+    """Though `gla` has one task only."""
+    scores = {(0.1, 0): {"all": 0.75, "length=1": 0.5}}
+    write_run(two_tasks, "gla", scores, selected=0.1, label="gla", config={"task.name": "copy"})
+    report = write_report(two_tasks, tmp_path / "out", formats=("svg",))
+    assert [texts[0] for texts, _ in report.table.rows] == [
+        "gla, copy",
+        *("lstm, mqar", "lstm, copy", "softmax, mqar", "softmax, copy"),
+    ]
+    figure = (tmp_path / "out" / "frontier.svg").read_text()
+    assert [figure.count(f"<!-- {title} -->") for title in ("copy", "mqar", "Pareto frontier")] == [1, 1, 1]
 
 
 def test_a_slice_that_is_asked_for_is_shown_though_one_task_lacks_it(two_tasks, tmp_path):
@@ -77,12 +90,12 @@ def test_tasks_do_not_compete(tmp_path):
             config={"task.name": task},
         )
     report = write_report(tmp_path / "runs", tmp_path / "out", formats=())
-    drawn = pd.read_csv(tmp_path / "out" / "frontier.csv").set_index("series")
+    drawn = pd.read_csv(tmp_path / "out" / "frontier.csv").set_index(["series", "task.name"])
     assert drawn["on_frontier"].to_dict() == {
-        "softmax, mqar": True,
-        "lstm, mqar": True,
-        "softmax, copy": False,
-        "lstm, copy": True,
+        ("softmax", "mqar"): True,
+        ("lstm", "mqar"): True,
+        ("softmax", "copy"): False,
+        ("lstm", "copy"): True,
     }
     best = {texts[0] for texts, scores in report.table.rows if scores[-1].best}
     assert best == {"softmax, mqar", "lstm, copy"}
