@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
+from sandbox.report.intervals import INTERVAL
 from sandbox.report.series import short_names
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
@@ -46,7 +47,7 @@ def print_scores(scored: Table) -> None:
 
     In a narrow terminal, names break between words and, if that is not enough, intervals are left out.
     """
-    title = "test accuracy, per cent: mean ± half of the interval over seeds"
+    title = f"test accuracy, per cent: mean ± half of the {INTERVAL} over seeds"
     table = _score_table(scored, title, with_intervals=True)
     if _narrowest(table) > console.width:
         title = "test accuracy, per cent: mean over seeds (a wider terminal shows intervals)"

@@ -9,6 +9,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.series import name_series, series_names, sort_by_series
 from sandbox.report.style import footnote
@@ -72,5 +73,5 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[s
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_xlim(0, 1.02 * frame["step"].max())
     explain(figure, list(panels.values()), size, sizes, {})
-    footnote(figure, *notes)
+    footnote(figure, f"Mean {over_seeds(frame['num_seeds'])}, band: the worst and the best.", *notes)
     return figure

@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike
 
 from sandbox.report.crowd import MOST_LINES, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.intervals import INTERVAL, interval_in_words
 from sandbox.report.panels import panel_grid
 from sandbox.report.points import COUNTS
 from sandbox.report.series import TASK, name_series, series_names, sort_by_series
@@ -30,11 +32,12 @@ from sandbox.report.style import (
 )
 
 _CAPTION = (
-    "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with its 95 % bootstrap "
-    "interval. Grey: the best mean of all series of a task up to there."
+    "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with its "
+    f"{INTERVAL}. Grey: the best mean of all series of a task up to there."
 )
 _FRONTIER = "Pareto frontier"
 _OTHERS = "others"
+_ASIDE = 0.015  # inches between the intervals of two series at one x
 _GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
 _MOST_INSIDE, _LONGEST_INSIDE = 6, 30  # more series or letters than this have their legend beside the axes
 _LEGEND_POSITIONS: tuple[Any, ...] = (
@@ -119,7 +122,7 @@ def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str]
         _lines(ax, rows, x, named)
         if len(panels) > 1:
             ax.set_xlabel("")
-    footnote(figure, *notes)
+    footnote(figure, interval_in_words(frame["num_seeds"]), *notes)
     lines = {line.get_label(): line for ax in axes for line in ax.lines}
     handles = [lines[text] for text in [_FRONTIER, *shown_names(named).values(), _OTHERS] if text in lines]
     # Matplotlib's own "best" ignores the intervals, so each position is tried.
@@ -147,7 +150,9 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
     for number, (name, text) in enumerate(shown_names(named).items()):
         line, style = rows[rows["series"] == name], series_style(number)
         spread = line.dropna(subset=["low", "high"])
-        ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
+        aside = ScaledTranslation(_ASIDE * (number - (len(named) - 1) / 2), 0, ax.figure.dpi_scale_trans)
+        bars = ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
+        bars.set_transform(bars.get_transform() + aside)
         ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
 
 

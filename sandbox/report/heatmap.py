@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS
 from sandbox.report.series import format_value, name_series
@@ -100,7 +101,7 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, shrink=shrink, label="Recall accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.outline.set_visible(False)
-    footnote(figure, *notes)
+    footnote(figure, f"Mean {over_seeds(frame['num_seeds'])}.", *notes)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Tables as LaTeX: a booktabs `tabular` to be read with \\input, without float or caption."""
 
+from sandbox.report.intervals import INTERVAL
 from sandbox.report.tables import Score, Table
 
 _SPECIAL = {
@@ -22,7 +23,7 @@ def to_latex(table: Table) -> str:
     marks = ", of each task" * table.has_tasks + _DAGGER * table.has_diverged
     lines = [
         "% Needs \\usepackage{booktabs}. Test accuracy in per cent: mean over seeds, half of the",
-        f"% 95 % bootstrap interval; bold: the best mean of a column{marks}.",
+        f"% {INTERVAL}; bold: the best mean of a column{marks}.",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
         _row([escape(head) for head in (*table.heads, *table.slices)]),

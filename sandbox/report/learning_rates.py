@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.series import name_series, series_names, sort_by_series
 from sandbox.report.style import footnote
@@ -84,5 +85,6 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[s
         ax.xaxis.set_minor_locator(NullLocator())
     marks = {name: mark for name, mark in _MARKS.items() if name == "selected" or (frame["status"] == name).any()}
     explain(figure, list(panels.values()), size, sizes, marks)
-    footnote(figure, *notes)
+    seeds = frame.groupby([*lines, "learning_rate"], dropna=False)["seed"].nunique()
+    footnote(figure, f"Lines: mean {over_seeds(seeds)}; dots: each seed.", *notes)
     return figure

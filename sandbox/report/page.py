@@ -8,6 +8,7 @@ import jinja2
 import pandas as pd
 
 from sandbox.report.drawing import Drawing
+from sandbox.report.intervals import INTERVAL
 from sandbox.report.points import config_keys, failures
 from sandbox.report.series import format_value
 from sandbox.report.tables import Table
@@ -36,6 +37,7 @@ def render_page(
         counts=outcomes(records),
         figures=[_figure(name, drawing) for name, drawing in drawings.items()],
         table=table,
+        interval=INTERVAL,
         notes=notes,
         failures=failures(records).to_dict("records"),
         ran_on={name: _values(records[name]) for name in _RAN_ON}

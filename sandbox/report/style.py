@@ -101,7 +101,8 @@ def shown_titles(names: Iterable[str]) -> tuple[dict[str, str], float]:
 
 def footnote(figure: Figure, *sentences: str) -> None:
     """Adds lines of small text at the foot of the figure, broken to its width; empty ones are left out."""
-    text = textwrap.fill(" ".join(filter(None, sentences)), int(figure.get_figwidth() / _SMALL_LETTER))
+    share = 0.42 if figure.get_supxlabel() else 1  # a title below all panels stands in the middle
+    text = textwrap.fill(" ".join(filter(None, sentences)), int(share * figure.get_figwidth() / _SMALL_LETTER))
     if text:
         note = figure.legend(handles=[], loc="outside lower left", title=text, alignment="left", borderpad=0)
         note.get_title().set(fontsize=6, color="0.35")

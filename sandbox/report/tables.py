@@ -16,7 +16,7 @@ _NUMBERS = {"accuracy": "", "low": " low", "high": " high"}
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A cell: mean in per cent, half the width of its interval (empty for one seed), whether it is the best."""
+    """A cell: mean in per cent, half of its interval (empty for one seed), whether it is the best."""
 
     mean: str
     half_width: str
@@ -89,5 +89,5 @@ def _score(row: dict, name: str, best: float) -> Score:
     mean, low, high = (100 * row[name + suffix] for suffix in ("", " low", " high"))
     if np.isnan(mean):
         return Score("–", "", False)
-    half_width = "" if np.isnan(low) else f"{(high - low) / 2:.1f}"
+    half_width = "" if np.isnan(low) else f"{max(mean - low, high - mean):.1f}"
     return Score(f"{mean:.1f}", half_width, bool(round(mean, 1) == best))

@@ -5,6 +5,8 @@ from invented_runs import write_run
 from sandbox.report import write_report
 from sandbox.report.latex import escape
 
+T = 12.7062047  # of Student's distribution with one degree of freedom, 97.5 %
+
 
 def latex_rows(out):
     lines = (out / "table.tex").read_text().splitlines()
@@ -20,25 +22,25 @@ def test_the_table_has_a_row_per_size_and_a_column_per_slice(sweep, tmp_path):
         ["linear_100%", 16, 8192, 2, 0],
     ]
     assert table["pairs=4"].tolist() == pytest.approx([0.7, 0.95, 0.7])
-    assert table["pairs=16 low"].tolist() == [0.3, 0.8, 0.1]
-    assert table["all high"].tolist() == pytest.approx([0.65, 0.95, 0.45])
+    assert table["pairs=16 low"].tolist() == pytest.approx([0, 0.85 - T * 0.05, 0])
+    assert table["all high"].tolist() == pytest.approx([1, 1, 0.425 + T * 0.025])
 
 
 def test_latex_has_the_best_of_a_column_bold_and_marks_who_diverged(sweep, tmp_path):
     write_report(sweep, tmp_path / "out", formats=())
     assert latex_rows(tmp_path / "out") == [
         ["Series", r"d\_state", "State", "Seeds", "pairs=4", "pairs=16", "all"],
-        ["delta rule", "8", "4 KiB", "2", r"70.0 $\pm$ 10.0", r"40.0 $\pm$ 10.0", r"55.0 $\pm$ 10.0"],
+        ["delta rule", "8", "4 KiB", "2", r"70.0 $\pm$ 70.0", r"40.0 $\pm$ 60.0", r"55.0 $\pm$ 55.0"],
         [
             "",
             "16",
             "8 KiB",
             r"2 (1\textsuperscript{\textdagger})",
-            r"\textbf{95.0} $\pm$ 5.0",
-            r"\textbf{85.0} $\pm$ 5.0",
-            r"\textbf{90.0} $\pm$ 5.0",
+            r"\textbf{95.0} $\pm$ 63.5",
+            r"\textbf{85.0} $\pm$ 63.5",
+            r"\textbf{90.0} $\pm$ 63.5",
         ],
-        [r"linear\_100\%", "16", "8 KiB", "2", r"70.0 $\pm$ 0.0", r"15.0 $\pm$ 5.0", r"42.5 $\pm$ 2.5"],
+        [r"linear\_100\%", "16", "8 KiB", "2", r"70.0 $\pm$ 0.0", r"15.0 $\pm$ 63.5", r"42.5 $\pm$ 31.8"],
     ]
 
 
