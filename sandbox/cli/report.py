@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     for note in report.notes:
         print(note)
+    for line in report.differences:
+        print(line)
     for path in report.files:
         print(f"wrote {path}")
     return 0

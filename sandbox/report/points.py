@@ -53,6 +53,11 @@ def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:
     return records[records["selected"].astype(bool) & (records["split"] == split)]
 
 
+def seed_columns(records: pd.DataFrame) -> list[str]:
+    """The seeds of members and of what else is drawn; `config.seed` is only the first of a run's seeds."""
+    return [key for key in map(str, records) if key.split(".")[-1] == "seed" and key != "config.seed"]
+
+
 def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
     """The points, in order of first appearance: test accuracy at the selected learning rate, over seeds.
 
@@ -63,8 +68,7 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
     keys = varying_keys(records)
     measures = [name for name in dict.fromkeys(measures) if name not in keys]
     rows = []
-    # The seeds of members and of what else is drawn; config.seed is only the first of a run's seeds.
-    seeds = [key for key in map(str, records) if key.split(".")[-1] == "seed" and key != "config.seed"]
+    seeds = seed_columns(records)
     by = ["label", *keys, "slice"]
     columns = [*by, *measures, "accuracy", "low", "high", *COUNTS]
     for values, members in selected_members(records, "test").groupby(by, sort=False, dropna=False):

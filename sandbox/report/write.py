@@ -10,6 +10,7 @@ import pandas as pd
 
 from sandbox.report.curves import curves
 from sandbox.report.data import ReportData, read_data
+from sandbox.report.differences import differences, differences_in_words
 from sandbox.report.drawing import Drawing, NothingToDraw, check_formats, draw_all
 from sandbox.report.frontier import frontier
 from sandbox.report.heatmap import SLICE, heatmap
@@ -33,16 +34,21 @@ FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
 PAGE = "report.html"
 """The file that is written last."""
 
+DIFFERENCES = "differences.csv"
+"""The file that says which series differ."""
+
 _REASONS = 3  # why runs failed, as many as are named
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The files of a report, notes on what they leave out (one line each), and the table in it."""
+    """The files of a report, notes on what they leave out (one line each), and its tables."""
 
     files: list[pathlib.Path]
     notes: list[str]
     table: Table
+    differences: list[str]
+    """The largest differences between series in words, one line each."""
 
 
 def write_report(
@@ -80,15 +86,18 @@ def write_report(
     figures = {name: functools.partial(_draw_or_say_why, draw, data) for name, draw in FIGURES.items()}
     drawn = draw_all(figures, folder, formats)
     table, printed = _tables(data)
+    apart = differences(data.records, data.keys, data.size, data.slice_name)
     notes = [*_runs_left_out(data), *drawn.notes, *_slices_left_out(data, printed)]
     texts = {
         "table.csv": to_csv(table),
         "table.tex": to_latex(printed),
+        DIFFERENCES: to_csv(apart),
         PAGE: render_page(data.records, printed, drawn.drawings, notes, data.keys),
     }
     for name, text in texts.items():
         write_atomically(folder / name, text)
-    return Report([*drawn.files, *(folder / name for name in texts)], notes, printed)
+    files = [*drawn.files, *(folder / name for name in texts)]
+    return Report(files, notes, printed, differences_in_words(apart, data.size, DIFFERENCES))
 
 
 def _draw_or_say_why(draw: Callable[[ReportData], Drawing], data: ReportData) -> Drawing:
