@@ -1,5 +1,6 @@
 """Folders of runs with invented numbers, for tests that know what must come out."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,8 @@ def write_run(
     config: Mapping[str, object] = {},
     study: str = "invented",
     status: str = "ok",
+    edge: str = "",
+    chance: float = math.nan,
 ) -> pathlib.Path:
     """A finished run: `members` holds the test accuracy of (learning rate, seed), overall or per slice.
 
@@ -45,6 +48,8 @@ def write_run(
                         learning_rate=rate,
                         seed=seed,
                         selected=rate == selected,
+                        edge=edge,
+                        chance=chance,
                         accuracy=factor * accuracy,
                         exact=factor * accuracy**2,
                         loss=1.5,

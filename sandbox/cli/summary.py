@@ -10,6 +10,7 @@ from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
 from sandbox.report.intervals import INTERVAL
+from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.series import short_names
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
@@ -55,6 +56,8 @@ def print_scores(scored: Table) -> None:
     if (narrowest := _narrowest(table)) > console.width:
         table.width = narrowest
     console.print(table, crop=False)
+    if scored.has_edges:
+        console.print(EDGE_NOTE)
 
 
 def _score_table(scored: Table, title: str, *, with_intervals: bool) -> TerminalTable:

@@ -12,8 +12,8 @@ from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import explain, panel_grid, shades
 from sandbox.report.series import name_series, series_names, sort_by_series
-from sandbox.report.style import footnote
-from sandbox.results import EVALUATION_FIELDS, RUN
+from sandbox.report.style import CHANCE, chance_lines, footnote
+from sandbox.results import ALL_EXAMPLES, EVALUATION_FIELDS, RUN
 
 _CAPTION = (
     "Validation accuracy at the selected learning rate: mean over seeds, band from the worst seed to the best. "
@@ -32,8 +32,10 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     if missing := [name for name in (*RUN, *EVALUATION_FIELDS) if name not in evaluations]:
         raise NothingToDraw(f"the evaluations have no column {', '.join(missing)}")
     chosen = records[records["selected"].astype(bool)].drop_duplicates(RUN)
+    whole = records[(records["split"] == "validation") & (records["slice"] == ALL_EXAMPLES)].drop_duplicates(RUN)
+    chosen = chosen.drop(columns="chance").merge(whole[[*RUN, "chance"]], how="left", on=RUN)
     chosen = chosen.assign(series=name_series(chosen, keys, [size]))
-    columns = list(dict.fromkeys([*RUN, "label", "series", *keys, size]))
+    columns = list(dict.fromkeys([*RUN, "label", "series", *keys, size, "chance"]))
     rows = evaluations.merge(chosen[[*columns, "learning_rate"]], on=RUN, suffixes=("", "_selected"))
     # The two files may print one learning rate in different precision.
     rows = rows[np.isclose(rows["learning_rate"], rows["learning_rate_selected"], rtol=1e-5, atol=0)]
@@ -41,7 +43,7 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
         raise NothingToDraw("no evaluation belongs to a selected member of these records")
     without = len(chosen) - len(rows.drop_duplicates(RUN))
     notes = [f"{without} of {len(chosen)} runs left no evaluations"] if without else []
-    by = list(dict.fromkeys(["label", "series", *keys, size]))
+    by = list(dict.fromkeys(["label", "series", *keys, size, "chance"]))
     lines = [members for _, members in rows.groupby(by, sort=False, dropna=False)]
     configs = rows.drop_duplicates(by)[by].reset_index(drop=True)  # in the order of the groups
     frame = pd.concat([_line(members).assign(line=number) for number, members in enumerate(lines)])
@@ -69,9 +71,11 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[s
         ax, color = panels[line["series"].iloc[0]], colors[line[size].iloc[0]]
         ax.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.2, linewidth=0)
         ax.plot(line["step"], line["accuracy"], color=color)
+        chance_lines(ax, line["chance"])
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_xlim(0, 1.02 * frame["step"].max())
-    explain(figure, list(panels.values()), size, sizes, {})
+    marks = {"chance": CHANCE} if frame["chance"].notna().any() else {}
+    explain(figure, list(panels.values()), size, sizes, marks)
     footnote(figure, f"Mean {over_seeds(frame['num_seeds'])}, band: the worst and the best.", *notes)
     return figure

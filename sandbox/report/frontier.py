@@ -18,14 +18,18 @@ from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.intervals import INTERVAL, interval_in_words
 from sandbox.report.panels import panel_grid
 from sandbox.report.points import COUNTS
+from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.series import TASK, name_series, series_names, sort_by_series
 from sandbox.report.style import (
+    CHANCE,
     COLUMN_WIDTH,
     WHITE_EDGE,
     accuracy_axis,
     axis_name,
+    chance_lines,
     footnote,
     legend_beside,
+    mark_edges,
     series_style,
     shown_names,
     size_axis,
@@ -37,7 +41,8 @@ _CAPTION = (
 )
 _FRONTIER = "Pareto frontier"
 _OTHERS = "others"
-_ASIDE = 0.015  # inches between the intervals of two series at one x
+_ASIDE, _MOST_ASIDE = 0.015, 0.08  # inches between the intervals of two series at one x, and of all together
+_OWN_ENTRIES = (_FRONTIER, _OTHERS, CHANCE["label"])
 _GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
 _MOST_INSIDE, _LONGEST_INSIDE = 6, 30  # more series or letters than this have their legend beside the axes
 _LEGEND_POSITIONS: tuple[Any, ...] = (
@@ -74,7 +79,7 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     task = [TASK] if TASK in keys and x != TASK else []
     names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
     frame = shown.assign(series=pd.concat(names) if names else "")
-    frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", *COUNTS]]
+    frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
     drawable = frame[[x, "accuracy"]].notna().all(axis=1)
     left_out = frame.loc[~drawable, "series"].drop_duplicates()
     notes = [f"{name} is left out, it has no {x} or no score" for name in left_out]
@@ -119,12 +124,15 @@ def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str]
         axes = list(grid.values())
     for ax, rows in zip(axes, panels.values(), strict=True):
         size_axis(ax, x, frame[x].tolist())
+        chance_lines(ax, rows["chance"])
         _lines(ax, rows, x, named)
         if len(panels) > 1:
             ax.set_xlabel("")
-    footnote(figure, interval_in_words(frame["num_seeds"]), *notes)
+    edges = EDGE_NOTE if frame["edge"].any() else ""
+    footnote(figure, interval_in_words(frame["num_seeds"]), edges, *notes)
     lines = {line.get_label(): line for ax in axes for line in ax.lines}
-    handles = [lines[text] for text in [_FRONTIER, *shown_names(named).values(), _OTHERS] if text in lines]
+    texts = [_FRONTIER, *shown_names(named, _OWN_ENTRIES).values(), _OTHERS, CHANCE["label"]]
+    handles = [lines[text] for text in texts if text in lines]
     # Matplotlib's own "best" ignores the intervals, so each position is tried.
     longest = max(len(str(line.get_label())) for line in handles)
     fits = len(panels) == 1 and len(handles) <= _MOST_INSIDE + 1 and longest <= _LONGEST_INSIDE
@@ -147,19 +155,22 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
     for name, line in rows.groupby("series", sort=False):
         if name not in named:
             ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
-    for number, (name, text) in enumerate(shown_names(named).items()):
+    step = min(_ASIDE, _MOST_ASIDE / max(len(named), 1))
+    for number, (name, text) in enumerate(shown_names(named, _OWN_ENTRIES).items()):
         line, style = rows[rows["series"] == name], series_style(number)
         spread = line.dropna(subset=["low", "high"])
-        aside = ScaledTranslation(_ASIDE * (number - (len(named) - 1) / 2), 0, ax.figure.dpi_scale_trans)
+        aside = ScaledTranslation(step * (number - (len(named) - 1) / 2), 0, ax.figure.dpi_scale_trans)
         bars = ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         bars.set_transform(bars.get_transform() + aside)
         ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
+        at_edge = line[line["edge"] != ""]
+        mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK)
 
 
 def _covers(legend: Legend, ax: Axes) -> bool:
     box = legend.get_window_extent().padded(2)
     intervals = [found for found in ax.collections if isinstance(found, LineCollection)]
-    lines = [ax.transData.transform(line.get_xydata()) for line in ax.lines]
+    lines = [line.get_transform().transform(line.get_xydata()) for line in ax.lines]
     bars = [ax.transData.transform(bar) for bars in intervals for bar in bars.get_segments()]
     for path in (*lines, *bars):
         for start, end in itertools.pairwise(path):

@@ -15,6 +15,7 @@ from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS
+from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.series import format_value, name_series
 from sandbox.report.slices import a_few_of, difficulties, parse_slice
 from sandbox.report.style import (
@@ -56,7 +57,7 @@ def heatmap(
     if len(shown.drop_duplicates([rows, columns])) < 2:
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
-    frame = shown[[*identity, "accuracy", "low", "high", *COUNTS]]
+    frame = shown[[*identity, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
     best = foremost(frame.groupby("panel", sort=False)["accuracy"].mean(), MOST_PANELS)
     notes = crowd_notes(len(best), frame["panel"].nunique(), "shown, those with the highest mean")
     figure = _draw(frame[frame["panel"].isin(best)], rows, columns, notes)
@@ -101,7 +102,9 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, shrink=shrink, label="Recall accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     bar.outline.set_visible(False)
-    footnote(figure, f"Mean {over_seeds(frame['num_seeds'])}.", *notes)
+    diverged = "† with a diverged member." if frame["num_diverged"].any() else ""
+    edges = EDGE_NOTE if frame["edge"].any() else ""
+    footnote(figure, f"Mean {over_seeds(frame['num_seeds'])}.", diverged, edges, *notes)
     return figure
 
 
@@ -111,7 +114,8 @@ def _panel(
     values, marks = np.full((len(down), len(across)), np.nan), {}
     for row in part.to_dict("records"):
         cell = down.index(row[rows]), across.index(row[columns])
-        values[cell], marks[cell] = row["accuracy"], "†" * (row["num_diverged"] > 0)
+        values[cell] = row["accuracy"]
+        marks[cell] = "†" * (row["num_diverged"] > 0) + EDGE_MARK * (row["edge"] != "")
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
     for cell, value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{100 * value:.0f}{marks[cell]}"

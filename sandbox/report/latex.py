@@ -9,6 +9,9 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "†": r"\textsuperscript{\textdagger}",
     "–": "--",
+    "‡": r"\textsuperscript{\textdaggerdbl}",
+    "≥": r"$\geq$",
+    "…": r"\dots{}",
 } | {character: "\\" + character for character in "&%$#_{}"}
 
 
@@ -20,7 +23,8 @@ def escape(text: str) -> str:
 def to_latex(table: Table) -> str:
     """The table in booktabs style: a series is named once, and the best scores are bold."""
     columns = "l" + "r" * (len(table.heads) - 1 + len(table.slices))
-    marks = ", of each task" * table.has_tasks + _DAGGER * table.has_diverged
+    marks = ", of each task" * table.has_tasks + _DAGGER * table.has_diverged + _WINDOW
+    marks += "\n% Double dagger: best learning rate at the end of its grid: try more" * table.has_edges
     lines = [
         "% Needs \\usepackage{booktabs}. Test accuracy in per cent: mean over seeds, half of the",
         f"% {INTERVAL}; bold: the best mean of a column{marks}.",
@@ -40,6 +44,10 @@ def to_latex(table: Table) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
+_WINDOW = (
+    ".\n% Rate window: factor between the largest and the smallest learning rate within 5 points of the best on "
+    "validation data"
+)
 _DAGGER = "; dagger: diverged, score as it stood"
 
 

@@ -12,8 +12,9 @@ from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import explain, panel_grid, shades
+from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.series import name_series, series_names, sort_by_series
-from sandbox.report.style import footnote
+from sandbox.report.style import CHANCE, chance_lines, footnote, mark_edges
 from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, STATUS_HALVED
 
 _CAPTION = (
@@ -47,7 +48,7 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     members = members.assign(
         mean=groups["accuracy"].transform("mean"), selected=groups["selected"].transform("any")
     )
-    frame = members[[*by, "seed", "status", "accuracy", "mean", "selected"]]
+    frame = members[[*by, "seed", "status", "accuracy", "mean", "selected", "chance", "edge"]]
     frame = sort_by_series(frame, series_names(members), [size, "learning_rate"])
     best = foremost(frame.groupby("series", sort=False)["mean"].max(), MOST_PANELS)
     notes = crowd_notes(len(best), frame["series"].nunique(), "shown, those that learned most")
@@ -79,12 +80,17 @@ def _draw(frame: pd.DataFrame, keys: Sequence[str], size: str, notes: Sequence[s
             ax.plot(members["learning_rate"], members["accuracy"], **style)
         chosen = means[means["selected"]]
         ax.plot(chosen["learning_rate"], chosen["mean"], **_MARKS["selected"] | {"color": color})
+        at_edge = chosen[chosen["edge"] != ""]
+        mark_edges(ax, at_edge["learning_rate"], at_edge["mean"], EDGE_MARK)
+        chance_lines(ax, line["chance"])
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(rates[:: math.ceil(len(rates) / _TICKS)]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: short_rate(rate)))
         ax.xaxis.set_minor_locator(NullLocator())
     marks = {name: mark for name, mark in _MARKS.items() if name == "selected" or (frame["status"] == name).any()}
+    marks |= {"chance": CHANCE} if frame["chance"].notna().any() else {}
     explain(figure, list(panels.values()), size, sizes, marks)
+    edges = EDGE_NOTE if frame["edge"].any() else ""
     seeds = frame.groupby([*lines, "learning_rate"], dropna=False)["seed"].nunique()
-    footnote(figure, f"Lines: mean {over_seeds(seeds)}; dots: each seed.", *notes)
+    footnote(figure, f"Lines: mean {over_seeds(seeds)}; dots: each seed.", edges, *notes)
     return figure

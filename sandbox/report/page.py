@@ -10,6 +10,7 @@ import pandas as pd
 from sandbox.report.drawing import Drawing
 from sandbox.report.intervals import INTERVAL
 from sandbox.report.points import config_keys, failures
+from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.series import format_value
 from sandbox.report.tables import Table
 from sandbox.tables import outcomes
@@ -38,6 +39,7 @@ def render_page(
         figures=[_figure(name, drawing) for name, drawing in drawings.items()],
         table=table,
         interval=INTERVAL,
+        edge_note=EDGE_NOTE,
         notes=notes,
         failures=failures(records).to_dict("records"),
         ran_on={name: _values(records[name]) for name in _RAN_ON}

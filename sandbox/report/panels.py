@@ -67,7 +67,7 @@ def explain(
 ) -> None:
     """Adds a legend of the shades of all sizes and of the `marks`, a line style each, right of the panels."""
     colors = shades(sizes)
-    extra = [Line2D([], [], **style, label=name) for name, style in marks.items()]
+    extra = [Line2D([], [], **style | {"label": name}) for name, style in marks.items()]
     if len(colors) <= _LEGEND_ENTRIES:
         lines = [Line2D([], [], color=color, label=format_size(column, s)) for s, color in colors.items()]
         legend = figure.legend(handles=[*lines, *extra], loc="outside right upper", title=axis_name(column))

@@ -62,7 +62,8 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
     """The points, in order of first appearance: test accuracy at the selected learning rate, over seeds.
 
     Columns: `label`, the keys that vary, `slice`, the measures (averaged if they differ between the runs of a
-    point, as seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `num_seeds`, and
+    point, as seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `chance` and
+    `edge` (see `Record`), `num_seeds`, and
     among these `num_diverged` (their accuracy is included) and `num_unscored` (they have no accuracy).
     """
     keys = varying_keys(records)
@@ -70,7 +71,7 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
     rows = []
     seeds = seed_columns(records)
     by = ["label", *keys, "slice"]
-    columns = [*by, *measures, "accuracy", "low", "high", *COUNTS]
+    columns = [*by, *measures, "accuracy", "low", "high", "chance", "edge", *COUNTS]
     for values, members in selected_members(records, "test").groupby(by, sort=False, dropna=False):
         members = members.drop_duplicates(seeds)
         mean, low, high = mean_and_interval(members["accuracy"])
@@ -81,6 +82,8 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
                 "accuracy": mean,
                 "low": low,
                 "high": high,
+                "chance": members["chance"].mean(),
+                "edge": max(members["edge"]),
                 "num_seeds": len(members),
                 "num_diverged": int((members["status"] == STATUS_DIVERGED).sum()),
                 "num_unscored": int(members["accuracy"].isna().sum()),

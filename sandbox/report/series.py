@@ -77,10 +77,10 @@ def distinct(name: str, taken: set[str]) -> str:
     return free
 
 
-def short_names(names: Iterable[str], most: int = LONGEST) -> dict[str, str]:
-    """Each name on one line of at most `most` letters, with a gap where it was longer; different ones stay so."""
-    taken: set[str] = set()
-    return {name: distinct(_shortened(name, most), taken) for name in dict.fromkeys(names)}
+def short_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Each name on one line, with a gap where it was too long; no two are equal, and none is `taken`."""
+    used = set(taken)
+    return {name: distinct(_shortened(name), used) for name in dict.fromkeys(names)}
 
 
 def short_key(key: str, keys: Iterable[str]) -> str:
@@ -96,10 +96,9 @@ def format_value(value: object) -> str:
     return str(value)
 
 
-def _shortened(name: str, most: int) -> str:
-    line = " ".join(name.split())
-    tail = most // 3
-    return line if len(line) <= most else f"{line[: most - tail - 1]}…{line[-tail:]}"
+def _shortened(name: str) -> str:
+    line, tail = " ".join(name.split()), LONGEST // 3
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - tail - 1]}…{line[-tail:]}"
 
 
 def _values(members: pd.DataFrame, named: Sequence[str], keys: Sequence[str]) -> list[str]:

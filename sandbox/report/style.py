@@ -31,6 +31,9 @@ _LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
 TITLE_LETTER = 0.068
 """Average width of a letter in titles and labels."""
 
+_NOTE_LINE = 0.1
+"""Height of a line of a footnote."""
+
 _TITLE_LETTERS = 27
 """Letters in a line of a title; three such panels fill the width of a page."""
 
@@ -70,6 +73,9 @@ DASHES = ("-", "--", ":")
 WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 """Sets a marker off from lines under it."""
 
+CHANCE: dict[str, Any] = {"color": "0.6", "linewidth": 0.7, "linestyle": (0, (4, 2)), "label": "chance"}
+"""The line of accuracy by guessing."""
+
 _LARGE = 10_000  # from here on numbers are written with k and M
 
 AXIS_NAMES = {
@@ -88,9 +94,9 @@ def plain_text(text: str) -> str:
     return ("\N{ZERO WIDTH SPACE}" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
-def shown_names(names: Iterable[str]) -> dict[str, str]:
-    """Names of series -> the texts that stand for them in a figure."""
-    return {name: plain_text(text) for name, text in short_names(names).items()}
+def shown_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Names of series -> the texts that stand for them in a figure, which has the `taken` texts already."""
+    return {name: plain_text(text) for name, text in short_names(names, taken).items()}
 
 
 def shown_titles(names: Iterable[str]) -> tuple[dict[str, str], float]:
@@ -100,12 +106,17 @@ def shown_titles(names: Iterable[str]) -> tuple[dict[str, str], float]:
 
 
 def footnote(figure: Figure, *sentences: str) -> None:
-    """Adds lines of small text at the foot of the figure, broken to its width; empty ones are left out."""
-    share = 0.42 if figure.get_supxlabel() else 1  # a title below all panels stands in the middle
-    text = textwrap.fill(" ".join(filter(None, sentences)), int(share * figure.get_figwidth() / _SMALL_LETTER))
-    if text:
-        note = figure.legend(handles=[], loc="outside lower left", title=text, alignment="left", borderpad=0)
-        note.get_title().set(fontsize=6, color="0.35")
+    """Adds a strip of small text at the foot of the figure, broken to its width; empty sentences are left out."""
+    lines = textwrap.wrap(" ".join(filter(None, sentences)), int(figure.get_figwidth() / _SMALL_LETTER))
+    strip, height = _NOTE_LINE * len(lines), figure.get_figheight()
+    figure.set_figheight(height + strip)
+    if title := figure.get_supxlabel():  # the titles of all panels move up, and have space above the text
+        figure.supxlabel(title, y=(strip + 0.12) / (height + strip), fontsize=8)
+        figure.supylabel(figure.get_supylabel(), y=(0.5 * height + strip) / (height + strip), fontsize=8)
+        lines = ["", "", *lines]
+    text = "\n".join(lines)
+    note = figure.legend(handles=[], loc="outside lower left", title=text, alignment="left", borderpad=0)
+    note.get_title().set(fontsize=6, color="0.35")
 
 
 def series_style(number: int) -> dict[str, Any]:
@@ -153,6 +164,18 @@ def accuracy_axis(ax: Axes) -> None:
     ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def chance_lines(ax: Axes, chances: Iterable[Number]) -> None:
+    """Draws the accuracy of the best blind guess, where it is known, as a thin line across the axes."""
+    for chance in sorted({chance for chance in chances if chance == chance}):
+        ax.axhline(chance, **CHANCE)
+
+
+def mark_edges(ax: Axes, x: Iterable[Number], y: Iterable[Number], mark: str) -> None:
+    """Sets the mark beside points."""
+    for point in zip(x, y, strict=True):
+        ax.annotate(mark, point, xytext=(3, 2), textcoords="offset points", fontsize=6)
 
 
 def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:

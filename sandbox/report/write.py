@@ -18,6 +18,7 @@ from sandbox.report.latex import to_latex
 from sandbox.report.learning_rates import learning_rates
 from sandbox.report.page import render_page
 from sandbox.report.points import failures, runs_not_shown
+from sandbox.report.rates import rate_windows
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
 from sandbox.results import RUN, STATUS_FAILED, write_atomically
@@ -112,7 +113,8 @@ def scores_of(source: str | os.PathLike[str]) -> Table:
 
 
 def _tables(data: ReportData) -> tuple[pd.DataFrame, Table]:
-    table = wide_table(data.points, data.keys, data.size)
+    windows = rate_windows(data.records, data.keys, data.slice_name)
+    table = wide_table(data.points, windows, data.keys, data.size)
     return table, printed_table(table, a_few_of(data.points["slice"]))
 
 

@@ -29,18 +29,37 @@ def test_the_table_has_a_row_per_size_and_a_column_per_slice(sweep, tmp_path):
 def test_latex_has_the_best_of_a_column_bold_and_marks_who_diverged(sweep, tmp_path):
     write_report(sweep, tmp_path / "out", formats=())
     assert latex_rows(tmp_path / "out") == [
-        ["Series", r"d\_state", "State", "Seeds", "pairs=4", "pairs=16", "all"],
-        ["delta rule", "8", "4 KiB", "2", r"70.0 $\pm$ 70.0", r"40.0 $\pm$ 60.0", r"55.0 $\pm$ 55.0"],
+        ["Series", r"d\_state", "State", "Seeds", "Rate window", "pairs=4", "pairs=16", "all"],
+        [
+            "delta rule",
+            "8",
+            "4 KiB",
+            "2",
+            r"$\geq$ 10",
+            r"70.0 $\pm$ 70.0",
+            r"40.0 $\pm$ 60.0",
+            r"55.0 $\pm$ 55.0",
+        ],
         [
             "",
             "16",
             "8 KiB",
             r"2 (1\textsuperscript{\textdagger})",
+            r"$\geq$ 10",
             r"\textbf{95.0} $\pm$ 63.5",
             r"\textbf{85.0} $\pm$ 63.5",
             r"\textbf{90.0} $\pm$ 63.5",
         ],
-        [r"linear\_100\%", "16", "8 KiB", "2", r"70.0 $\pm$ 0.0", r"15.0 $\pm$ 63.5", r"42.5 $\pm$ 31.8"],
+        [
+            r"linear\_100\%",
+            "16",
+            "8 KiB",
+            "2",
+            r"$\geq$ 1",
+            r"70.0 $\pm$ 0.0",
+            r"15.0 $\pm$ 63.5",
+            r"42.5 $\pm$ 31.8",
+        ],
     ]
 
 

@@ -1,0 +1,52 @@
+"""How wide the window of good learning rates is, and where the best one lies at the end of its grid."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sandbox.results import ALL_EXAMPLES
+
+WINDOW = "rate_window"
+
+EDGE_MARK = "‡"
+
+EDGE_NOTE = f"{EDGE_MARK} best learning rate at the end of its grid: try more."
+
+_WITHIN = 0.05
+"""Accuracy below the best that still counts as good."""
+
+
+def rate_windows(records: pd.DataFrame, keys: Sequence[str], slice_name: str) -> pd.DataFrame:
+    """The column `rate_window` for each label and value of the `keys`, as text.
+
+    It is the factor between the largest and the smallest learning rate whose mean validation accuracy over seeds
+    is within 5 points of the best, without a worse one between it and the best: `10`, or `≥ 10` if the window
+    reaches an end of the rates that were tried. Accuracy is over all examples, or over the slice without them.
+    """
+    validation = records[records["split"] == "validation"]
+    overall = ALL_EXAMPLES if (validation["slice"] == ALL_EXAMPLES).any() else slice_name
+    by = ["label", *keys]
+    groups = validation[validation["slice"] == overall].groupby([*by, "learning_rate"], sort=False, dropna=False)
+    means = groups["accuracy"].mean().reset_index()
+    rows = [
+        dict(zip(by, values, strict=True)) | {WINDOW: _window(rates)}
+        for values, rates in means.groupby(by, sort=False, dropna=False)
+    ]
+    return pd.DataFrame(rows, columns=[*by, WINDOW])
+
+
+def _window(means: pd.DataFrame) -> str:
+    means = means.sort_values("learning_rate")
+    rates, accuracies = means["learning_rate"].to_numpy(float), means["accuracy"].to_numpy(float)
+    if not np.isfinite(accuracies).any():
+        return ""
+    best = int(np.nanargmax(accuracies))
+    good = accuracies >= accuracies[best] - _WITHIN
+    first, last = best, best
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < len(rates) - 1 and good[last + 1]:
+        last += 1
+    bound = "≥ " if first == 0 or last == len(rates) - 1 else ""
+    return f"{bound}{rates[last] / rates[first]:.3g}"
