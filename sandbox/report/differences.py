@@ -66,16 +66,19 @@ def differences_in_words(table: pd.DataFrame, size: str, file: str) -> list[str]
         f"differences in accuracy on {name}, paired over seeds; p has Holm's correction:"
         for name in table["slice"].unique()
     ]
-    for row in table.head(_PRINTED).to_dict("records"):
+    tested = table[table["verdict"] != TOO_FEW]
+    for row in tested.head(_PRINTED).to_dict("records"):
         first, second = (
             f"{row[side]} at {format_size(size, row[f'{side} {size}'])}" for side in ("first", "second")
         )
-        interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-        test = "" if np.isnan(row["p_holm"]) else f", p {row['p_holm']:.2g}"
-        points = f"{100 * row['difference']:.1f}{interval}{test}, seeds: {row['num_seeds']}"
+        interval = f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+        points = f"{100 * row['difference']:.1f} {interval}, p {row['p_holm']:.2g}, seeds: {row['num_seeds']}"
         lines.append(f"  {row['verdict']}: {first} ahead of {second}: {points}")
-    more = len(table) - _PRINTED
-    return [*lines, f"  {more} smaller differences in {file}"] if more > 0 else lines
+    if (more := len(tested) - _PRINTED) > 0:
+        lines.append(f"  {more} smaller differences in {file}")
+    if untested := len(table) - len(tested):
+        lines.append(f"  {TOO_FEW}: {untested} pairs with fewer than 2 seeds in common, in {file}")
+    return lines
 
 
 def _pairs(models: pd.DataFrame, size: str) -> list[tuple[int, int]]:

@@ -72,7 +72,8 @@ def wide_table(points: pd.DataFrame, windows: pd.DataFrame, keys: Sequence[str],
     table = table.merge(windows, how="left", on=["label", *keys]).fillna({WINDOW: ""})
     table = sort_by_series(table, series_names(table), [size])[[*identity, WINDOW, "edge", *COUNTS, *scored]]
     chance = _chance_rows(points, [TASK] if TASK in keys else [])
-    return pd.concat([table.astype(dict.fromkeys(COUNTS, "Int64")), chance], ignore_index=True)
+    whole = dict.fromkeys(table.select_dtypes("integer"), "Int64")  # which may be missing, unlike numpy's
+    return pd.concat([table.astype(whole), chance], ignore_index=True)
 
 
 def _chance_rows(points: pd.DataFrame, task: Sequence[str]) -> pd.DataFrame:

@@ -32,6 +32,7 @@ def test_figures_and_tables_show_chance(report):
     assert (texts[0], [score.mean for score in scores]) == ("chance", ["12.5", "12.5"])
     assert not any(score.best for score in scores)
     assert "chance &  &  &  & 12.5 & 12.5" in (out / "table.tex").read_text()
+    assert (out / "table.csv").read_text().splitlines()[1].startswith("chance,chance,4096,5096,")
     last = pd.read_csv(out / "table.csv").iloc[-1]
     assert (last["series"], last["pairs=4"], pd.isna(last["num_seeds"])) == ("chance", 0.125, True)
 

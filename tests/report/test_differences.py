@@ -79,8 +79,12 @@ def test_a_lone_series_is_compared_with_itself_at_other_sizes(tmp_path):
 def test_the_command_prints_the_largest_and_says_where_the_rest_is(tmp_path, capsys):
     for number in range(8):
         write(tmp_path / "runs", f"model {number}", (0.1 * number, 0.1 * number + 0.01))
+    write(tmp_path / "runs", "lone", (0.5,))
     main([str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--formats", "svg"])
-    printed = [line for line in capsys.readouterr().out.splitlines() if "ahead of" in line]
+    lines = capsys.readouterr().out.splitlines()
+    printed = [line for line in lines if "ahead of" in line]
+    assert "  8 smaller differences in differences.csv" in lines
+    assert "  too few seeds: 8 pairs with fewer than 2 seeds in common, in differences.csv" in lines
     assert len(printed) == 20
     assert printed[0].startswith("  different: model 7 at 800 B ahead of model 0 at 800 B: 70.0 (70.0 to 70.0)")
-    assert len((tmp_path / "out" / "differences.csv").read_text().splitlines()) == 1 + 28
+    assert len((tmp_path / "out" / "differences.csv").read_text().splitlines()) == 1 + 28 + 8
