@@ -110,7 +110,7 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
         value_starts = starts + key_sizes[pair]
         beyond = self.length + 1
 
-        def positions(starts: Int[Array, "n"], sizes: Int[Array, "n"], most: int) -> Int[Array, "n most"]:
+        def positions(starts: Int[Array, " n"], sizes: Int[Array, " n"], most: int) -> Int[Array, "n most"]:
             index = jnp.arange(most)[None, :]
             return jnp.where(written[:, None] & (index < sizes[:, None]), starts[:, None] + index, beyond)
 
@@ -130,7 +130,7 @@ class FuzzyConfig(FixedLengthConfig, KeyValueConfig):
         return ask_where(value_due[1:], tokens[1:], self.num_scored, shown_tokens, self.slices)
 
 
-def _draw_motifs(key: PRNGKey, population: int, most: int, sizes: Int[Array, "n"]) -> Int[Array, "n most"]:
+def _draw_motifs(key: PRNGKey, population: int, most: int, sizes: Int[Array, " n"]) -> Int[Array, "n most"]:
     """Draw a motif of different tokens, counted from 0, for each size; a motif is the first `size` of them."""
     keys = jax.random.split(key, sizes.size)
     return jax.vmap(lambda key: draw_uniform(key, population, most))(keys)

@@ -54,7 +54,7 @@ class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
         return self.length // 2
 
     @property
-    def value_of_key(self) -> Int[Array, "keys"]:
+    def value_of_key(self) -> Int[Array, " keys"]:
         """Values of the keys, from key 1 on."""
         values = jax.random.permutation(jax.random.key(self.map_seed), self.num_values)
         return self.first_value + values[: self.num_keys].astype(jnp.int32)

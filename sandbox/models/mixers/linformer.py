@@ -132,7 +132,7 @@ class Linformer(Attention):
         new: Float[Array, "B T G K"],
         matrix: nnx.Param,
         start: Int[Array, ""],
-        here: Int[Array, "blocks"],
+        here: Int[Array, " blocks"],
     ) -> tuple[Float[Array, "B blocks C G K"], Float[Array, "B earlier R G K"], Float[Array, "B S G K"]]:
         """The blocks that the new rows touch, all compressed rows, and the rows of the incomplete block."""
         size, end = self.config.block_size, start + new.shape[1]

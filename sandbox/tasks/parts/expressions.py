@@ -127,9 +127,9 @@ def values(tokens: Int[Array, "T"], modulus: int, max_depth: int) -> Int[Array, 
     return jax.lax.scan(read, start, tokens)[1]
 
 
-def _draw_numbers(key: PRNGKey, count: int, modulus: int) -> Int[Array, "count"]:
+def _draw_numbers(key: PRNGKey, count: int, modulus: int) -> Int[Array, " count"]:
     return jax.random.randint(key, (count,), FIRST_NUMBER, FIRST_NUMBER + modulus, dtype=jnp.int32)
 
 
-def _draw_operators(key: PRNGKey, count: int, num_operators: int) -> Int[Array, "count"]:
+def _draw_operators(key: PRNGKey, count: int, num_operators: int) -> Int[Array, " count"]:
     return jax.random.randint(key, (count,), PLUS, PLUS + num_operators, dtype=jnp.int32)

@@ -23,7 +23,7 @@ class Filler(enum.Enum):
 
 def draw_filler(
     key: PRNGKey, filler: Filler, length: int, vocab_size: int, keys: Int[Array, "M"], live: Bool[Array, "M"]
-) -> Int[Array, "length"]:
+) -> Int[Array, " length"]:
     """Draw `length` tokens of filler; `live` says which of the distinct `keys` the sequence has."""
     match filler:
         case Filler.zeros:

@@ -105,7 +105,7 @@ class QueriesConfig(MixtureConfig):
 
 def draw_slots(
     key: PRNGKey, num_slots: Int[Array, ""], most_slots: int, power_a: float, draws: int
-) -> Int[Array, "draws"]:
+) -> Int[Array, " draws"]:
     """Draw a slot for one query after another, slot i in proportion to (i+1)^(power_a-1) among those left.
 
     Args:

@@ -26,7 +26,7 @@ FIRST_LETTER = 4
 class Piece(NamedTuple):
     """A part of a sequence: the first `length` of some tokens."""
 
-    tokens: Int[Array, "n"]
+    tokens: Int[Array, " n"]
     length: Int[Array, ""]
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sandbox.shapes import PRNGKey
 
 
-def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, "draws"]:
+def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, " draws"]:
     """Draw distinct numbers `0 <= x < population`, every ordered selection equally likely.
 
     The result is that of a Fisher-Yates shuffle stopped after `draws` swaps: step j exchanges entries j and r_j of
@@ -39,7 +39,7 @@ def draw_uniform(key: PRNGKey, population: int, draws: int) -> Int[Array, "draws
     return jnp.where(filled_at >= 0, standing[filled_at], index)
 
 
-def draw_weighted(key: PRNGKey, log_weights: Float[Array, "population"], draws: int) -> Int[Array, "draws"]:
+def draw_weighted(key: PRNGKey, log_weights: Float[Array, " population"], draws: int) -> Int[Array, " draws"]:
     """Draw distinct numbers one after another, each with probability proportional to its weight among those left.
 
     This is the Plackett-Luce order, drawn as the largest of `log_weights` plus independent Gumbel noise. A number
@@ -49,7 +49,7 @@ def draw_weighted(key: PRNGKey, log_weights: Float[Array, "population"], draws: 
     return jax.lax.top_k(log_weights + noise, draws)[1]
 
 
-def draw_among(key: PRNGKey, allowed: Bool[Array, "population"], draws: int) -> Int[Array, "draws"]:
+def draw_among(key: PRNGKey, allowed: Bool[Array, " population"], draws: int) -> Int[Array, " draws"]:
     """Draw distinct numbers among those that are allowed, every ordered selection equally likely.
 
     When there are fewer than `draws`, the rest are others.
@@ -57,6 +57,6 @@ def draw_among(key: PRNGKey, allowed: Bool[Array, "population"], draws: int) -> 
     return draw_weighted(key, jnp.where(allowed, 0.0, -jnp.inf), draws)
 
 
-def draw_one_among(key: PRNGKey, allowed: Bool[Array, "population"]) -> Int[Array, ""]:
+def draw_one_among(key: PRNGKey, allowed: Bool[Array, " population"]) -> Int[Array, ""]:
     """Draw one number among those that are allowed, all equally likely."""
     return jax.random.categorical(key, jnp.where(allowed, 0.0, -jnp.inf)).astype(jnp.int32)

@@ -43,7 +43,7 @@ class Residues:
 
 
 @functools.cache
-def flat_zeros(count: int, modulus: int, times: float) -> Float[np.ndarray, "n"]:
+def flat_zeros(count: int, modulus: int, times: float) -> Float[np.ndarray, " n"]:
     """P(value = 0) of 1, ..., `count` numbers with operators between them, each * with probability `times`."""
     residues = Residues(modulus)
     terms = [residues.uniform]  # of 1, 2, ... factors
@@ -58,7 +58,7 @@ def flat_zeros(count: int, modulus: int, times: float) -> Float[np.ndarray, "n"]
 
 
 @functools.cache
-def bracketed_zeros(length: int, modulus: int, times: float) -> Float[np.ndarray, "n"]:
+def bracketed_zeros(length: int, modulus: int, times: float) -> Float[np.ndarray, " n"]:
     """P(value = 0) of expressions of 1, ..., `length` tokens as `draw_bracketed` draws them."""
     residues = Residues(modulus)
     values = np.tile(residues.uniform, (length, 1))  # up to 4 tokens: one number
