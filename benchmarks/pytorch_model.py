@@ -33,10 +33,10 @@ class GatedShortConv(nn.Module):
 class Attention(nn.Module):
     """One causal softmax head without positions."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, D] to [B, T, D]."""

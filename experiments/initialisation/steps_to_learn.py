@@ -80,9 +80,8 @@ def draw(table: pd.DataFrame) -> Figure:
     for ax, start, color in zip(panels, starts, COLORS, strict=False):
         rows = table[table["start"] == start]
         height = rows["mixer"].map(mixers.index) + 0.22 * (rows["seed"] - rows["seed"].mean())
-        for learned, face in ((True, color), (False, "white")):
-            these = rows["learned"] == learned
-            ax.scatter(rows["steps"][these], height[these], 9, face, edgecolors=color, linewidths=0.7, zorder=2)
+        face = np.where(rows["learned"], color, "white")
+        ax.scatter(rows["steps"], height, 9, face, edgecolors=color, linewidths=0.7, zorder=2)
         ax.set_title(f"{start}\n{rows['learned'].sum()} of {len(rows)}")
         ax.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(mixers)), mixers)

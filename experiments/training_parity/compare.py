@@ -13,8 +13,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
 
+from sandbox.report.intervals import half_width
 from sandbox.report.learned import steps_to_learn
 from sandbox.report.style import COLORS, COLUMN_WIDTH, RC
 from sandbox.results import RUN
@@ -46,7 +46,7 @@ def compare(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for label, seeds in pairs.groupby("label"):
         logs = np.log(seeds["steps_ours"] / seeds["steps_theirs"])
-        half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs) if len(logs) > 1 else np.nan
+        half = half_width(logs.to_numpy())
         row = {"label": label, "seeds": len(seeds)}
         for side in ("ours", "theirs"):
             row[f"learning_rate_{side}"] = seeds[f"learning_rate_{side}"].iloc[0]

@@ -1,6 +1,8 @@
 """Models of others in PyTorch, each with its own start: of `transformers`, and Zoology's blocks, plainly."""
 
 import math
+import pathlib
+import runpy
 from collections.abc import Callable
 
 import torch
@@ -8,35 +10,10 @@ import torch.nn.functional as F
 import transformers
 from torch import nn
 
-WIDTH, LAYERS = 64, 2
+BLOCKS = runpy.run_path(str(pathlib.Path(__file__).parents[2] / "benchmarks" / "pytorch_model.py"))
+"""Zoology's gated short convolution (zoology/mixers/base_conv.py) and attention (zoology/mixers/attention.py)."""
 
-
-class BaseConv(nn.Module):
-    """Zoology's gated short convolution (zoology/mixers/base_conv.py): conv(x) ⊙ (x W + b) + x."""
-
-    def __init__(self, width: int, taps: int = 3) -> None:
-        super().__init__()
-        self.gate = nn.Linear(width, width)
-        self.conv = nn.Conv1d(width, width, taps, groups=width, padding=taps - 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] to [B, T, D]."""
-        convolved = self.conv(x.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2)
-        return convolved * self.gate(x) + x
-
-
-class SoftmaxAttention(nn.Module):
-    """Causal attention of one head, with biases (zoology/mixers/attention.py)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] to [B, T, D]."""
-        q, k, v = self.qkv(x).unsqueeze(1).chunk(3, dim=-1)
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).squeeze(1))
+WIDTH, LAYERS, TAPS = 64, 2, 3
 
 
 class TaylorAttention(nn.Module):
@@ -50,14 +27,14 @@ class TaylorAttention(nn.Module):
         self.q = nn.Linear(width, features, bias=False)
         self.k = nn.Linear(width, features, bias=False)
         self.v = nn.Linear(width, width, bias=False)
-        self.out_proj = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, D] to [B, T, D], by the weights φ(q)ᵀφ(k) = 1 + s + s²/2 with s = qᵀk / √d, summed to one."""
         q, k = self.q(x), self.k(x)
         similar = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
         weights = torch.tril(1 + similar + similar**2 / 2)
-        return self.out_proj(weights / (weights.sum(-1, keepdim=True) + 1e-12) @ self.v(x))
+        return self.out(weights / (weights.sum(-1, keepdim=True) + 1e-12) @ self.v(x))
 
 
 class Zoology(nn.Module):
@@ -71,12 +48,12 @@ class Zoology(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab, WIDTH)
         self.positions = nn.Embedding(positions, WIDTH) if positions else None
-        self.mixers = nn.ModuleList([BaseConv(WIDTH), mixer])
+        self.mixers = nn.ModuleList([BLOCKS["GatedShortConv"](WIDTH, TAPS), mixer])
         self.norms = nn.ModuleList([nn.LayerNorm(WIDTH) for _ in self.mixers])
         self.norm = nn.LayerNorm(WIDTH)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                rescale = math.sqrt(2 * LAYERS) if name.endswith("out_proj.weight") else 1
+                rescale = math.sqrt(2 * LAYERS) if name.endswith("out.weight") else 1
                 nn.init.normal_(parameter, std=0.02 / rescale)
             elif name.endswith("bias") and "conv" not in name:
                 nn.init.zeros_(parameter)
@@ -135,7 +112,7 @@ REFERENCES: dict[str, Callable[[int, int], nn.Module]] = {
     "mamba": _mamba,
     "mamba2": _mamba2,
     "rwkv4": _rwkv4,
-    "attention": lambda vocab, length: Zoology(vocab, SoftmaxAttention(WIDTH), positions=length),
+    "attention": lambda vocab, length: Zoology(vocab, BLOCKS["Attention"](WIDTH, bias=True), positions=length),
     "based": lambda vocab, length: Zoology(vocab, TaylorAttention(WIDTH)),
 }
 """Each reference by the label of ours beside it: a model for so many tokens of vocabulary and of sequence."""

@@ -12,10 +12,11 @@ from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import explain, panel_grid, shades
+from sandbox.report.points import validation_members
 from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.series import name_series, series_names, sort_by_series
 from sandbox.report.style import CHANCE, chance_lines, footnote, mark_edges
-from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, STATUS_HALVED
+from sandbox.results import STATUS_DIVERGED, STATUS_HALVED
 
 _CAPTION = (
     "Validation accuracy of every member and the mean of each learning rate; a ring marks the selected one. "
@@ -35,11 +36,10 @@ def learning_rates(records: pd.DataFrame, keys: Sequence[str], size: str, slice_
     A member that diverged has a cross in place of the dot, one that was halved a triangle. Shows the slice `all`
     if the records have it, else `slice_name`. Raises NothingToDraw if there are fewer than two learning rates.
     """
-    validation = records[records["split"] == "validation"]
-    if validation.empty:
+    if not (records["split"] == "validation").any():
         raise NothingToDraw("no records of the validation split")
-    overall = ALL_EXAMPLES if (validation["slice"] == ALL_EXAMPLES).any() else slice_name
-    members = validation[(validation["slice"] == overall) & validation["accuracy"].notna()]
+    members = validation_members(records, slice_name)
+    members = members[members["accuracy"].notna()]
     if members["learning_rate"].nunique() < 2:
         raise NothingToDraw("fewer than two learning rates were tried")
     members = members.assign(series=name_series(members, keys, [size]))

@@ -12,7 +12,7 @@ from sandbox.errors import InputError
 from sandbox.renamed import renamed
 from sandbox.report.intervals import mean_and_interval
 from sandbox.report.series import STATE_SIZE
-from sandbox.results import MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
+from sandbox.results import ALL_EXAMPLES, MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
 
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
@@ -53,6 +53,13 @@ def selected_members(records: pd.DataFrame, split: str) -> pd.DataFrame:
     return records[records["selected"].astype(bool) & (records["split"] == split)]
 
 
+def validation_members(records: pd.DataFrame, slice_name: str) -> pd.DataFrame:
+    """The records of validation data over all examples, or over the slice if they have none over all."""
+    validation = records[records["split"] == "validation"]
+    overall = ALL_EXAMPLES if (validation["slice"] == ALL_EXAMPLES).any() else slice_name
+    return validation[validation["slice"] == overall]
+
+
 def seed_columns(records: pd.DataFrame) -> list[str]:
     """The seeds of members and of what else is drawn; `config.seed` is only the first of a run's seeds."""
     return [key for key in map(str, records) if key.split(".")[-1] == "seed" and key != "config.seed"]
@@ -62,9 +69,9 @@ def make_points(records: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd
     """The points, in order of first appearance: test accuracy at the selected learning rate, over seeds.
 
     Columns: `label`, the keys that vary, `slice`, the measures (averaged if they differ between the runs of a
-    point, as seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `chance` and
-    `edge` (see `Record`), `num_seeds`, and
-    among these `num_diverged` (their accuracy is included) and `num_unscored` (they have no accuracy).
+    point, as seconds do), `accuracy` with `low` and `high` (0 to 1, see `mean_and_interval`), `chance` and `edge`
+    (see `Record`), `num_seeds`, and among these `num_diverged` (their accuracy is included) and `num_unscored`
+    (they have no accuracy).
     """
     keys = varying_keys(records)
     measures = [name for name in dict.fromkeys(measures) if name not in keys]

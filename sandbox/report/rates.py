@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sandbox.results import ALL_EXAMPLES
+from sandbox.report.points import validation_members
 
 WINDOW = "rate_window"
 
@@ -24,10 +24,9 @@ def rate_windows(records: pd.DataFrame, keys: Sequence[str], slice_name: str) ->
     is within 5 points of the best, without a worse one between it and the best: `10`, or `≥ 10` if the window
     reaches an end of the rates that were tried. Accuracy is over all examples, or over the slice without them.
     """
-    validation = records[records["split"] == "validation"]
-    overall = ALL_EXAMPLES if (validation["slice"] == ALL_EXAMPLES).any() else slice_name
     by = ["label", *keys]
-    groups = validation[validation["slice"] == overall].groupby([*by, "learning_rate"], sort=False, dropna=False)
+    members = validation_members(records, slice_name)
+    groups = members.groupby([*by, "learning_rate"], sort=False, dropna=False)
     means = groups["accuracy"].mean().reset_index()
     rows = [
         dict(zip(by, values, strict=True)) | {WINDOW: _window(rates)}
