@@ -33,15 +33,14 @@ def presets() -> dict[str, dict[str, Any]]:
 
 
 def start_of(records: pd.DataFrame) -> pd.Series:
-    """The name of the start of each record; empty if no preset is like it."""
-
-    def equal(column: pd.Series, value: Any) -> pd.Series:
-        return column.isna() if value is None else column.astype(str) == str(value)
-
+    """The name of the start of each record. Raises ValueError if no preset is like one."""
     names = pd.Series("", index=records.index)
     for name, options in presets().items():
-        same = [equal(records[f"model.{key}"], value) for key, value in options.items()]
+        columns = {key: records[f"model.{key}"] for key in options}
+        same = [columns[key].isna() if value is None else columns[key] == value for key, value in options.items()]
         names[np.logical_and.reduce(same)] = name
+    if (unknown := names == "").any():
+        raise ValueError(f"{records['run_id'][unknown].iloc[0]}: no preset of conf/start starts like this run")
     return names
 
 
