@@ -24,7 +24,7 @@ from sandbox.bench.scans import ScanRow, time_scans
 from sandbox.cli.bench_tables import print_speeds
 from sandbox.cli.display import console
 from sandbox.cli.machine import with_machine
-from sandbox.results import write_atomically
+from sandbox.files import write_atomically
 from sandbox.scans import RULES, Rule
 from sandbox.scans.kernels import gpu
 from sandbox.scans.layout import initial_states

@@ -19,6 +19,13 @@ NAME = "name"
 """Key of a plain config that holds the name of its entry in `MIXERS` or `TASKS`."""
 
 
+class Versions(enum.Enum):
+    """Finished runs that count as done."""
+
+    same = "same"
+    any = "any"
+
+
 @dataclasses.dataclass
 class Config:
     """One run: a model, a task and how it trains. `RESULT_KEYS` determine its results and its id."""
@@ -39,6 +46,14 @@ class Config:
     """Shortest time between two checkpoints."""
     jobs: Any = AUTO
     """Runs of a sweep that train at once: a number, or `auto`, one per core as far as memory allows."""
+    dry_run: bool = False
+    """Train nothing; say what would run, what is done and what cannot be. `--dry-run` is the same."""
+    versions: Versions = Versions.same
+    """Finished runs that count as done: those of the `same` version of what determines results, or of `any`."""
+    retry_failed: bool = False
+    """Start the runs again that killed their process again and again; a sweep leaves them alone otherwise."""
+    stop_on_failure: bool = False
+    """Stop a sweep at its first failure; it goes on with the other runs otherwise."""
 
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
@@ -58,7 +73,26 @@ class Config:
 
     @property
     def run_id(self) -> str:
-        """Hash of everything that determines the results: equal runs have equal ids."""
+        """Names everything that determines the results: the hash of the config, and the versions of its parts.
+
+        Equal runs have equal ids: `3f2a9c81b0d2`, or `3f2a9c81b0d2-gla.v2` once the results of `gla` have changed.
+        """
+        return f"{self.config_id}-{self.versions_name}" if self.versions_name else self.config_id
+
+    @property
+    def versions_name(self) -> str:
+        """The parts whose results are no longer those of their first version, such as `gla.v2-parity.v2`.
+
+        A part is `model`, `train`, or a mixer or task by its name.
+        """
+        named = {mixer_name(mixer): mixer.version for mixer in self.model.layer_mixers(self.mixer)}
+        named[registered_names()[type(self.task)]] = self.task.version
+        parts = {"model": self.model.version, "train": self.train.version} | dict(sorted(named.items()))
+        return "-".join(f"{name}.v{version}" for name, version in parts.items() if version > 1)
+
+    @property
+    def config_id(self) -> str:
+        """Hash of the options that determine the results."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
         for (group, name), value in ADDED_LATER.items():
             if name in content[group] and content[group][name] == value:
@@ -113,6 +147,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def recorded(config: Config) -> dict[str, Any]:
+    """The part of a config that its records keep: the options that determine the results, and later versions."""
+    content = {key: value for key, value in plain(config).items() if key in RESULT_KEYS}
+    return content | ({"code": {"versions": config.versions_name}} if config.versions_name else {})
 
 
 def registered_names() -> dict[type, str]:

@@ -1,26 +1,12 @@
-"""The records of runs: what their columns are, and the files that hold them.
+"""The records of runs: what their columns are and mean. The files that hold them are those of `run_folder.py`."""
 
-A run directory holds `config.yaml`, `metrics.csv` (a row per evaluation and member), `checkpoints/` and
-`summary.json`. The summary is written last and atomically: a run that has one is finished.
-"""
-
-import csv
 import dataclasses
-import io
-import json
 import math
-import os
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from sandbox.errors import InputError
-
-SUMMARY = "summary.json"
-METRICS = "metrics.csv"
-CONFIG = "config.yaml"
-FAILURE = "failure.txt"
-"""The traceback of a run that failed."""
 
 RECORDS = "records.csv"
 """The table of all records of a folder of runs, as `sandbox-collect` writes it."""
@@ -152,57 +138,6 @@ class Evaluation:
 EVALUATION_FIELDS = tuple(f.name for f in dataclasses.fields(Evaluation))
 
 
-def is_finished(run_dir: str | os.PathLike[str]) -> bool:
-    """Whether the run in this directory has written its summary."""
-    return (pathlib.Path(run_dir) / SUMMARY).is_file()
-
-
-def is_to_do(run_dir: str | os.PathLike[str]) -> bool:
-    """Whether the run still has to be trained: it has no summary, or the summary of a failure."""
-    return not is_finished(run_dir) or any(
-        record.status.startswith(STATUS_FAILED) for record in read_summary(run_dir)
-    )
-
-
-def make_writable(directory: pathlib.Path) -> None:
-    """Creates the directory; raises InputError if no file can be created in it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        writable = os.access(directory, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise InputError(f"output_dir: cannot write to {directory}; give a folder that can be written")
-
-
-def write_evaluations(run_dir: str | os.PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `metrics.csv`, a row per `Evaluation`; a loss that is not a number is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, EVALUATION_FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: "" if value != value else value for name, value in row.items()})
-    write_atomically(pathlib.Path(run_dir) / METRICS, text.getvalue())
-
-
-def write_summary(run_dir: str | os.PathLike[str], records: Sequence[Record]) -> None:
-    """Writes the summary atomically, which marks the run as finished."""
-    text = json.dumps({"records": [dataclasses.asdict(record) for record in records]}, indent=1)
-    write_atomically(pathlib.Path(run_dir) / SUMMARY, text + "\n")
-
-
-def read_summary(run_dir: str | os.PathLike[str]) -> list[Record]:
-    """The records of one finished run; raises InputError if the file holds something else."""
-    path = pathlib.Path(run_dir) / SUMMARY
-    try:
-        records = json.loads(path.read_text())["records"]
-        for record in records:
-            check_version(path, record, record.get("schema_version"))
-        return [Record(**record) for record in records]
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a summary that this version can read ({error})") from error
-
-
 def check_version(source: pathlib.Path, names: Collection[str], version: object) -> None:
     """Raises InputError for a record of another schema; `names` are those of its fields."""
     if version is None and {"experiment", "run_id"} <= set(names):
@@ -210,26 +145,3 @@ def check_version(source: pathlib.Path, names: Collection[str], version: object)
     if version not in (None, SCHEMA_VERSION):
         problem = f"records of schema version {version}, this code reads {SCHEMA_VERSION}"
         raise InputError(f"{source}: {problem}: move it away, or choose another study=")
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Replaces the file in one step: a crash leaves the old text or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def finished_runs(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> list[pathlib.Path]:
-    """The directories of all finished runs at or below `root`, or of those with these ids; sorted."""
-    runs = sorted(path.parent for path in pathlib.Path(root).rglob(SUMMARY))
-    return [run for run in runs if run_ids is None or run.name in run_ids]
-
-
-def unfinished_runs(root: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The directories at or below `root` with a config and no summary, sorted, without hidden ones."""
-    root = pathlib.Path(root)
-    return sorted(
-        path.parent
-        for path in root.rglob(CONFIG)
-        if not is_finished(path.parent) and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )

@@ -5,6 +5,7 @@ import importlib.metadata
 import math
 import platform
 import traceback
+import warnings
 from typing import Any
 
 import jax
@@ -13,24 +14,29 @@ import yaml
 from jaxtyping import Float
 
 from sandbox.code_version import code_commit
-from sandbox.config import Config, plain
+from sandbox.config import Config, plain, recorded
 from sandbox.cores import num_threads
 from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
-from sandbox.errors import InputError
+from sandbox.errors import DamagedFileWarning, InputError, NoSpace
+from sandbox.files import make_writable, out_of_space, write_atomically
 from sandbox.results import (
     ALL_EXAMPLES,
-    CONFIG,
-    FAILURE,
     STATUS_DIVERGED,
     STATUS_FAILED,
     STATUS_HALVED,
     STATUS_OK,
     Record,
-    is_to_do,
-    make_writable,
+)
+from sandbox.run_folder import (
+    CONFIG,
+    DEATHS,
+    FAILURE,
+    RunState,
+    locked,
     read_summary,
-    write_atomically,
+    state_of,
+    training_noted,
     write_summary,
 )
 from sandbox.tasks.streams import Split
@@ -50,14 +56,36 @@ def run(config: Config, listen: Listener = lambda rates, step, history: None) ->
     """Trains and measures the population that `config` describes, or reads the records of a finished run.
 
     Resumes from the newest checkpoint, if there is one. `listen` is called after every evaluation.
-    Raises InputError, before anything is compiled, if the output folder cannot be written to or a model cannot run
-    here. An error during training is raised again once its traceback is in `failure.txt` and the run has records
-    with the status `failed: why`.
+
+    Raises:
+        InputError: the output folder cannot be written to, or a model cannot run here; nothing is compiled then.
+        RunBusy: another process trains this run.
+        NoSpace: the disk took no more. What was written stays, and the same run goes on from there.
+
+    An error during training is raised again once its traceback is in `failure.txt` and the run has records with
+    the status `failed: why`.
     """
     directory = config.directory
-    if not is_to_do(directory):
+    if state_of(directory)[0] is RunState.finished:
         return read_summary(directory)
     make_writable(directory)
+    with locked(directory):
+        state, reason = state_of(directory)
+        if state is RunState.finished:  # another process was faster
+            return read_summary(directory)
+        if state is RunState.damaged:
+            warnings.warn(f"{reason}; the run is done again", DamagedFileWarning, stacklevel=2)
+        try:
+            with training_noted(directory):
+                return _train(config, listen)
+        except Exception as error:
+            if (lack := out_of_space(error)) is None:
+                raise
+            raise NoSpace(f"{directory}: {lack}; the same command goes on once there is room") from error
+
+
+def _train(config: Config, listen: Listener) -> list[Record]:
+    directory = config.directory
     problem = Problem(config.model, config.mixer, config.task, config.train)
     description = describe(config, problem)
     write_atomically(directory / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
@@ -73,10 +101,12 @@ def run(config: Config, listen: Listener = lambda rates, step, history: None) ->
         )
         records = measure(config, problem, fitted, validation, description)
     except Exception as error:
-        write_atomically(directory / FAILURE, traceback.format_exc())
-        write_summary(directory, failed_records(config, description, error))
+        if out_of_space(error) is None:
+            write_atomically(directory / FAILURE, traceback.format_exc())
+            write_summary(directory, failed_records(config, description, error))
         raise
-    (directory / FAILURE).unlink(missing_ok=True)
+    for name in (FAILURE, DEATHS):
+        (directory / name).unlink(missing_ok=True)
     write_summary(directory, records)
     return records
 
@@ -107,7 +137,7 @@ def describe(config: Config, problem: Problem) -> Record:
         commit=code_commit(),
         versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES},
-        config=flatten(plain(config)),
+        config=flatten(recorded(config)),
     )
 
 

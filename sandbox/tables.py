@@ -1,30 +1,32 @@
 """The records and the evaluations of runs as tables, and the CSV files that hold them."""
 
+import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Collection, Iterable
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pandas as pd
 
-from sandbox.errors import InputError
+from sandbox.errors import DamagedFile, DamagedFileWarning, InputError
 from sandbox.results import (
     CURVES,
     FIELDS,
     LATER_FIELDS,
     MEMBER,
-    METRICS,
     RECORDS,
     RUN,
     STATUS_DIVERGED,
     STATUS_FAILED,
-    SUMMARY,
     TEXT_FIELDS,
     Record,
     check_version,
-    finished_runs,
-    read_summary,
 )
+from sandbox.run_folder import METRICS, SUMMARY, finished_runs, labels_of, read_summary
+
+Labels = Mapping[str, Collection[str]]
+"""Run id -> the names under which the run stands in a table."""
 
 
 def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
@@ -34,8 +36,12 @@ def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
     return frame[[*FIELDS, *others]]
 
 
-def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
+def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:
     """The records of finished runs (see `finished_runs`), by study, label, state size and run.
+
+    `labels` are the runs to take, by their ids, and the names that each stands under; None: all, under every name
+    that a command gave them. A run with two names has two rows per record. A damaged run is left out, with a
+    DamagedFileWarning.
 
     `root` may also be a table that `sandbox-collect` wrote, or a folder with such a table and no runs. The values
     are the same either way, because the records of runs are converted to CSV text and back.
@@ -45,7 +51,7 @@ def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None
     root = pathlib.Path(root)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such file or folder")
-    runs = [] if root.is_file() else finished_runs(root, run_ids)
+    runs = dict(_runs(root, labels, warn=True))
     table = root if root.is_file() else root / RECORDS
     if not runs and table.is_file():
         frame = _read_csv(table)
@@ -57,29 +63,47 @@ def collect(root: str | os.PathLike[str], run_ids: Collection[str] | None = None
         if frame.empty:
             raise InputError(f"{table}: no records in it")
         return frame
-    records = [record for run in runs for record in read_summary(run)]
+    records = [
+        dataclasses.replace(record, label=label)
+        for run, of_run in runs.items()
+        for label in (labels[run.name] if labels is not None else labels_of(run) or [of_run[0].label])
+        for record in of_run
+    ]
     if not records:
         raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
     records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
     return _read_csv(io.StringIO(to_csv(table_of_records(records))))
 
 
-def collect_curves(root: str | os.PathLike[str], run_ids: Collection[str] | None = None) -> pd.DataFrame:
-    """The evaluations of finished runs (see `finished_runs`), with the columns `RUN` to join on.
+def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:
+    """The evaluations of the runs that `collect` takes, with the columns `RUN` to join on.
 
     If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
     """
     root = pathlib.Path(root)
-    tables = []
-    for run in [] if root.is_file() else finished_runs(root, run_ids):
-        records, metrics = read_summary(run), run / METRICS
-        if records and metrics.is_file() and metrics.stat().st_size:
-            tables.append(_read_csv(metrics).assign(**{name: getattr(records[0], name) for name in RUN}))
+    tables = [
+        _read_csv(run / METRICS).assign(**{name: getattr(records[0], name) for name in RUN})
+        for run, records in _runs(root, labels, warn=False)
+        if (run / METRICS).is_file() and (run / METRICS).stat().st_size
+    ]
     if tables:
         frame = pd.concat(tables, ignore_index=True)
         return frame.sort_values(RUN, kind="stable", ignore_index=True)
     collected = (root.parent if root.is_file() else root) / CURVES
     return _read_csv(collected) if collected.is_file() else pd.DataFrame()
+
+
+def _runs(root: pathlib.Path, labels: Labels | None, *, warn: bool) -> Iterator[tuple[pathlib.Path, list[Record]]]:
+    """The folder of each run and its records; damaged ones are left out."""
+    for run in [] if root.is_file() else finished_runs(root, labels):
+        try:
+            records = read_summary(run)
+        except DamagedFile as error:
+            if warn:
+                warnings.warn(f"{error}; the run is left out", DamagedFileWarning, stacklevel=3)
+        else:
+            if records:
+                yield run, records
 
 
 def outcomes(records: pd.DataFrame) -> dict[str, int]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sandbox.results import Record, write_summary
+from sandbox.results import Record
+from sandbox.run_folder import write_summary
 
 Scores = Mapping[str, float]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -37,10 +37,15 @@ class ProcessLauncher(BasicLauncher):
         from sandbox.cli.side_by_side import announce_share, launch
 
         share = announce_share(self.jobs, len(job_overrides))
-        if share.in_this_process:
-            return super().launch(job_overrides, initial_job_idx)
         assert self.hydra_context is not None
         assert self.config is not None
+        if share.in_this_process:
+            returns: list[JobReturn] = []
+            for number, overrides in enumerate(job_overrides, initial_job_idx):
+                returns += super().launch([overrides], number)
+                if self.config.stop_on_failure and returns[-1].status is JobStatus.FAILED:
+                    break
+            return returns
         return launch(job_overrides, share, self.config, self.hydra_context.config_loader)
 
 

@@ -31,10 +31,10 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Called by Hydra with the overrides of the command line."""
-        from sandbox.cli.sweep import compose_runs, sweep
+        from sandbox.cli.sweep import compose_runs, start
 
         runs = compose_runs(self.base, self.config_loader, arguments, grids=self.grids, params=self.params)
-        sweep(runs, self.launcher)
+        start(*runs, self.launcher)
 
 
 @dataclass

@@ -58,7 +58,7 @@ def _bench_scans(parser: Parser, args: argparse.Namespace) -> int:
     from sandbox.cli.bench_tables import print_header, print_overtaking, print_speeds
     from sandbox.cli.display import console
     from sandbox.cli.machine import with_machine
-    from sandbox.results import write_atomically
+    from sandbox.files import write_atomically
     from sandbox.tables import to_csv
 
     setting = _read_setting(parser, args)

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from sandbox.cli import display
 from sandbox.cli.display import Speed, console, duration, sweep_progress
-from sandbox.cli.workers import Ended, Evaluated, Event, Started
+from sandbox.cli.workers import End, Ended, Evaluated, Event, Started
 
 
 class Board:
@@ -39,17 +39,19 @@ class Board:
             case Evaluated():
                 self.running[event.index].update(event, self.bars)
             case Ended():
-                self._end(self.running.pop(event.index), event.failure)
+                self._end(self.running.pop(event.index), event)
         self._show_sweep()
 
-    def _end(self, run: "_Run", failure: str | None) -> None:
+    def _end(self, run: "_Run", event: Ended) -> None:
         self.bars.remove_task(run.bar)
         self.ended += 1
-        if failure is None:
+        if event.how is End.finished:
             display.finished(run.config, run.title, run.seconds)
+        elif event.how is End.busy:
+            console.print(f"{run.title} · left to another command, which trains it")
         else:
             self.failed += 1
-            console.print(f"{run.title} · failed after {run.seconds:.0f} s: {failure}", style="red")
+            console.print(f"{run.title} · failed after {run.seconds:.0f} s: {event.reason}", style="red")
 
     def _show_sweep(self) -> None:
         notes = [f"{self.failed} failed"] if self.failed else []

@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=pathlib.Path, metavar="DIR", help=text)
     args = parser.parse_args(argv)
 
-    from sandbox import results, tables  # pandas takes a second, which --help should not
+    from sandbox import files, results, run_folder, tables  # pandas takes a second, which --help should not
     from sandbox.errors import InputError
 
     out = args.out or args.folder
@@ -25,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except (InputError, OSError) as error:
         parser.error(str(error))
-    results.write_atomically(out / results.RECORDS, tables.to_csv(records))
+    files.write_atomically(out / results.RECORDS, tables.to_csv(records))
     if curves.empty:
         (out / results.CURVES).unlink(missing_ok=True)
     else:
-        results.write_atomically(out / results.CURVES, tables.to_csv(curves))
-    counts = tables.outcomes(records) | {"unfinished": len(results.unfinished_runs(args.folder))}
+        files.write_atomically(out / results.CURVES, tables.to_csv(curves))
+    counts = tables.outcomes(records) | {"unfinished": len(run_folder.unfinished_runs(args.folder))}
     print(
         "{runs} runs, {records} records, {diverged} members diverged, {failed} runs failed, "
         "{unfinished} runs unfinished".format(**counts)

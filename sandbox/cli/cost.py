@@ -180,8 +180,8 @@ def _conclude(
     from sandbox.cli.cost_tables import crossovers_frame, print_costs, print_crossovers
     from sandbox.cli.display import console
     from sandbox.cli.machine import with_machine
+    from sandbox.files import write_atomically
     from sandbox.report.costs import write_costs
-    from sandbox.results import write_atomically
     from sandbox.tables import to_csv
 
     print_costs(rows)

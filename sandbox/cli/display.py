@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
-from sandbox.results import read_summary
+from sandbox.run_folder import read_summary
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -59,7 +59,8 @@ so the runs of a sweep share it here; a worker process of another launcher has i
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
     """Prints how much there is to do; `keys` are those whose values tell the runs apart."""
     sweep_progress.begin(total, finished, keys)
-    console.print(f"{total} runs: {finished} done already, {total - finished} to do")
+    runs = f"{total} run{'s' if total > 1 else ''}"
+    console.print(f"{runs}: {finished} done already, {total - finished} to do")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def as_one_line(error: BaseException | None) -> str | None:
             group, _, choice = (error.missing_cfg_file or "").rpartition("/")
             return f"{group}={choice}: no such choice; there are {', '.join(sorted(options))}{renamed(group)}"
         case OverrideParseException():
-            return f"{error.override}: cannot be read as key=value ({_first_line(error.message)})"
+            return f"{error.override}: cannot be read as key=value ({first_line(error.message)})"
         case OmegaConfBaseException():
             return _config_error(error)
         case ConfigCompositionException():
@@ -38,7 +38,7 @@ def _config_error(error: OmegaConfBaseException) -> str:
             return unknown_key(key, owner)
         return f"{key}: no such key"
     setting = f"{key}={error.value}"
-    return f"{setting}: {_first_line(str(error))}{renamed(setting)}"
+    return f"{setting}: {first_line(str(error))}{renamed(setting)}"
 
 
 def _in_its_file(message: str, line: str) -> str:
@@ -51,8 +51,9 @@ def _composition_error(message: str) -> str:
     if several := re.match(r"Ambiguous value for argument '(.*)'", message):
         key, _, values = several[1].partition("=")
         return f"{key}={values}: several values; `sandbox -m` sweeps over them, {key}=[{values}] is a list"
-    return _first_line(message)
+    return first_line(message)
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """The first line of a message."""
     return text.strip().partition("\n")[0]

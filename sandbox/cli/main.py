@@ -1,8 +1,10 @@
 """`sandbox`: trains what the config describes. Without arguments it runs the quickstart."""
 
 import os
+import signal
 import sys
-from typing import NoReturn
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -11,27 +13,41 @@ from omegaconf import DictConfig
 
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
+from sandbox.cli.plan import Plan, print_dry_run
+from sandbox.cli.signals import EXIT_CODE, Terminated, stop_on_sigterm
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
-from sandbox.cli.sweep import SweepFailed
-from sandbox.errors import InputError
-from sandbox.results import is_to_do, make_writable
+from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
+from sandbox.errors import InputError, NoSpace
+from sandbox.files import make_writable
+from sandbox.run_folder import RunBusy, RunState, is_locked, state_of
+
+if TYPE_CHECKING:
+    from sandbox.config import Config
 
 QUICKSTART = "experiment=quickstart"
+DRY_RUN = "--dry-run"
+"""The option that stands for the key `dry_run`, since Hydra has no room for options of ours."""
 
 
 def main() -> None:
     """Console script. Exits with code 2 after one line for wrong input, with 1 if a run failed."""
+    dry_run = DRY_RUN in sys.argv
+    sys.argv = [text for text in sys.argv if text != DRY_RUN]
     if len(sys.argv) == 1:
         sys.argv.append(QUICKSTART)
+    if dry_run:
+        sys.argv.append("dry_run=true")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, and are printed once
     silence_third_parties()
     register_schema()
+    stop_on_sigterm()
     try:
         _configure_and_run()
-    except SweepFailed as failed:
+    except (SweepFailed, NoSpace) as failed:
         sys.exit(str(failed))
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from the newest checkpoints")
+    except (KeyboardInterrupt, Terminated) as stopped:
+        print("stopped; the same command goes on from the newest checkpoints", file=sys.stderr)
+        sys.exit(EXIT_CODE if isinstance(stopped, Terminated) else 128 + signal.SIGINT)
     except Exception as error:
         if (line := as_one_line(error)) is None:
             raise
@@ -47,25 +63,54 @@ def refuse(line: str) -> NoReturn:
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def _configure_and_run(composed: DictConfig) -> None:
     """Trains one run, which stands alone or belongs to a sweep; jax is imported once it is known to be needed."""
+    in_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
         config = check(composed)
-        make_writable(config.directory)
+        if not config.dry_run:
+            make_writable(config.directory)
     except InputError as error:  # here, because Hydra would print a line of its own about the job
         refuse(str(error))
-    if is_to_do(config.directory):
-        _train(composed)
-    if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        from sandbox.cli.summary import summarise_runs
-
-        summarise_runs(config.directory.parent, [config.run_id])
+    if in_sweep:
+        _train(composed, config)
+    else:
+        _train_alone(composed, config)
 
 
-def _train(composed: DictConfig) -> None:
-    from sandbox.cli import display
+def _train_alone(composed: DictConfig, config: "Config") -> None:
+    """Trains one run and reports on it; or waits for the command that trains it."""
+    from sandbox.cli.display import console
+    from sandbox.cli.summary import summarise_runs
+
+    runs = {tuple(HydraConfig.get().overrides.task): config}
+    if config.dry_run:
+        return print_dry_run(Plan(runs), {})
+    plan = Plan(runs)
+    for note in plan.notes():
+        console.print(note)
+    while not plan.in_state(RunState.finished):
+        try:
+            _train(composed, config)
+        except RunBusy as busy:
+            console.print(f"{busy}; waiting for it")
+            while is_locked(config.directory):
+                time.sleep(POLL_SECONDS)
+        plan = Plan(runs)
+    plan.keep_names()
+    summarise_runs(plan.folder, plan.finished_names())
+
+
+def _train(composed: DictConfig, config: "Config") -> None:
+    """Trains a run, unless it is finished."""
+    if state_of(config.directory)[0] is RunState.finished:
+        return
+    from sandbox.cli.display import training
     from sandbox.run import run
 
     use_cores_as_devices()
     use_compile_cache()
     config = from_hydra(composed)
-    with display.training(config, HydraConfig.get().overrides.task) as listen:
+    with training(config, HydraConfig.get().overrides.task) as listen:
         run(config, listen)
+    import jax
+
+    jax.clear_caches()  # the next run of a sweep has other shapes, and each program holds memory

@@ -54,10 +54,10 @@ def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathl
     import matplotlib as mpl
 
     from sandbox.errors import InputError
+    from sandbox.files import write_atomically
     from sandbox.report.drawing import check_formats
     from sandbox.report.recommend import measured, recommend, recommendation_map
     from sandbox.report.style import RC
-    from sandbox.results import write_atomically
     from sandbox.tables import collect, to_csv
 
     check_formats(args.formats)

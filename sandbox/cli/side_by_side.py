@@ -11,9 +11,13 @@ from sandbox.cli.board import Board
 from sandbox.cli.definitions import imported
 from sandbox.cli.display import console, sweep_progress
 from sandbox.cli.shares import Share, share_out
-from sandbox.cli.sweep import RunFailed, compose_run
-from sandbox.cli.workers import Ended, train_side_by_side
+from sandbox.cli.sweep import RunDied, RunFailed, compose_run
+from sandbox.cli.workers import End, Ended, train_side_by_side
 from sandbox.config import Config
+from sandbox.run_folder import RunBusy
+
+ERRORS: dict[End, type[Exception]] = {End.failed: RunFailed, End.died: RunDied, End.busy: RunBusy}
+"""What the return of a run that ended so raises."""
 
 
 def announce_share(jobs: int | str, waiting: int) -> Share:
@@ -27,7 +31,10 @@ def announce_share(jobs: int | str, waiting: int) -> Share:
 def launch(
     job_overrides: Sequence[Sequence[str]], share: Share, base: DictConfig, config_loader: ConfigLoader
 ) -> list[JobReturn]:
-    """Trains the runs with these overrides of `base`; each return says whether it failed."""
+    """Trains the runs with these overrides of `base`; each return says whether it failed.
+
+    If `base` has `stop_on_failure`, the first failure stops the runs beside it, and the others do not start.
+    """
 
     def configs() -> Iterator[Config]:
         for overrides in job_overrides:
@@ -39,10 +46,12 @@ def launch(
         for event in events:
             board.show(event)
             if isinstance(event, Ended):
-                error = None if event.failure is None else RunFailed(event.failure)
+                error = ERRORS[event.how](event.reason) if event.how in ERRORS else None
                 returns[event.index] = JobReturn(
                     overrides=job_overrides[event.index],
                     status=JobStatus.FAILED if error else JobStatus.COMPLETED,
                     _return_value=error,
                 )
-    return [returns[index] for index in range(len(job_overrides))]
+                if event.how is End.failed and base.stop_on_failure:
+                    break
+    return [returns[index] for index in sorted(returns)]

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from sandbox.cores import num_threads
+from sandbox.errors import DamagedFileWarning
 from sandbox.xla_workarounds import jax_has_started
 
 FORCED_DEVICES = "--xla_force_host_platform_device_count"
@@ -24,6 +25,18 @@ def silence_third_parties() -> None:
     for name in ("jax", "orbax", "absl", "etils"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    show_damage_as_lines()
+
+
+def show_damage_as_lines() -> None:
+    """Prints a warning about a damaged file as one line, without the line of code that gave it."""
+    shown = warnings.formatwarning
+
+    def formatted(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> str:
+        own = issubclass(category, DamagedFileWarning)
+        return f"sandbox: {message}\n" if own else shown(message, category, *args, **kwargs)
+
+    warnings.formatwarning = formatted
 
 
 def use_cores_as_devices() -> None:

@@ -1,7 +1,7 @@
 """What a finished sweep leaves behind and prints: a table of its records, the report, the scores."""
 
 import pathlib
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
@@ -9,34 +9,46 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
+from sandbox.errors import NoSpace
+from sandbox.files import out_of_space, write_atomically
 from sandbox.report.intervals import INTERVAL
 from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.series import short_names
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
-from sandbox.results import CURVES, RECORDS, write_atomically
-from sandbox.tables import collect, collect_curves, to_csv
+from sandbox.results import CURVES, RECORDS
+from sandbox.tables import Labels, collect, collect_curves, to_csv
 
 
-def summarise_runs(folder: pathlib.Path, run_ids: Collection[str]) -> None:
+def summarise_runs(folder: pathlib.Path, labels: Labels) -> None:
     """Writes a report on these runs of the folder to `folder/report`, and prints their scores.
 
-    A report that is there already, on the same records, stays as it is: drawing takes seconds.
+    `labels` are the runs by their ids, and the names that each stands under. A report that is there already, on
+    the same records, stays as it is: drawing takes seconds.
     """
     out = folder / "report"
-    out.mkdir(exist_ok=True)
-    tables = {RECORDS: to_csv(collect(folder, run_ids)), CURVES: to_csv(collect_curves(folder, run_ids))}
-    if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in tables.items()):
-        table = scores_of(out / RECORDS)
-    else:
-        (out / PAGE).unlink(missing_ok=True)
-        for name, text in tables.items():
-            write_atomically(out / name, text)
-        table = write_report(out / RECORDS, out).table
+    tables = {RECORDS: to_csv(collect(folder, labels)), CURVES: to_csv(collect_curves(folder, labels))}
+    try:
+        table = _report(out, tables)
+    except OSError as error:
+        if (lack := out_of_space(error)) is None:
+            raise
+        raise NoSpace(f"{out}: {lack}; the results are there, the same command writes the report") from error
     print_scores(table)
     for name in ("frontier.png", PAGE):
         if (out / name).is_file():
             console.print(f"{name}: {out / name}")
+
+
+def _report(out: pathlib.Path, tables: Mapping[str, str]) -> Table:
+    """The scores of a report on these tables, which is written unless it is there."""
+    out.mkdir(exist_ok=True)
+    if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in tables.items()):
+        return scores_of(out / RECORDS)
+    (out / PAGE).unlink(missing_ok=True)
+    for name, text in tables.items():
+        write_atomically(out / name, text)
+    return write_report(out / RECORDS, out).table
 
 
 def _holds(path: pathlib.Path, text: str) -> bool:

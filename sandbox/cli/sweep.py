@@ -1,5 +1,6 @@
 """A sweep: its runs composed and checked before the first one starts, then launched and reported on together."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sandbox.cli.compose import check, conf_dir, register_schema
 from sandbox.cli.definitions import imported
-from sandbox.cli.grids import Grid, Job, jobs, keys_apart, narrow, read_grid
+from sandbox.cli.grids import Grid, Job, jobs, keys_apart, narrow, read_grid, short_names
+from sandbox.cli.input_errors import as_one_line, first_line
+from sandbox.cli.plan import Plan, Runs, print_dry_run
 from sandbox.errors import InputError
-from sandbox.results import is_finished, is_to_do, make_writable
+from sandbox.files import make_writable
+from sandbox.run_folder import RunBusy, RunState, forget_deaths, is_locked, state_of
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -25,8 +29,16 @@ class RunFailed(RuntimeError):
     """A run failed in another process; the message says why."""
 
 
+class RunDied(RunFailed):
+    """The process of a run died; the message says how."""
+
+
 class SweepFailed(RuntimeError):
     """Some runs of a sweep failed; the message names them."""
+
+
+POLL_SECONDS = 1.0
+"""Time between two looks at runs that other commands train."""
 
 
 def compose_runs(
@@ -36,8 +48,8 @@ def compose_runs(
     *,
     grids: Sequence[Mapping[str, Any]] | None = None,
     params: Mapping[str, str] | None = None,
-) -> "dict[Job, Config]":
-    """The checked config of every run, without jax, by its overrides; of two equal runs, the first.
+) -> "tuple[dict[Job, Config], dict[Job, str]]":
+    """The checked config of every possible run, without jax, by its overrides; and what is wrong with the others.
 
     Args:
         base: the config that Hydra composed for the sweep, which the runs change.
@@ -47,19 +59,29 @@ def compose_runs(
         params: further overrides, as in Hydra's basic sweeper.
 
     Raises:
-        InputError: a run has a wrong key or value.
+        InputError: no grid has a choice that was asked for, or values that cannot be swept.
     """
     further = [f"{key}={values}" for key, values in (params or {}).items()]
     asked = _parse([*further, *arguments], config_loader)
     narrowed = narrow(map(read_grid, grids or [{}]), asked, lambda key: bool(config_loader.get_group_options(key)))
     runs: dict[Job, Config] = {}
-    seen = set()
+    impossible: dict[Job, str] = {}
     for job in jobs(narrowed):
-        config = compose_run(base, config_loader, job)
-        if config.run_id not in seen:
-            seen.add(config.run_id)
-            runs[job] = config
-    return runs
+        try:
+            runs[job] = compose_run(base, config_loader, job)
+        except Exception as error:
+            if (line := as_one_line(error)) is None:
+                raise
+            impossible[job] = line
+    return runs, impossible
+
+
+def refuse_impossible(runs: Runs, impossible: Mapping[Job, str]) -> None:
+    """Raises InputError, with the first reason and the number of runs concerned, if any run is impossible."""
+    if impossible:
+        total = len(runs) + len(impossible)
+        some = f" ({len(impossible)} of {total} runs are impossible; --dry-run names each)" if runs else ""
+        raise InputError(next(iter(impossible.values())) + some)
 
 
 def compose_run(base: DictConfig, config_loader: ConfigLoader, job: Sequence[str]) -> "Config":
@@ -85,8 +107,11 @@ def runs_of(overrides: Sequence[str], *, command: str) -> "dict[Job, Config]":
         options = OmegaConf.to_container(base.hydra.sweeper)
         assert isinstance(options, dict)
         arguments = list(base.hydra.overrides.task)
-        runs = compose_runs(base, hydra.config_loader, arguments, grids=options["grids"], params=options["params"])
-    return {job: imported(config) for job, config in runs.items()}
+        runs, impossible = compose_runs(
+            base, hydra.config_loader, arguments, grids=options["grids"], params=options["params"]
+        )
+        refuse_impossible(runs, impossible)
+    return {job: imported(config) for job, config in Plan(runs).runs.items()}
 
 
 def _parse(arguments: Sequence[str], config_loader: ConfigLoader) -> Grid:
@@ -103,28 +128,104 @@ def _parse(arguments: Sequence[str], config_loader: ConfigLoader) -> Grid:
     return values
 
 
-def sweep(runs: "Mapping[Job, Config]", launcher: Launcher) -> None:
+def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None:
+    """Starts a sweep, unless a run of it is impossible; or says what it would do, for a dry run."""
+    if not any(config.dry_run for config in runs.values()):
+        refuse_impossible(runs, impossible)
+        sweep(runs, launcher)
+    elif runs:
+        print_dry_run(Plan(runs), impossible)
+    else:
+        refuse_impossible(runs, impossible)
+
+
+def sweep(runs: Runs, launcher: Launcher) -> None:
     """Starts the runs that are not finished, and reports on all of them together.
 
+    Runs that another command trains are left to it. A run whose process died is started once more.
+
     Raises:
-        SweepFailed: a run failed. The others are run all the same.
+        SweepFailed: a run failed, or was left alone. The others are run all the same.
     """
     from sandbox.cli import display
     from sandbox.cli.summary import summarise_runs
 
-    folder = next(iter(runs.values())).directory.parent
-    make_writable(folder)
-    waiting = [list(job) for job, config in runs.items() if is_to_do(config.directory)]
-    display.start_sweep(len(runs), len(runs) - len(waiting), keys_apart(runs))
-    failures = []
-    if waiting:
-        for job in launcher.launch(waiting, initial_job_idx=0):
-            try:
-                job.return_value  # noqa: B018  (raises what the job raised)
-            except Exception as error:
-                reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-                failures.append(f"{' '.join(job.overrides or [])}: {reason}")
-    if finished := [config.run_id for config in runs.values() if is_finished(config.directory)]:
-        summarise_runs(folder, finished)
+    plan = Plan(runs)
+    make_writable(plan.folder)
+    display.start_sweep(len(plan.runs), len(plan.in_state(RunState.finished)), keys_apart(plan.runs))
+    for note in plan.notes():
+        display.console.print(note)
+    if plan.retry_failed:
+        for job in plan.in_state(RunState.fatal):
+            forget_deaths(plan.runs[job].directory)
+    failures = _launch_all(plan, launcher) | {job: plan.places[job].reason for job in plan.left_alone}
+    plan.keep_names()
+    if finished := plan.finished_names():
+        summarise_runs(plan.folder, finished)
     if failures:
-        raise SweepFailed("\n".join([f"{len(failures)} of {len(runs)} runs failed:", *failures]))
+        names = short_names(plan.runs)
+        lines = [f"{names[job]}: {reason}" for job, reason in failures.items()]
+        raise SweepFailed("\n".join([f"{len(failures)} of {len(plan.runs)} runs failed:", *lines]))
+
+
+def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
+    """Starts what there is to start until nothing is left to wait for; the runs that failed, and why."""
+    failures: dict[Job, str] = {}
+    waiting = plan.waiting
+    while waiting:
+        outcomes = _launch(plan, launcher, waiting)
+        again = []
+        for job in waiting:
+            match outcomes.get(job):
+                case RunBusy():
+                    again.append(job)
+                case RunDied() if state_of(plan.runs[job].directory)[0] is RunState.to_do:
+                    again.append(job)
+                case Exception() as error:
+                    failures[job] = (
+                        str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+                    )
+        if failures and next(iter(plan.runs.values())).stop_on_failure:
+            break
+        waiting = _without_those_of_others(plan, again)
+    return failures
+
+
+def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job, Exception | None]:
+    """Starts these runs; what each of those that ended raised, or None."""
+    outcomes: dict[Job, Exception | None] = {}
+    try:
+        returned = launcher.launch([list(job) for job in waiting], initial_job_idx=0)
+    except InputError:
+        raise
+    except Exception as error:  # a launcher that lost one run, such as one that Slurm cancelled, tells of no other
+        for job in waiting:
+            state, reason = state_of(plan.runs[job].directory)
+            if state is not RunState.finished:
+                outcomes[job] = RunFailed(
+                    reason or f"not finished ({type(error).__name__}: {first_line(str(error))})"
+                )
+        return outcomes
+    for job_return in returned:
+        job = tuple(job_return.overrides or ())
+        try:
+            job_return.return_value  # noqa: B018  (raises what the run raised)
+            outcomes[job] = None
+        except Exception as error:
+            outcomes[job] = error
+    return outcomes
+
+
+def _without_those_of_others(plan: Plan, waiting: Sequence[Job]) -> list[Job]:
+    """Waits until other commands leave a run to start; those of these runs that are still to do and free then."""
+    from sandbox.cli.display import console
+
+    told = False
+    while left := [job for job in waiting if state_of(plan.runs[job].directory)[0] is not RunState.finished]:
+        if free := [job for job in left if not is_locked(plan.runs[job].directory)]:
+            return free
+        if not told:
+            console.print(f"waiting for other commands, which train {len(left)} of these runs")
+            told = True
+        time.sleep(POLL_SECONDS)
+    return []

@@ -6,6 +6,7 @@ a `multiprocessing.Process` with a pipe of its own, so that a death costs the ru
 
 import contextlib
 import dataclasses
+import enum
 import multiprocessing
 import os
 import signal
@@ -17,11 +18,19 @@ from typing import Any
 from hydra.core.utils import env_override
 
 from sandbox.cli.shares import Share
+from sandbox.cli.signals import EXIT_CODE, stop_on_sigterm
 from sandbox.config import Config
 from sandbox.cores import NPROC
+from sandbox.errors import NoSpace
+from sandbox.run_folder import RunBusy, count_death, forget_training
 
 CONTEXT = multiprocessing.get_context("spawn")
 """New interpreters: a fork would copy the locks of JAX's threads."""
+
+PATIENCE_SECONDS = 30.0
+"""Time that a worker has to save a checkpoint when it is told to stop. Compiling cannot be interrupted."""
+
+TOLD_TO_STOP = "its process was told to stop (SIGTERM)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +53,24 @@ class Evaluated:
     best: float | None
 
 
+class End(enum.Enum):
+    """How the training of a run ended."""
+
+    finished = "finished"
+    failed = "failed"
+    died = "died"
+    """Its process died."""
+    busy = "busy"
+    """Another command trains it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """A run is finished; or it failed, and `failure` says why."""
+    """A run ended; unless it is finished, `reason` says why."""
 
     index: int
-    failure: str | None
+    how: End
+    reason: str = ""
 
 
 Event = Started | Evaluated | Ended
@@ -84,7 +105,8 @@ def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Eve
         for worker in (*idle, *running):
             worker.process.terminate()
         for worker in (*idle, *running):
-            worker.process.join()
+            worker.process.join(PATIENCE_SECONDS)
+            worker.process.kill()
 
 
 class _Worker:
@@ -104,7 +126,7 @@ class _Worker:
         theirs.close()
 
     def begin(self, index: int, config: Config) -> None:
-        self.index = index
+        self.index, self.directory = index, config.directory
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # dead: the next event says so
             self.connection.send((index, config))
 
@@ -114,7 +136,9 @@ class _Worker:
             event: Event = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            event = Ended(self.index, _cause_of_death(self.process.exitcode))
+            event = Ended(self.index, End.died, _cause_of_death(self.process.exitcode))
+            if event.reason != TOLD_TO_STOP:
+                count_death(self.directory, event.reason)
         return event
 
 
@@ -126,6 +150,8 @@ def _environment(share: Share) -> dict[str, str]:
 
 
 def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code in (EXIT_CODE, -signal.SIGTERM):
+        return TOLD_TO_STOP
     if exit_code is None or exit_code >= 0:
         return f"its process ended with code {exit_code}"
     number = signal.Signals(-exit_code)
@@ -134,8 +160,11 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 def _work(connection: Connection) -> None:
     """What a worker does: trains the runs that come through the pipe, and reports on them."""
+    import jax
+
     from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 
+    stop_on_sigterm()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_third_parties()
     use_cores_as_devices()
@@ -145,11 +174,12 @@ def _work(connection: Connection) -> None:
             index, config = connection.recv()
         except EOFError:
             return
-        connection.send(Ended(index, _failure_of(config, index, connection)))
+        connection.send(_train(config, index, connection))
+        jax.clear_caches()  # the next run has other shapes, and each program holds memory
 
 
-def _failure_of(config: Config, index: int, connection: Connection) -> str | None:
-    """Trains one run; what went wrong, or None."""
+def _train(config: Config, index: int, connection: Connection) -> Ended:
+    """Trains one run; how that ended."""
     from sandbox.cli.display import best_accuracy
     from sandbox.run import run
 
@@ -158,13 +188,18 @@ def _failure_of(config: Config, index: int, connection: Connection) -> str | Non
 
     try:
         run(config, listen)
+    except RunBusy as error:
+        return Ended(index, End.busy, str(error))
+    except NoSpace as error:
+        return Ended(index, End.failed, str(error))
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        return Ended(index, End.failed, f"{type(error).__name__}: {error}")
+    return Ended(index, End.finished)
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    forget_training()
     os._exit(1)

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,9 @@ class Precision(enum.Enum):
 @dataclasses.dataclass
 class ModelConfig:
     """Width, depth, and the mixer of each layer."""
+
+    version: ClassVar[int] = 1
+    """Goes up by one when a model around its mixers of the same options comes to give other results."""
 
     d_model: int = 64
     layout: list[str] = dataclasses.field(default_factory=lambda: [f"{SWEPT}*2"])

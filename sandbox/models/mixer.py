@@ -89,6 +89,8 @@ class MixerConfig:
     card: ClassVar[Card]
     grows: ClassVar[bool] = False
     """Whether the size of the decode state depends on the length of the sequence."""
+    version: ClassVar[int] = 1
+    """Goes up by one when a mixer of the same options comes to give other results."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an invalid option."""

@@ -31,7 +31,7 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
         raise NothingToDraw("no metrics.csv in the runs, and no evaluations.csv beside the records")
     if missing := [name for name in (*RUN, *EVALUATION_FIELDS) if name not in evaluations]:
         raise NothingToDraw(f"the evaluations have no column {', '.join(missing)}")
-    chosen = records[records["selected"].astype(bool)].drop_duplicates(RUN)
+    chosen = records[records["selected"].astype(bool)].drop_duplicates([*RUN, "label"])
     whole = records[(records["split"] == "validation") & (records["slice"] == ALL_EXAMPLES)].drop_duplicates(RUN)
     chosen = chosen.drop(columns="chance").merge(whole[[*RUN, "chance"]], how="left", on=RUN)
     chosen = chosen.assign(series=name_series(chosen, keys, [size]))
@@ -41,8 +41,8 @@ def curves(records: pd.DataFrame, evaluations: pd.DataFrame, keys: Sequence[str]
     rows = rows[np.isclose(rows["learning_rate"], rows["learning_rate_selected"], rtol=1e-5, atol=0)]
     if rows.empty:
         raise NothingToDraw("no evaluation belongs to a selected member of these records")
-    without = len(chosen) - len(rows.drop_duplicates(RUN))
-    notes = [f"{without} of {len(chosen)} runs left no evaluations"] if without else []
+    without = len(chosen.drop_duplicates(RUN)) - len(rows.drop_duplicates(RUN))
+    notes = [f"{without} of {len(chosen.drop_duplicates(RUN))} runs left no evaluations"] if without else []
     by = list(dict.fromkeys(["label", "series", *keys, size, "chance"]))
     lines = [members for _, members in rows.groupby(by, sort=False, dropna=False)]
     configs = rows.drop_duplicates(by)[by].reset_index(drop=True)  # in the order of the groups

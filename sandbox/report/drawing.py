@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sandbox.errors import InputError
+from sandbox.files import write_atomically
 from sandbox.report.style import RC
-from sandbox.results import write_atomically
 from sandbox.tables import to_csv
 
 FORMATS = ("pdf", "png", "svg")

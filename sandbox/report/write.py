@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from sandbox.files import write_atomically
 from sandbox.report.curves import curves
 from sandbox.report.data import ReportData, read_data
 from sandbox.report.differences import differences, differences_in_words
@@ -21,7 +22,7 @@ from sandbox.report.points import failures, runs_not_shown
 from sandbox.report.rates import rate_windows
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import RUN, STATUS_FAILED, write_atomically
+from sandbox.results import RUN, STATUS_FAILED
 from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {

@@ -8,7 +8,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -50,6 +50,9 @@ class TokenMeaning(NamedTuple):
 @dataclass(unsafe_hash=True)
 class TaskConfig(abc.ABC):
     """Base of all tasks: a subclass adds its options as fields and rejects impossible ones in `__post_init__`."""
+
+    version: ClassVar[int] = 1
+    """Goes up by one when a task of the same options comes to give other results."""
 
     def __post_init__(self) -> None:
         """Turn lists, as YAML and Hydra give them, into tuples, so that the config is hashable."""

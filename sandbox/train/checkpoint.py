@@ -2,10 +2,15 @@
 
 import functools
 import pathlib
+import shutil
+import warnings
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
+from sandbox.errors import DamagedFileWarning
+from sandbox.files import out_of_space
 from sandbox.train.step import Member
 
 
@@ -25,6 +30,7 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path):
         self._directory = directory.absolute()
+        self._run = self._directory.parent.name
 
     @functools.cached_property
     def _manager(self) -> Any:
@@ -52,14 +58,37 @@ class Checkpoints:
             progress.step,
             args=ocp.args.Composite(
                 population=ocp.args.StandardSave(population),
-                report=ocp.args.JsonSave({"history": progress.history, "seconds": progress.seconds}),
+                report=ocp.args.JsonSave(
+                    {"history": progress.history, "seconds": progress.seconds, "run": self._run}
+                ),
             ),
         )
 
     def restore(self, like: Member) -> Progress | None:
-        """The newest complete checkpoint of a population shaped `like` this one, or None."""
-        step = self._manager.latest_step() if self._directory.exists() else None
-        if step is None:
+        """The newest complete checkpoint of this run, of a population shaped `like` this one; None without one.
+
+        A checkpoint that cannot be read, or that another run saved, is deleted, with a DamagedFileWarning.
+        """
+        if not self._directory.exists():
+            return None
+        try:
+            return self._read(like)
+        except Exception as error:
+            if not self._directory.is_dir() or out_of_space(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            warnings.warn(
+                f"{self._directory}: not a checkpoint of this run ({reason[:200]}); it starts from its first step",
+                DamagedFileWarning,
+                stacklevel=2,
+            )
+        self.__exit__()
+        vars(self).pop("_manager", None)
+        shutil.rmtree(self._directory)
+        return None
+
+    def _read(self, like: Member) -> Progress | None:
+        if (step := self._manager.latest_step()) is None:
             return None
         import orbax.checkpoint as ocp
 
@@ -67,4 +96,10 @@ class Checkpoints:
         restored = self._manager.restore(
             step, args=ocp.args.Composite(population=population, report=ocp.args.JsonRestore())
         )
-        return Progress(step=step, population=Member(**restored.population), **restored.report)
+        report, population = dict(restored.report), Member(**restored.population)
+        if (run := report.pop("run", self._run)) != self._run:  # the first checkpoints did not say
+            raise ValueError(f"run {run} saved it")
+        for expected, found in zip(jax.tree.leaves(like), jax.tree.leaves(population), strict=True):
+            if np.shape(expected) != np.shape(found):
+                raise ValueError(f"an array of shape {np.shape(found)} in place of {np.shape(expected)}")
+        return Progress(step=step, population=population, **report)

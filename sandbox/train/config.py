@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.option_checks import AUTO, check_at_least, check_positive_number
 
@@ -23,6 +23,9 @@ class Loss(enum.Enum):
 @dataclasses.dataclass
 class TrainConfig:
     """AdamW with linear warm-up and a cosine to zero, for a population of learning rates × seeds."""
+
+    version: ClassVar[int] = 1
+    """Goes up by one when training of the same options comes to give other results."""
 
     steps: int = 1000
     """Optimiser steps of each member."""

@@ -1,5 +1,6 @@
 """The training loop: train a segment of steps, evaluate, freeze finished members, checkpoint, log, stop."""
 
+import contextlib
 import functools
 import pathlib
 import time
@@ -9,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from sandbox.results import write_evaluations
+from sandbox.run_folder import write_evaluations
 from sandbox.train.checkpoint import Checkpoints, Progress
 from sandbox.train.evaluation import EvaluationSet, evaluation_rows
 from sandbox.train.halving import halve
 from sandbox.train.learning_rates import further_rates
-from sandbox.train.population import advance, init_population, joined, members_of
+from sandbox.train.population import Pace, advance, init_population, joined, members_of
 from sandbox.train.step import Member, Params, Problem, Scores
 
 Listener = Callable[[Sequence[float], int, list[dict[str, Any]]], None]
@@ -87,32 +88,52 @@ def fit_population(
 ) -> Progress:
     """Trains until every member has solved the task, diverged, been halved, or taken all its steps.
 
-    Resumes from the newest checkpoint, if there is one.
+    Resumes from the newest checkpoint, if there is one. Whatever stops it, a signal among them, leaves one of the
+    last evaluation.
     """
-    train = problem.train
-    rates, seeds = members_of(learning_rates, train.num_seeds, seed)
     population = init_population(problem, seed, learning_rates)
     progress = checkpoints.restore(population) or Progress(0, population, [], 0.0)
-    step, population, history, seconds_before = progress
-    started = saved = time.monotonic()
-    log(step, history)
-    while step < train.steps and np.any(population.active):
-        stop = min(step + train.eval_every, train.steps)
-        population, train_loss = advance(problem, population, step, stop)
-        scores = validation.score(problem, population.params)
-        solved = validation.solved(scores, train.solved_at)
-        population = population._replace(active=population.active & ~solved)
-        if train.halves_between(step, stop):
-            population = halve(population, rates, scores)
-        step, history = stop, history + evaluation_rows(stop, rates, seeds, train_loss, scores)
-        now = time.monotonic()
-        if now - saved >= checkpoint_seconds:
-            saved = now
-            checkpoints.save(Progress(step, population, history, seconds_before + now - started))
-        log(step, history)
-    progress = Progress(step, population, history, seconds_before + time.monotonic() - started)
+    seconds_before, started = progress.seconds, time.monotonic()
+    saved, pace = started, Pace()
+    log(progress.step, progress.history)
+    try:
+        while progress.step < problem.train.steps and np.any(progress.population.active):
+            reached = train_until_evaluation(problem, progress, learning_rates, seed, validation, pace)
+            now = time.monotonic()
+            progress = reached._replace(seconds=seconds_before + now - started)
+            if now - saved >= checkpoint_seconds:
+                saved = now
+                checkpoints.save(progress)
+            log(progress.step, progress.history)
+    except BaseException:
+        if progress.step:
+            with contextlib.suppress(Exception):  # what stopped the run is to be told, not what followed
+                checkpoints.save(progress)
+        raise
     checkpoints.save(progress)
     return progress
+
+
+def train_until_evaluation(
+    problem: Problem,
+    progress: Progress,
+    learning_rates: Sequence[float],
+    seed: int,
+    validation: EvaluationSet,
+    pace: Pace,
+) -> Progress:
+    """Trains to the next evaluation, evaluates, and freezes the members that need no further training."""
+    train, start = problem.train, progress.step
+    rates, seeds = members_of(learning_rates, train.num_seeds, seed)
+    stop = min(start + train.eval_every, train.steps)
+    population, train_loss = advance(problem, progress.population, start, stop, pace)
+    scores = validation.score(problem, population.params)
+    solved = validation.solved(scores, train.solved_at)
+    population = population._replace(active=population.active & ~solved)
+    if train.halves_between(start, stop):
+        population = halve(population, rates, scores)
+    rows = evaluation_rows(stop, rates, seeds, train_loss, scores)
+    return progress._replace(step=stop, population=population, history=progress.history + rows)
 
 
 def _log(

@@ -6,6 +6,7 @@ data, so that a sweep compiles them once; members with equal seeds share their d
 
 import functools
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,21 @@ Tree = TypeVar("Tree")
 
 DRAWN_BYTES = 2**26
 """Most bytes of training data drawn ahead per seed; one batch is always drawn, even if it is larger."""
+
+PIECE_SECONDS = 1.0
+"""About how long a program trains before Python looks at signals again."""
+
+
+class Pace:
+    """How many steps a program trains at once; the number changes no result."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def adapt(self, steps: int, seconds: float) -> None:
+        """Takes in how long so many steps took. The first ones have the program compiled, and grow slowly."""
+        fitting = int(steps * PIECE_SECONDS / max(seconds, 1e-6))
+        self.steps = min(max(fitting, 1), 8 * self.steps)
 
 
 def mapping() -> str:
@@ -83,13 +99,16 @@ def joined(parts: Sequence[Tree], axis: int = 0) -> Tree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *parts)
 
 
-def advance(problem: Problem, population: Member, start: int, stop: int) -> tuple[Member, np.ndarray]:
+def advance(
+    problem: Problem, population: Member, start: int, stop: int, pace: Pace | None = None
+) -> tuple[Member, np.ndarray]:
     """Trains all active members from step `start` to `stop - 1`; also returns their mean losses over them."""
+    pace = pace or Pace()
     train = problem.train
     example = jax.eval_shape(problem.task.sample, training_data_key(0))
     step_bytes = train.batch_size * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(example))
     ahead = min(max(DRAWN_BYTES // step_bytes, 1), train.eval_every)
-    total = np.zeros(population.seed.shape)
+    total = np.zeros(population.seed.shape, np.float32)
     for first in range(start, stop, ahead):
         batches = draw_training(
             problem.task,
@@ -99,8 +118,13 @@ def advance(problem: Problem, population: Member, start: int, stop: int) -> tupl
             train.batch_size,
             train.num_examples,
         )
-        population, losses = train_segment(problem, population, batches, first, min(first + ahead, stop))
-        total += np.asarray(losses)
+        step, last = first, min(first + ahead, stop)
+        while step < last:
+            until, began = min(step + pace.steps, last), time.monotonic()
+            population, summed = train_segment(problem, population, total, batches, first, step, until)
+            total = np.asarray(summed)
+            pace.adapt(until - step, time.monotonic() - began)
+            step = until
     return population, total / (stop - start)
 
 
@@ -125,27 +149,36 @@ def draw_training(
 
 @functools.partial(jax.jit, static_argnums=0)
 def train_segment(
-    problem: Problem, population: Member, batches: Example, start: Int[Array, ""], stop: Int[Array, ""]
+    problem: Problem,
+    population: Member,
+    losses: Float[Array, "P"],
+    batches: Example,
+    first: Int[Array, ""],
+    start: Int[Array, ""],
+    stop: Int[Array, ""],
 ) -> tuple[Member, Float[Array, "P"]]:
-    """Trains from step `start`, the first in `batches`, to `stop - 1`; also returns summed losses of members.
+    """Trains from step `start` to `stop - 1`, and adds the losses of each member to `losses`.
 
-    The bounds are traced, so that segments of any number of steps share one program.
+    `first` is the first step in `batches`. The bounds are traced, so that any number of steps shares one program.
     """
     seed_index = jnp.arange(population.seed.size) % problem.train.num_seeds
 
-    def train(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
+    def train(member: Member, total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
         def body(step: Int[Array, ""], carry: tuple[Member, Float[Array, ""]]) -> tuple[Member, Float[Array, ""]]:
             member, total = carry
             member, loss = train_step(
-                problem, member, step, jax.tree.map(lambda x: x[index, step - start], batches)
+                problem, member, step, jax.tree.map(lambda x: x[index, step - first], batches)
             )
             return member, total + loss
 
-        return jax.lax.fori_loop(start, stop, body, (member, jnp.zeros(())))
+        return jax.lax.fori_loop(start, stop, body, (member, total))
 
-    def train_if_active(member: Member, index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
-        return jax.lax.cond(
-            member.active, train, lambda member, index: (member, jnp.full((), jnp.nan)), member, index
-        )
+    def leave(member: Member, total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Member, Float[Array, ""]]:
+        return member, jnp.full((), jnp.nan)
 
-    return over_members(train_if_active, population, seed_index)
+    def train_if_active(
+        member: Member, total: Float[Array, ""], index: Int[Array, ""]
+    ) -> tuple[Member, Float[Array, ""]]:
+        return jax.lax.cond(member.active, train, leave, member, total, index)
+
+    return over_members(train_if_active, population, losses, seed_index)

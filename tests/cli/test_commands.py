@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.cli import summary
 from sandbox.report import write_report
-from sandbox.results import FAILURE, RECORDS, finished_runs
+from sandbox.results import RECORDS
+from sandbox.run_folder import FAILURE, finished_runs
 from sandbox.tables import collect
 
 TINY = [

@@ -7,7 +7,7 @@ import pytest
 from invented_runs import write_run
 
 from sandbox.cli import display
-from sandbox.results import read_summary, write_summary
+from sandbox.run_folder import read_summary, write_summary
 from sandbox.train.config import TrainConfig
 
 

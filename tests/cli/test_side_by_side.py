@@ -12,7 +12,7 @@ from sandbox.cli.workers import Ended, Evaluated, Started, train_side_by_side
 from sandbox.config import Config
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.results import is_finished
+from sandbox.run_folder import is_finished
 from sandbox.tables import collect
 from sandbox.tasks import TASKS
 from sandbox.train.config import TrainConfig
@@ -79,10 +79,10 @@ def test_a_worker_that_dies_costs_its_run_alone(tmp_path):
             (worker,) = psutil.Process().children()[-1:]
             worker.kill()
         if isinstance(event, Ended):
-            failures[event.index] = event.failure
+            failures[event.index] = event.reason
     assert failures[0] == "its process was killed by SIGKILL (out of memory?)"
     assert "Error: " in failures[1]
-    assert failures[2] is None
+    assert not failures[2]
     assert [is_finished(config.directory) for config in configs] == [False, True, True]
 
 
@@ -110,8 +110,6 @@ def test_the_same_records_side_by_side_and_one_after_the_other(tmp_path):
         assert result.returncode == 0, result.stderr
         assert result.stderr == "", "third parties must be silent"
         assert ("2 at a time on 1 core each" in result.stdout) == (jobs == "auto")
-    one, other = (
-        collect(tmp_path / jobs / "runs").drop(columns=["seconds", "output_dir", "jobs"]) for jobs in runs
-    )
+    one, other = (collect(tmp_path / jobs / "runs").drop(columns="seconds") for jobs in runs)
     assert one.equals(other)
     assert set(one["platform"]) == {"cpu, 1 core"}

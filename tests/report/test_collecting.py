@@ -183,6 +183,6 @@ def test_a_run_of_another_schema_does_not_hide_those_that_are_asked_for(tmp_path
     old.parent.mkdir()
     old.write_text('{"records": [{"experiment": "runs"}]}')
     write_run(tmp_path, "new", {(0.1, 0): 0.5}, selected=0.1)
-    assert set(collect(tmp_path, ["new"])["run_id"]) == {"new"}
+    assert set(collect(tmp_path, {"new": ["a name"]})["run_id"]) == {"new"}
     with pytest.raises(InputError, match=r"old.summary\.json: "):
         collect(tmp_path)

@@ -8,8 +8,8 @@ import pytest
 from sandbox.config import Config
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.results import METRICS
 from sandbox.run import run
+from sandbox.run_folder import METRICS
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop
 from sandbox.train.config import AUTO_RATES, TrainConfig

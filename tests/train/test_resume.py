@@ -12,7 +12,7 @@ import pytest
 import yaml
 from saved_config import from_plain
 
-from sandbox.results import CONFIG, METRICS, read_summary
+from sandbox.run_folder import CONFIG, METRICS, read_summary
 from sandbox.train.checkpoint import Checkpoints
 from sandbox.train.population import init_population
 from sandbox.train.step import Problem

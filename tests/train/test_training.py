@@ -12,8 +12,8 @@ from sandbox.config import Config
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
-from sandbox.results import FAILURE, METRICS, SUMMARY
 from sandbox.run import run
+from sandbox.run_folder import FAILURE, METRICS, SUMMARY
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
 from sandbox.train.config import TrainConfig
