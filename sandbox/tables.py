@@ -12,6 +12,7 @@ import pandas as pd
 from sandbox.errors import DamagedFile, DamagedFileWarning, InputError
 from sandbox.results import (
     CURVES,
+    EVALUATION_FIELDS,
     FIELDS,
     LATER_FIELDS,
     MEMBER,
@@ -78,7 +79,7 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
 def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:
     """The evaluations of the runs that `collect` takes, with the columns `RUN` to join on.
 
-    If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. Empty if none exist.
+    If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. No rows if none exist.
     """
     root = pathlib.Path(root)
     tables = [
@@ -90,7 +91,7 @@ def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -
         frame = pd.concat(tables, ignore_index=True)
         return frame.sort_values(RUN, kind="stable", ignore_index=True)
     collected = (root.parent if root.is_file() else root) / CURVES
-    return _read_csv(collected) if collected.is_file() else pd.DataFrame()
+    return _read_csv(collected) if collected.is_file() else pd.DataFrame(columns=[*EVALUATION_FIELDS, *RUN])
 
 
 def _runs(root: pathlib.Path, labels: Labels | None, *, warn: bool) -> Iterator[tuple[pathlib.Path, list[Record]]]:

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from invented_runs import write_metrics, write_run
 
+from sandbox.cli.summary import summarise_runs
 from sandbox.report import write_report
 from sandbox.report.write import FIGURES
 
@@ -53,6 +54,13 @@ def test_a_series_without_the_column_of_the_axis_is_named(sweep, tmp_path):
 def test_a_run_without_evaluations_is_named(sweep, tmp_path):
     report = write_report(sweep, tmp_path / "out", formats=("svg",))
     assert "curves: 2 of 3 runs left no evaluations" in report.notes
+
+
+def test_a_sweep_that_failed_before_its_first_evaluation_is_reported_on(tmp_path):
+    write_run(tmp_path, "a", {(0.1, 0): float("nan")}, selected=0.0, status="failed: no memory")
+    summarise_runs(tmp_path, ["a"])
+    assert "no memory" in (tmp_path / "report" / "report.html").read_text()
+    assert pd.read_csv(tmp_path / "report" / "evaluations.csv").empty
 
 
 @pytest.mark.parametrize("text", ["", "step,learning_rate,seed\n", "step,loss\n1,2\n"])
