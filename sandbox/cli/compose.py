@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from sandbox.cli.definitions import definition, imported
 from sandbox.errors import InputError
@@ -56,6 +57,9 @@ def check(composed: DictConfig) -> "Config":
     _reject_unknown_keys(composed)
     try:
         return cast("Config", OmegaConf.to_object(composed))
+    except InterpolationResolutionError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{error.full_key}: {reason}; a text with ${{ in it is written with \\${{") from error
     except ValueError as error:
         raise InputError(str(error)) from error
 

@@ -19,6 +19,8 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from sandbox.errors import InputError
 
 Grid = Mapping[str, Sequence[str]]
@@ -40,9 +42,14 @@ def as_override(value: Any) -> str:
     """A YAML value as Hydra reads it on the command line."""
     if isinstance(value, list):
         return "[" + ",".join(map(as_override, value)) + "]"
-    if isinstance(value, str) and value.isidentifier():
-        return value
+    if isinstance(value, str):
+        return value if value.isascii() and value.isidentifier() else quoted(value)
     return json.dumps(value)
+
+
+def quoted(text: str) -> str:
+    """The text in the quotes of Hydra's grammar, within which every character stands for itself."""
+    return QuotedString(text, Quote.double).with_quotes()
 
 
 def narrow(grids: Iterable[Grid], asked: Grid, is_group: Callable[[str], bool]) -> list[Grid]:

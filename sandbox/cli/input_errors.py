@@ -2,13 +2,24 @@
 
 import dataclasses
 import re
+import shlex
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.cli.compose import unknown_key
+from sandbox.cli.grids import quoted
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
+
+_BAD_CHARACTER = "LexerNoViableAltException"
+"""What Hydra calls a character that its grammar lacks."""
 
 
 def as_one_line(error: BaseException | None) -> str | None:
@@ -22,13 +33,27 @@ def as_one_line(error: BaseException | None) -> str | None:
             group, _, choice = (error.missing_cfg_file or "").rpartition("/")
             return f"{group}={choice}: no such choice; there are {', '.join(sorted(options))}{renamed(group)}"
         case OverrideParseException():
-            return f"{error.override}: cannot be read as key=value ({first_line(error.message)})"
+            return _not_read(error)
         case OmegaConfBaseException():
             return _config_error(error)
         case ConfigCompositionException():
             line = as_one_line(error.__cause__ or error.__context__)
             return _in_its_file(str(error), line) if line else _composition_error(str(error))
     return None
+
+
+def _not_read(error: OverrideParseException) -> str:
+    """Hydra's reason, if it is more than the name of an exception, and the override with its value in quotes."""
+    key, _, value = error.override.partition("=")
+    reason = first_line(error.message)
+    line = f"{error.override}: cannot be read as key=value"
+    line += f" ({reason})" if not reason.startswith(_BAD_CHARACTER) else ""
+    try:
+        OverridesParser.create().parse_override(override := f"{key}={quoted(value)}")
+    except HydraException:  # it is not the value that cannot be read
+        return line
+    each = ", in a sweep each value on its own" if "," in value else ""
+    return f"{line}; text needs quotes inside those of the shell{each}: {shlex.quote(override)}" if value else line
 
 
 def _config_error(error: OmegaConfBaseException) -> str:

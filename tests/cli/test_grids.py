@@ -24,7 +24,16 @@ def test_a_list_is_swept_and_anything_else_is_one_value():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("none", "none"), ("a, b", '"a, b"'), (True, "true"), (None, "null"), (1e-3, "0.001")]
+    ("value", "text"),
+    [
+        ("none", "none"),
+        ("a, b", '"a, b"'),
+        ("Größe", '"Größe"'),
+        ('\\ "', '"\\ \\""'),
+        (True, "true"),
+        (None, "null"),
+        (1e-3, "0.001"),
+    ],
 )
 def test_values_are_written_as_hydra_reads_them(value, text):
     assert as_override(value) == text

@@ -103,6 +103,16 @@ WRONG = {
         r"model\.layout has 'foo': .* names: mixer, attention, softmax",
     ),
     "no value": (["train.steps"], r"train\.steps: cannot be read as key=value"),
+    "a letter that Hydra's grammar lacks": (
+        ["label=Größe"],
+        r"label=Größe: cannot be read as key=value; text needs quotes inside .*: 'label=\"Größe\"'$",
+    ),
+    "quotes in a text": (["label=\"a' (b)"], r"""label=.*: 'label="\\"a'"'"' \(b\)"'$"""),
+    "a reference to a key that is not there": (
+        ["label=${x}"],
+        r"label: Interpolation key 'x' not found; a text with \$\{ in it is written with \\\$\{$",
+    ),
+    "a letter that no key has": (["lábel=3"], r"lábel=3: cannot be read as key=value$"),
     "a sweep without -m": (["mixer.d_state=8,16"], r"mixer\.d_state=8,16: several values; `sandbox -m` sweeps"),
     "an output folder that cannot be written": (
         ["output_dir=/proc/none"],
