@@ -1,7 +1,11 @@
 """Tables as LaTeX: a booktabs `tabular` to be read with \\input, without float or caption."""
 
+import re
+
 from sandbox.report.intervals import INTERVAL
 from sandbox.report.tables import Score, Table
+
+_APART = "\N{ZERO WIDTH NON-JOINER}"
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -12,12 +16,18 @@ _SPECIAL = {
     "‡": r"\textsuperscript{\textdaggerdbl}",
     "≥": r"$\geq$",
     "…": r"\dots{}",
+    "<": r"\textless{}",  # these three are other characters in LaTeX's default encoding
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would open an option of the rule above
+    _APART: "{}",
 } | {character: "\\" + character for character in "&%$#_{}"}
 
 
 def escape(text: str) -> str:
-    """The text with the special characters of LaTeX escaped."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    """The text with the special characters of LaTeX escaped, and letters apart that it would join to another."""
+    apart = re.sub(r"([-'`])(?=\1)", rf"\1{_APART}", text)  # -- would be a dash, '' a quote
+    return "".join(_SPECIAL.get(character, character) for character in apart)
 
 
 def to_latex(table: Table) -> str:

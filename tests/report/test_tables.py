@@ -86,3 +86,7 @@ def test_a_slice_that_a_row_was_not_scored_on_is_a_dash(tmp_path):
 def test_latex_has_no_live_special_character():
     escaped = r"a\_b 50\% \& \$x\# \{y\} \textasciitilde{}\textasciicircum{} \textbackslash{}z"
     assert escape(r"a_b 50% & $x# {y} ~^ \z") == escaped
+    assert (
+        escape("[a] <b> | c---d '' – …")
+        == r"{[}a] \textless{}b\textgreater{} \textbar{} c-{}-{}-d '{}' -- \dots{}"
+    )
