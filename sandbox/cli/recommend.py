@@ -25,11 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sandbox.errors import InputError
 
     try:
-        along, table, files = _recommend(args)
+        along, table, notes, files = _recommend(args)
     except (InputError, OSError) as error:
         parser.error(str(error))
     for row in table.to_dict("records"):
         print(f"{along} {row['at']:g}, recall {row['recall']:g}: {recommendation_in_words(row, args.cost)}")
+    for note in notes:
+        print(note)
     for path in files:
         print(f"wrote {path}")
     return 0
@@ -49,15 +51,12 @@ def _add_options(parser: Parser) -> None:
     add_formats(parser)
 
 
-def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathlib.Path]]":
-    """The name of the difficulty, the table, and the files written."""
-    import matplotlib as mpl
-
+def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[str], list[pathlib.Path]]":
+    """The name of the difficulty, the table, notes on the map, and the files written."""
     from sandbox.errors import InputError
     from sandbox.files import write_atomically
-    from sandbox.report.drawing import check_formats
+    from sandbox.report.drawing import check_formats, draw_all
     from sandbox.report.recommend import measured, recommend, recommendation_map
-    from sandbox.report.style import RC
     from sandbox.tables import collect, to_csv
 
     check_formats(args.formats)
@@ -70,11 +69,11 @@ def _recommend(args: argparse.Namespace) -> "tuple[str, pd.DataFrame, list[pathl
     folder = report_folder(args)
     folder.mkdir(parents=True, exist_ok=True)
     table = recommend(points, args.recall)
-    with mpl.rc_context(RC):
-        files = recommendation_map(points, along, args.cost).write(folder, "recommendation", args.formats)
-    files.append(folder / "recommendations.csv")
-    write_atomically(files[-1], to_csv(table))
-    return along, table, files
+    map_of = {"recommendation": lambda: recommendation_map(points, along, args.cost)}
+    drawn = draw_all(map_of, folder, args.formats, [*points["series"], along])
+    path = folder / "recommendations.csv"
+    write_atomically(path, to_csv(table))
+    return along, table, drawn.notes, [*drawn.files, path]
 
 
 def recommendation_in_words(row: dict, cost: str) -> str:

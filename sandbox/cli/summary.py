@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table as TerminalTable
@@ -11,12 +12,13 @@ from rich.table import Table as TerminalTable
 from sandbox.cli.display import console
 from sandbox.errors import NoSpace
 from sandbox.files import out_of_space, write_atomically
+from sandbox.report.fonts import without_glyph
 from sandbox.report.intervals import INTERVAL
 from sandbox.report.rates import EDGE_NOTE
-from sandbox.report.series import short_names
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
 from sandbox.results import CURVES, RECORDS
+from sandbox.short_names import short_names
 from sandbox.tables import Labels, collect, collect_curves, to_csv
 
 
@@ -35,6 +37,8 @@ def summarise_runs(folder: pathlib.Path, labels: Labels) -> None:
             raise
         raise NoSpace(f"{out}: {lack}; the results are there, the same command writes the report") from error
     print_scores(table)
+    for note in without_glyph(series for (series, *_), _ in table.rows):
+        console.print(note)
     for name in ("frontier.png", PAGE):
         if (out / name).is_file():
             console.print(f"{name}: {out / name}")
@@ -84,7 +88,7 @@ def _score_table(scored: Table, title: str, *, with_intervals: bool) -> Terminal
         texts = [head, *(row[number] for row in rows)]
         parts = texts if number else [word for text in texts for word in text.split()]  # names may be broken
         justify: JustifyMethod = "left" if number < len(scored.heads) else "right"
-        table.add_column(head, justify=justify, no_wrap=number > 0, min_width=max(map(len, parts), default=0))
+        table.add_column(head, justify=justify, no_wrap=number > 0, min_width=max(map(cell_len, parts), default=0))
     for row in rows:
         table.add_row(*row)
     return table

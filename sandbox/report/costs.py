@@ -53,7 +53,7 @@ def write_costs(
         "training_time": lambda: seconds_per_token(costs, "training"),
         "prefill_time": lambda: seconds_per_token(costs, "prefill"),
     }
-    drawn = draw_all(figures, folder, formats)
+    drawn = draw_all(figures, folder, formats, [*costs["series"], *states["series"]])
     return drawn.files, drawn.notes
 
 

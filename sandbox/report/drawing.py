@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from sandbox.errors import InputError
 from sandbox.files import write_atomically
+from sandbox.report.fonts import families, without_glyph
 from sandbox.report.style import RC
 from sandbox.tables import to_csv
 
@@ -32,6 +33,8 @@ class Drawing:
     caption: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     """What the figure leaves out, one line each."""
+    fonts: list[str] = dataclasses.field(default_factory=lambda: list(mpl.rcParams["font.family"]))
+    """The families of fonts that it is drawn in."""
 
     @functools.cached_property
     def png(self) -> bytes:
@@ -52,7 +55,7 @@ class Drawing:
         # Without a date, and with a fixed salt, the same values give the same file.
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
         buffer = io.BytesIO()
-        with mpl.rc_context(RC | {"svg.hashsalt": salt}):
+        with mpl.rc_context(RC | {"font.family": self.fonts, "svg.hashsalt": salt}):
             self.figure.savefig(buffer, format=suffix, metadata=metadata)
         return buffer.getvalue()
 
@@ -65,10 +68,18 @@ class Drawn(NamedTuple):
     notes: list[str]
 
 
-def draw_all(figures: Mapping[str, Callable[[], Drawing]], folder: pathlib.Path, formats: Sequence[str]) -> Drawn:
-    """Draws and writes every figure under its name, and removes older files of figures with nothing to draw."""
-    drawn = Drawn({}, [], [])
-    with mpl.rc_context(RC):
+def draw_all(
+    figures: Mapping[str, Callable[[], Drawing]],
+    folder: pathlib.Path,
+    formats: Sequence[str],
+    texts: Collection[str],
+) -> Drawn:
+    """Draws and writes every figure under its name, and removes older files of figures with nothing to draw.
+
+    The figures may show any of the `texts`, in which a letter that no font has gets a note.
+    """
+    drawn = Drawn({}, [], without_glyph(texts))
+    with mpl.rc_context(RC | {"font.family": families(texts)}):
         for name, draw in figures.items():
             for suffix in (*FORMATS, "csv"):
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)

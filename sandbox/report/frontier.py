@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from sandbox.report.crowd import MOST_LINES, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.fonts import text_width
 from sandbox.report.intervals import INTERVAL, interval_in_words
 from sandbox.report.panels import panel_grid
 from sandbox.report.points import COUNTS
@@ -23,6 +24,7 @@ from sandbox.report.series import TASK, name_series, series_names, sort_by_serie
 from sandbox.report.style import (
     CHANCE,
     COLUMN_WIDTH,
+    RC,
     WHITE_EDGE,
     accuracy_axis,
     axis_name,
@@ -44,7 +46,7 @@ _OTHERS = "others"
 _ASIDE, _MOST_ASIDE = 0.015, 0.08  # inches between the intervals of two series at one x, and of all together
 _OWN_ENTRIES = (_FRONTIER, _OTHERS, CHANCE["label"])
 _GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
-_MOST_INSIDE, _LONGEST_INSIDE = 6, 30  # more series or letters than this have their legend beside the axes
+_MOST_INSIDE, _WIDEST_INSIDE = 6, 1.8  # more series or inches than this have their legend beside the axes
 _LEGEND_POSITIONS: tuple[Any, ...] = (
     "lower right",
     "upper left",
@@ -134,8 +136,8 @@ def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str]
     texts = [_FRONTIER, *shown_names(named, _OWN_ENTRIES).values(), _OTHERS, CHANCE["label"]]
     handles = [lines[text] for text in texts if text in lines]
     # Matplotlib's own "best" ignores the intervals, so each position is tried.
-    longest = max(len(str(line.get_label())) for line in handles)
-    fits = len(panels) == 1 and len(handles) <= _MOST_INSIDE + 1 and longest <= _LONGEST_INSIDE
+    widest = max(text_width(str(line.get_label()), RC["legend.fontsize"]) for line in handles)
+    fits = len(panels) == 1 and len(handles) <= _MOST_INSIDE + 1 and widest <= _WIDEST_INSIDE
     for position in _LEGEND_POSITIONS if fits else ():
         legend = axes[0].legend(handles=handles, loc=position)
         figure.draw_without_rendering()

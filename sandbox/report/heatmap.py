@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.fonts import drawable, text_width
 from sandbox.report.intervals import over_seeds
 from sandbox.report.panels import balanced
 from sandbox.report.points import COUNTS
@@ -21,18 +22,19 @@ from sandbox.report.slices import a_few_of, difficulties, parse_slice
 from sandbox.report.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
-    TITLE_LETTER,
+    RC,
     Number,
     axis_name,
     footnote,
     format_size,
-    plain_text,
+    shown_names,
     shown_titles,
 )
 
 _CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
 SLICE = "slice"
 _CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
+_LONGEST_COLUMN = 20  # letters
 
 
 def heatmap(
@@ -78,12 +80,13 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, per_row * panel_width + 0.9))
     title_lines = 1 + max(text.count("\n") for text in texts.values())
     height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + (0.2 + 0.15 * title_lines) * len(heights))
-    names = [plain_text(_column_name(columns, value, across)) for value in across]
-    text_width = TITLE_LETTER * max(map(len, names))
+    columns_named = [_column_name(columns, value, across) for value in across]
+    names = [shown_names(columns_named, longest=_LONGEST_COLUMN)[name] for name in columns_named]
+    widest = max(text_width(name, RC["xtick.labelsize"]) for name in names)
     slant: dict[str, Any] = {}
-    if text_width > (width - 0.9) / per_row / len(across):
+    if widest > (width - 0.9) / per_row / len(across):
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        height += text_width / 2
+        height += widest / 2
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(heights), per_row, squeeze=False, height_ratios=heights).ravel()
     for ax in grid[len(panels) :]:
@@ -139,7 +142,7 @@ def _one_key(across: Sequence[object]) -> str | None:
 
 
 def _columns_title(columns: str, across: Sequence[object]) -> str:
-    return axis_name(columns) if columns != SLICE else (_one_key(across) or "Slice").capitalize()
+    return axis_name(columns) if columns != SLICE else drawable(_one_key(across) or "Slice").capitalize()
 
 
 def _column_name(columns: str, value: object, across: Sequence[object]) -> str:

@@ -12,12 +12,15 @@ from matplotlib.figure import Figure
 
 from sandbox.errors import InputError
 from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.fonts import text_width
 from sandbox.report.frontier import pareto
 from sandbox.report.points import COUNTS, check_axis, config_keys, make_points, varying_keys
 from sandbox.report.series import TASK, name_series, series_names
 from sandbox.report.slices import choose_slice, difficulties, parse_slice
 from sandbox.report.style import (
+    COLUMN_WIDTH,
     PAGE_WIDTH,
+    RC,
     WHITE_EDGE,
     accuracy_axis,
     axis_name,
@@ -29,7 +32,7 @@ from sandbox.report.style import (
 LENGTHS = ("length", "task.length")
 """Default difficulties, as the name of a slice or a key of the config."""
 
-_COLUMN, _LEGEND = 0.75, 2.2  # inches
+_COLUMN, _LEGEND_HANDLE = 0.75, 0.5  # inches
 
 
 def measured(
@@ -130,7 +133,9 @@ def recommendation_map(points: pd.DataFrame, along: str, cost: str) -> Drawing:
 
 
 def _draw(frame: pd.DataFrame, names: list[str], levels: list[float], along: str, cost: str) -> Figure:
-    width = min(PAGE_WIDTH, max(1.0 + _COLUMN * len(levels), 2.2) + _LEGEND)
+    texts = shown_names(names).values()
+    legend = _LEGEND_HANDLE + max(text_width(text, RC["legend.fontsize"]) for text in texts)
+    width = max(min(PAGE_WIDTH, max(1.0 + _COLUMN * len(levels), 2.2) + legend), COLUMN_WIDTH + legend)
     figure = Figure(figsize=(width, 2.8), layout="constrained")
     ax = figure.add_subplot()
     accuracy_axis(ax)
@@ -151,7 +156,7 @@ def _draw(frame: pd.DataFrame, names: list[str], levels: list[float], along: str
         aside = 0.7 * ((number + 0.5) / len(names) - 0.5)
         marker = {"color": style["color"], "marker": style["marker"], "linestyle": "", "markersize": 3.5}
         ax.plot(column + aside, row["accuracy"], **marker, **WHITE_EDGE)
-    for number, text in enumerate(shown_names(names).values()):
+    for number, text in enumerate(texts):
         style = series_style(number) | {"linestyle": ""}
         ax.plot([], [], **style, label=text)
     figure.legend(loc="outside right upper")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from sandbox.results import MEASURES
+from sandbox.short_names import distinct
 
 TASK = "task.name"
 
@@ -20,9 +21,6 @@ LOSS = "train.loss"
 STEPS = "train.steps"
 
 MISSING = "–"
-
-LONGEST = 48
-"""Most letters of a name in a figure or a terminal."""
 
 _ALWAYS_NAMED = (TASK, LOSS, STEPS)
 """Keys that are named wherever a figure has several values of them, though each label may have but one."""
@@ -69,20 +67,6 @@ def sort_by_series(table: pd.DataFrame, names: Sequence[str], by: Sequence[str])
     )
 
 
-def distinct(name: str, taken: set[str]) -> str:
-    """The name, numbered if it is taken already; it is taken from then on."""
-    numbered = (f"{name} ({number})" for number in itertools.count(2))
-    free = next(text for text in itertools.chain([name], numbered) if text not in taken)
-    taken.add(free)
-    return free
-
-
-def short_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Each name on one line, with a gap where it was too long; no two are equal, and none is `taken`."""
-    used = set(taken)
-    return {name: distinct(_shortened(name), used) for name in dict.fromkeys(names)}
-
-
 def short_key(key: str, keys: Iterable[str]) -> str:
     """The last part of a config key, or all of it if another key ends in the same word."""
     last = key.split(".")[-1]
@@ -94,11 +78,6 @@ def format_value(value: object) -> str:
     if isinstance(value, float):
         return MISSING if value != value else f"{value:g}"
     return str(value)
-
-
-def _shortened(name: str) -> str:
-    line, tail = " ".join(name.split()), LONGEST // 3
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - tail - 1]}…{line[-tail:]}"
 
 
 def _values(members: pd.DataFrame, named: Sequence[str], keys: Sequence[str]) -> list[str]:

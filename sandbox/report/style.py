@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,7 +19,8 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from sandbox.report.series import short_names
+from sandbox.report.fonts import FAMILY, drawable, text_width
+from sandbox.short_names import LONGEST, short_names, shortened
 
 Number = float | int
 """A size in a table."""
@@ -28,20 +30,20 @@ COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 _LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
 """Of one legend column beside the axes: its most entries, and the width that is not text."""
 
-TITLE_LETTER = 0.068
-"""Average width of a letter in titles and labels."""
-
 _NOTE_LINE = 0.1
 """Height of a line of a footnote."""
 
-_TITLE_LETTERS = 27
-"""Letters in a line of a title; three such panels fill the width of a page."""
+_TITLE_WIDTH = 1.8
+"""Width of a line of a title; three such panels fill the width of a page."""
 
 _SMALL_LETTER = 0.048
-"""The same in footnotes."""
+"""Average width of a letter in footnotes."""
 
 RC: dict[Any, Any] = {
+    "font.family": [FAMILY],
     "font.size": 8,
+    "text.parse_math": False,  # labels are data: a dollar sign is a dollar sign
+    "text.usetex": False,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
@@ -89,20 +91,22 @@ AXIS_NAMES = {
 }
 
 
-def plain_text(text: str) -> str:
-    """The text as matplotlib shows it letter by letter: no mathematics, and no `_` that hides it from a legend."""
-    return ("\N{ZERO WIDTH SPACE}" if text.startswith("_") else "") + text.replace("$", r"\$")
-
-
-def shown_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+def shown_names(names: Iterable[str], taken: Iterable[str] = (), longest: int = LONGEST) -> dict[str, str]:
     """Names of series -> the texts that stand for them in a figure, which has the `taken` texts already."""
-    return {name: plain_text(text) for name, text in short_names(names, taken).items()}
+    return short_names(names, taken, drawable, longest)
 
 
 def shown_titles(names: Iterable[str]) -> tuple[dict[str, str], float]:
     """The same on several lines, as titles of panels, and the width of the longest line."""
-    titles = {name: textwrap.fill(text, _TITLE_LETTERS) for name, text in shown_names(names).items()}
-    return titles, TITLE_LETTER * max(len(line) for title in titles.values() for line in title.split("\n"))
+    titles = {name: _title_lines(text) for name, text in shown_names(names).items()}
+    longest = max(text_width(line, RC["axes.titlesize"]) for lines in titles.values() for line in lines)
+    return {name: "\n".join(lines) for name, lines in titles.items()}, longest
+
+
+def _title_lines(text: str) -> list[str]:
+    """The lines that are as long as the letters of this text are narrow."""
+    letters = len(text) * _TITLE_WIDTH / max(text_width(text, RC["axes.titlesize"]), _TITLE_WIDTH)
+    return textwrap.wrap(text, max(1, int(letters))) or [""]
 
 
 def footnote(figure: Figure, *sentences: str) -> None:
@@ -134,15 +138,15 @@ def legend_beside(figure: Figure, lines: Sequence[Line2D]) -> None:
     A figure of one column gets wider by that.
     """
     columns = math.ceil(len(lines) / _LEGEND_ROWS)
-    longest = max(len(str(line.get_label())) for line in lines)
-    legend_width = columns * (_LEGEND_HANDLE + TITLE_LETTER * longest)
+    widths = [_LEGEND_HANDLE + text_width(str(line.get_label()), RC["legend.fontsize"]) for line in lines]
+    legend_width = sum(max(column) for column in np.array_split(widths, columns))
     figure.set_figwidth(max(figure.get_figwidth(), COLUMN_WIDTH + legend_width))
     figure.legend(handles=lines, loc="outside right upper", ncols=columns)
 
 
 def axis_name(column: str) -> str:
     """The title of an axis for this column."""
-    return AXIS_NAMES.get(column, column)
+    return AXIS_NAMES.get(column) or drawable(shortened(column))
 
 
 def format_bytes(size: Number) -> str:

@@ -11,7 +11,6 @@ from sandbox.report.rates import EDGE_MARK, WINDOW
 from sandbox.report.series import (
     STATE_SIZE,
     TASK,
-    distinct,
     format_value,
     name_series,
     series_names,
@@ -19,6 +18,7 @@ from sandbox.report.series import (
 )
 from sandbox.report.slices import order_slices
 from sandbox.report.style import format_bytes
+from sandbox.short_names import distinct
 
 CHANCE_NAME = "chance"
 

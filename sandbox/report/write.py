@@ -86,7 +86,7 @@ def write_report(
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: functools.partial(_draw_or_say_why, draw, data) for name, draw in FIGURES.items()}
-    drawn = draw_all(figures, folder, formats)
+    drawn = draw_all(figures, folder, formats, _texts(data))
     table, printed = _tables(data)
     apart = differences(data.records, data.keys, data.size, data.slice_name)
     notes = [*_runs_left_out(data), *drawn.notes, *_slices_left_out(data, printed)]
@@ -100,6 +100,12 @@ def write_report(
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]
     return Report(files, notes, printed, differences_in_words(apart, data.size, DIFFERENCES))
+
+
+def _texts(data: ReportData) -> list[str]:
+    """Every text that a user may have typed and a figure may show: labels, values and names of keys."""
+    shown = data.records[["label", *data.keys]].select_dtypes(exclude="number")
+    return [*(str(value) for name in shown for value in shown[name].unique()), *map(str, data.records.columns)]
 
 
 def _draw_or_say_why(draw: Callable[[ReportData], Drawing], data: ReportData) -> Drawing:

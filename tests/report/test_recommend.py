@@ -126,3 +126,12 @@ def test_wrong_input_is_one_line(two_lengths, options, message, capsys):
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"sandbox-recommend: {message}")
+
+
+def test_long_names_leave_space_for_the_map(tmp_path):
+    """Matplotlib warns where axes have no space, and warnings are errors."""
+    for label, recall in (("W" * 300, 0.8), ("a $5 $6", 0.7)):
+        scores = {(0.1, 0): {"pairs=4": recall, "pairs=8": recall - 0.2}}
+        write_run(tmp_path, label[:1], scores, selected=0.1, label=label)
+    assert main([str(tmp_path), "--formats", "svg"]) == 0
+    assert "<!-- a $5 $6 -->" in (tmp_path / "report" / "recommendation.svg").read_text()

@@ -2,14 +2,17 @@
 
 import itertools
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 from invented_runs import write_metrics, write_run
 
 from sandbox.report import write_report
 from sandbox.report.crowd import MOST_LINES
+from sandbox.report.fonts import drawable, families, without_glyph
 from sandbox.report.points import make_points, varying_keys
-from sandbox.report.series import name_series, short_names
+from sandbox.report.series import name_series
+from sandbox.short_names import short_names
 from sandbox.tables import collect
 
 
@@ -82,26 +85,62 @@ def test_a_label_that_reads_like_a_name_stays_apart(series_of):
     assert len(set(series_of([*runs, ("a, decay=none", 64, {"mixer.decay": "none"})]))) == 3
 
 
-LABELS = ("_hidden", "nan", r"$\frac$", "x" * 300 + "y", "x" * 299 + "zy", "50% & <b>more</b>")
+LABELS = (
+    "_hidden",
+    "nan",
+    r"$\frac$",
+    "a $5 $6",
+    "x" * 300 + "y",
+    "x" * 299 + "zy",
+    "50% & <b>more</b>",
+    "日",
+    "本",
+)
 
 
-def test_labels_are_data(tmp_path):
+def test_labels_are_data(tmp_path, monkeypatch):
     for number, (label, size) in enumerate(itertools.product(LABELS, (8, 16))):
         config = {"mixer.d_state": size}
         scores = {(rate, 0): 0.1 + 0.05 * number for rate in (0.1, 0.2)}
         run = write_run(tmp_path, str(number), scores, selected=0.1, label=label, state_bytes=size, config=config)
         write_metrics(run, [(10, 0.1, 0, 0.5)])
-    write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    monkeypatch.setattr("sandbox.report.fonts._installed", lambda: [])
+    report = write_report(tmp_path, tmp_path / "out", formats=("svg",))
+    assert report.notes[0] == "figures: no font here has 日 本, drawn as � in 日, 本"
     drawn = pd.read_csv(tmp_path / "out" / "frontier.csv", keep_default_na=False)
     assert set(drawn["series"]) == set(LABELS)
     short = [text for text in short_names(LABELS).values() if text.startswith("x")]
-    texts = ["\N{ZERO WIDTH SPACE}_hidden", "nan", r"$\frac$", *short]
+    texts = ["\N{ZERO WIDTH SPACE}_hidden", "nan", r"$\frac$", "a $5 $6", *short, "�", "� (2)"]
     frontier = (tmp_path / "out" / "frontier.svg").read_text()
     assert [frontier.count(f"<!-- {text} -->") for text in texts] == [1] * len(texts)
     page, latex = ((tmp_path / "out" / name).read_text() for name in ("report.html", "table.tex"))
     assert "50% &amp; &lt;b&gt;more&lt;/b&gt;" in page
     assert "<b>more" not in page
+    assert f"<bdi>{LABELS[4]}</bdi>" in page
     assert r"\$\textbackslash{}frac\$" in latex
+
+
+@pytest.mark.parametrize("columns", ["slice", "model.kind"])
+def test_values_and_keys_are_data(tmp_path, columns):
+    """Wide letters, mathematics and brackets in titles and at ticks; warnings are errors."""
+    for number, (value, size) in enumerate(itertools.product(("語" * 40, "語" * 39 + "文", "a$b$"), (8, 16))):
+        config = {"mixer.d_state": size, "model.kind": value, "model.mixers.größe_$x$.kind": f"[/{value}]"}
+        scores = {(rate, 0): 0.1 + 0.05 * number for rate in (0.1, 0.2)}
+        run = write_run(tmp_path / "runs", str(number), scores, selected=0.1, state_bytes=size, config=config)
+        write_metrics(run, [(10, 0.1, 0, 0.5)])
+    report = write_report(tmp_path / "runs", tmp_path / "out", columns=columns, formats=("svg",))
+    assert {"heatmap.svg", "curves.svg"} < {path.name for path in report.files}
+    assert "a$b$" in (tmp_path / "out" / "heatmap.svg").read_text()
+
+
+def test_a_letter_that_the_font_lacks_is_drawn_in_one_that_has_it(monkeypatch):
+    monkeypatch.setattr("sandbox.report.fonts._installed", lambda: ["DejaVu Sans Mono", "STIXGeneral"])
+    text = "\N{MATHEMATICAL SCRIPT CAPITAL A}"
+    assert families([text]) == ["DejaVu Sans", "STIXGeneral"]
+    assert without_glyph([text]) == []
+    assert drawable(text) == "�"
+    with mpl.rc_context({"font.family": families([text])}):
+        assert drawable(text) == text
 
 
 def test_of_many_series_those_near_the_frontier_are_named_and_others_can_be_chosen(tmp_path):
