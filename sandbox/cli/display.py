@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
 from sandbox.run_folder import read_summary
+from sandbox.short_names import shortened
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Least time between two lines if there is no terminal."""
 
-console = Console(highlight=False, markup=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)  # texts stay as they were typed
 if not console.is_terminal:
     console.width = 120  # a log file has no width, and tables need one
 
@@ -48,7 +49,8 @@ class SweepProgress:
         """Counts a run; the title that tells it from the others."""
         self.started += 1
         apart = [text for text in overrides if text.partition("=")[0] in self.keys]
-        return " · ".join([f"run {self.started}/{self.total}", " ".join([config.resolved_label, *apart])])
+        name = " ".join(map(shortened, [config.resolved_label, *apart]))
+        return f"run {self.started}/{self.total} · {name}"
 
 
 sweep_progress = SweepProgress()
@@ -123,7 +125,7 @@ def _note(speed: "Speed", rates: Sequence[float], step: int, history: list[dict[
 def columns() -> tuple[ProgressColumn, ...]:
     """The columns of a live bar."""
     return (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),

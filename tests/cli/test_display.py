@@ -5,8 +5,11 @@ import types
 
 import pytest
 from invented_runs import write_run
+from rich.progress import Progress
 
 from sandbox.cli import display
+from sandbox.cli.summary import print_scores
+from sandbox.report.tables import Score, Table
 from sandbox.run_folder import read_summary, write_summary
 from sandbox.train.config import TrainConfig
 
@@ -19,6 +22,20 @@ def test_a_finished_run_says_if_the_best_learning_rate_is_an_edge(edge, tmp_path
     display.finished(config, "run 1/1", 2.4)
     note = f" · best learning rate 0.01 is the {edge} tried" if edge else ""
     assert capsys.readouterr().out == f"run 1/1 · 2 members x 7 steps · finished in 2 s{note}\n"
+
+
+def test_texts_stay_as_they_were_typed(capsys):
+    """No markup, no emoji for `:bomb:`; and a long one leaves space for the bar."""
+    label = "[/b] :bomb: 100%"
+    config = types.SimpleNamespace(resolved_label=label + "x" * 300)
+    title = display.SweepProgress().begin_run(config, [])
+    assert title.startswith(f"run 1/1 · {label}")
+    assert len(title) < 60
+    bars = Progress(*display.columns(), console=display.console)
+    task = bars.add_task(title, note="")
+    assert str(display.columns()[0].render(bars.tasks[task])) == title
+    print_scores(Table(["Series"], ["all"], [([label], [Score("50.0", "", True)])], False, False, False))
+    assert label in capsys.readouterr().out
 
 
 def test_a_further_learning_rate_is_named_and_its_speed_is_its_own():
