@@ -11,7 +11,14 @@ from typing import Any
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.option_checks import AUTO, check_at_least, check_folder_name, check_jobs, check_not_blank
+from sandbox.option_checks import (
+    AUTO,
+    check_at_least,
+    check_choice,
+    check_folder_name,
+    check_jobs,
+    check_not_blank,
+)
 from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
 
@@ -24,6 +31,14 @@ class Versions(enum.Enum):
 
     same = "same"
     any = "any"
+
+
+class Tracker(enum.Enum):
+    """Where a run is shown while it trains; the value is the package that this needs."""
+
+    none = ""
+    wandb = "wandb"
+    tensorboard = "tensorboardX"
 
 
 @dataclasses.dataclass
@@ -54,6 +69,8 @@ class Config:
     """Start the runs again that killed their process again and again; a sweep leaves them alone otherwise."""
     stop_on_failure: bool = False
     """Stop a sweep at its first failure; it goes on with the other runs otherwise."""
+    tracker: Tracker = Tracker.none
+    """The tracker that the command line sends every evaluation to, and the final scores."""
 
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
@@ -65,6 +82,7 @@ class Config:
         check_at_least("seed", self.seed, 0)
         check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
         check_jobs(self.jobs)
+        check_choice("tracker", self.tracker, Tracker)
 
     @property
     def longest(self) -> int:

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from saved_config import from_plain
 
 from sandbox.cli.compose import conf_dir, from_hydra, register_schema
-from sandbox.config import Config, mixer_name, plain
+from sandbox.config import Config, Tracker, mixer_name, plain
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
@@ -137,6 +137,7 @@ def test_the_run_id_follows_what_determines_the_results():
     config = Config(MIXERS["outer"](), TASKS["mqar"]())
     same = dataclasses.replace(config, study="x", label="y", output_dir="z", checkpoint_seconds=1.0)
     assert same.run_id == config.run_id
+    assert dataclasses.replace(config, tracker=Tracker.wandb).run_id == config.run_id
     for other in (
         dataclasses.replace(config, seed=1),
         dataclasses.replace(config, mixer=MIXERS["outer"](d_state=17)),

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from sandbox.cli.definitions import definition, imported
+from sandbox.cli.tracking import check_installed
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
 
@@ -52,16 +53,19 @@ def check(composed: DictConfig) -> "Config":
     """A checked config without jax, which knows its run id and cannot be run (see `sandbox.cli.definitions`).
 
     Raises:
-        InputError: a key that the schema does not have, or a value that is not allowed.
+        InputError: a key that the schema does not have, a value that is not allowed, or a tracker whose package is
+            not installed.
     """
     _reject_unknown_keys(composed)
     try:
-        return cast("Config", OmegaConf.to_object(composed))
+        config = cast("Config", OmegaConf.to_object(composed))
     except InterpolationResolutionError as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{error.full_key}: {reason}; a text with ${{ in it is written with \\${{") from error
     except ValueError as error:
         raise InputError(str(error)) from error
+    check_installed(config.tracker)
+    return config
 
 
 def _reject_unknown_keys(node: DictConfig, path: str = "") -> None:

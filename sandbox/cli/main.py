@@ -104,13 +104,14 @@ def _train(composed: DictConfig, config: "Config") -> None:
     if state_of(config.directory)[0] is RunState.finished:
         return
     from sandbox.cli.display import training
+    from sandbox.cli.tracking import tracked
     from sandbox.run import run
 
     use_cores_as_devices()
     use_compile_cache()
     config = from_hydra(composed)
-    with training(config, HydraConfig.get().overrides.task) as listen:
-        run(config, listen)
+    with training(config, HydraConfig.get().overrides.task) as listen, tracked(config, listen) as listen_and_track:
+        run(config, listen_and_track)
     import jax
 
     jax.clear_caches()  # the next run of a sweep has other shapes, and each program holds memory

@@ -181,13 +181,15 @@ def _work(connection: Connection) -> None:
 def _train(config: Config, index: int, connection: Connection) -> Ended:
     """Trains one run; how that ended."""
     from sandbox.cli.display import best_accuracy
+    from sandbox.cli.tracking import tracked
     from sandbox.run import run
 
     def listen(rates: Sequence[float], step: int, history: list[dict[str, Any]]) -> None:
         connection.send(Evaluated(index, rates, step, best_accuracy(history)))
 
     try:
-        run(config, listen)
+        with tracked(config, listen) as listen_and_track:
+            run(config, listen_and_track)
     except RunBusy as error:
         return Ended(index, End.busy, str(error))
     except NoSpace as error:

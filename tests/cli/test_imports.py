@@ -57,6 +57,7 @@ def test_composing_a_config_imports_nothing_heavy(arguments):
         ["mixer=gal"],
         ["mixer=outer", "mixer.feature_map=dpfp"],
         ["mixer=retnet", "mixer.implementation=fast"],
+        ["tracker=comet"],
         ["-m", "mixer.d_state=8,16", "train.steps=10,0"],
     ],
     ids=" ".join,
