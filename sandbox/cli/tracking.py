@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InputError
-from sandbox.results import ALL_EXAMPLES, FIELDS, MEMBER, Record, read_summary
+from sandbox.results import ALL_EXAMPLES, FIELDS, MEMBER, Record
+from sandbox.run_folder import read_summary
 
 if TYPE_CHECKING:
     from sandbox.cli.trackers import TrackedMember
