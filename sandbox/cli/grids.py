@@ -95,7 +95,7 @@ def keys_apart(jobs: Collection[Job]) -> set[str]:
     return {key for key, different in values.items() if "." in key and len(different) > 1}
 
 
-def short_names(jobs: Collection[Job]) -> dict[Job, str]:
+def what_differs(jobs: Collection[Job]) -> dict[Job, str]:
     """What each run sets and not all others do; of a run alone, all it sets."""
     common = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     return {job: " ".join(text for text in job if text not in common) for job in jobs}

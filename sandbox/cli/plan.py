@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from sandbox.cli.grids import Job, short_names
+from sandbox.cli.grids import Job, what_differs
 from sandbox.run_folder import RunState, finished_runs, keep_label, read_summary, state_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Plan:
             if place.state is RunState.damaged
         )
         yield from (
-            f"left alone: {short_names(self.runs)[job]}: {self.places[job].reason}; retry_failed=true tries again"
+            f"left alone: {what_differs(self.runs)[job]}: {self.places[job].reason}; retry_failed=true tries again"
             for job in self.left_alone
         )
 
@@ -134,7 +134,7 @@ def print_dry_run(plan: Plan, impossible: Mapping[Job, str]) -> None:
     console.print(f"{total} runs: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
     for note in plan.notes():
         console.print(note)
-    names = short_names([*plan.runs, *impossible])
+    names = what_differs([*plan.runs, *impossible])
     for job in plan.in_state(RunState.failed):
         console.print(f"failed: {names[job]}: {plan.places[job].reason}")
     for job, line in impossible.items():

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sandbox.cli.compose import check, conf_dir, register_schema
 from sandbox.cli.definitions import imported
-from sandbox.cli.grids import Grid, Job, jobs, keys_apart, narrow, read_grid, short_names
+from sandbox.cli.grids import Grid, Job, jobs, keys_apart, narrow, read_grid, what_differs
 from sandbox.cli.input_errors import as_one_line, first_line
 from sandbox.cli.plan import Plan, Runs, print_dry_run
 from sandbox.errors import InputError
@@ -163,7 +163,7 @@ def sweep(runs: Runs, launcher: Launcher) -> None:
     if finished := plan.finished_names():
         summarise_runs(plan.folder, finished)
     if failures:
-        names = short_names(plan.runs)
+        names = what_differs(plan.runs)
         lines = [f"{names[job]}: {reason}" for job, reason in failures.items()]
         raise SweepFailed("\n".join([f"{len(failures)} of {len(plan.runs)} runs failed:", *lines]))
 
