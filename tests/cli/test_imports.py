@@ -32,7 +32,7 @@ def imported_by(command, *arguments, code=0):
     return set(packages)
 
 
-@pytest.mark.parametrize("command", ["collect", "report", "show", "cost", "bench", "recommend"])
+@pytest.mark.parametrize("command", ["collect", "report", "show", "cost", "bench", "recommend", "tune"])
 def test_help_of_the_other_commands_imports_nothing_heavy(command):
     assert imported_by(command, "--help") == set()
 
@@ -64,6 +64,11 @@ def test_composing_a_config_imports_nothing_heavy(arguments):
 )
 def test_wrong_input_is_refused_before_anything_heavy_is_imported(arguments):
     assert imported_by("main", *arguments, code=2) == set()
+
+
+def test_a_wrong_search_is_refused_before_anything_heavy_is_imported():
+    pytest.importorskip("optuna", reason="needs the extra `tune`")
+    assert imported_by("tune", "mixer.d_state=choice(2,x)", code=2) == set()
 
 
 def test_records_are_collected_and_drawn_without_jax(tmp_path):
