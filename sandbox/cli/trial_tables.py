@@ -2,6 +2,7 @@
 
 import pathlib
 import shlex
+import warnings
 from collections import Counter
 
 import optuna
@@ -20,6 +21,9 @@ TRIALS = "trials.csv"
 
 SHOWN = 10
 """Trials that the table in the terminal has at most."""
+
+COMPARED = 10
+"""Complete trials that a comparison of knobs needs: PED-ANOVA (Watanabe et al., 2023) looks at the best tenth."""
 
 
 def write_trials(study: optuna.Study, folder: pathlib.Path) -> pathlib.Path:
@@ -61,13 +65,22 @@ def print_best(study: optuna.Study) -> bool:
             str(trial.number + 1), f"{100 * _value(trial):.1f}", *(_short(trial.params[key]) for key in knobs)
         )
     console.print(table)
-    if len(knobs) > 1 and len({trial.value for trial in complete}) > 1:
-        shares = optuna.importance.get_param_importances(study)
+    if len(knobs) > 1 and len(complete) >= COMPARED and (shares := _shares(study)):
         console.print(
             "importance (PED-ANOVA): " + ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
         )
     console.print(f"the best: {shlex.join(['sandbox', *best[0].user_attrs[OVERRIDES]])}")
     return True
+
+
+def _shares(study: optuna.Study) -> dict[str, float]:
+    """How much each knob sets the best tenth of trials apart, in sum 1; empty where that ties with the rest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return optuna.importance.get_param_importances(study)
+        except UserWarning:
+            return {}
 
 
 def _value(trial: FrozenTrial) -> float:

@@ -15,7 +15,8 @@ from sandbox.results import read_summary, unfinished_runs
 pytest.importorskip("optuna", reason="needs the extra `tune`: no module named optuna")
 
 from sandbox.cli import trials
-from sandbox.cli.trials import JOURNAL, accuracies, value_of
+from sandbox.cli.trial_tables import print_best
+from sandbox.cli.trials import JOURNAL, OVERRIDES, accuracies, value_of
 
 RATE = "train.learning_rates"
 
@@ -98,16 +99,33 @@ def test_a_missing_package_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("sandbox-tune: needs Optuna, the extra `tune`: uv run --extra tune ")
 
 
-def test_the_knobs_take_values_of_their_keys(invent, tmp_path):
+def test_the_knobs_take_values_of_their_keys_and_are_compared(invent, capsys, tmp_path):
     invent()
     knobs = [f"{RATE}=choice(1e-3,1e-2)", "mixer.d_state=interval(2,64)", "train.weight_decay=interval(0,1)"]
-    table = search(tmp_path, *knobs, "train.batch_size=log(2,64)", "--trials", "8", "--no-pruning")
+    arguments = [*knobs, "train.batch_size=log(2,64)", "--no-pruning", "--trials"]
+    search(tmp_path, *arguments, "9")
+    assert "importance" not in capsys.readouterr().out, "too few trials"
+    table = search(tmp_path, *arguments, "10")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("importance"))
+    assert all(key in line for key in (RATE, "mixer.d_state", "train.weight_decay", "train.batch_size"))
     assert set(table[RATE]) == {1e-3, 1e-2}
     assert table["mixer.d_state"].dtype == table["train.batch_size"].dtype == int
     assert table["train.weight_decay"].dtype == float
     for key, low, high in [("mixer.d_state", 2, 64), ("train.weight_decay", 0, 1), ("train.batch_size", 2, 64)]:
         assert table[key].between(low, high).all()
         assert table[key].nunique() > 4
+
+
+def test_knobs_of_equal_trials_are_not_compared(capsys):
+    study = trials.optuna.create_study(direction="maximize")
+    for number in range(12):
+        trial = study.ask()
+        trial.set_user_attr(OVERRIDES, ["a=1", f"b={number}"])
+        study.tell(trial, trial.suggest_float("a", 0, 1) * 0 + trial.suggest_int("b", 0, 9) * 0)
+    assert print_best(study)
+    printed = capsys.readouterr().out
+    assert "the best: sandbox a=1 b=0" in printed
+    assert "importance" not in printed
 
 
 def test_the_best_is_printed_with_its_command(invent, capsys, tmp_path):
