@@ -163,14 +163,14 @@ def keep_label(run_dir: Path, label: str) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Keeps other processes off the run; raises RunBusy if one trains it."""
+    """Keeps other processes off the run, or off the search in this folder; raises RunBusy if one is at it."""
     import filelock
 
     lock = filelock.FileLock(pathlib.Path(run_dir) / LOCK, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise RunBusy(f"{run_dir}: another process trains this run") from None
+        raise RunBusy(f"{run_dir}: another process is at work there") from None
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from sandbox.cli.display import console
 from sandbox.cli.trials import OVERRIDES, REASON, RUN_ID, ended
-from sandbox.results import write_atomically
+from sandbox.files import write_atomically
 from sandbox.tables import to_csv
 
 TRIALS = "trials.csv"

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import optuna
 from hydra import compose
@@ -16,8 +17,9 @@ from optuna.trial import Trial, TrialState
 from sandbox.cli import display
 from sandbox.cli.compose import from_hydra
 from sandbox.cli.search_space import SearchSpace
-from sandbox.errors import InputError
+from sandbox.errors import InputError, NoSpace
 from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, Record
+from sandbox.run_folder import RunBusy, RunState, state_of
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -90,12 +92,17 @@ def run_trial(study: optuna.Study, trial: Trial, space: SearchSpace, *, pruning:
     try:
         config = from_hydra(compose("config", overrides=overrides))
         trial.set_user_attr(RUN_ID, config.run_id)
+        state, reason = state_of(config.directory)
+        if state is RunState.fatal:
+            raise RuntimeError(reason)
         with display.training(config, overrides) as show:
             records = run(config, _listener(study, trial, config, show, pruning=pruning))
     except Pruned as pruned:
         shutil.rmtree(config.directory)  # half a run: the journal has its evaluations
         study.tell(trial, state=TrialState.PRUNED)
         display.console.print(f"trial {trial.number + 1} pruned at {pruned}")
+    except (RunBusy, NoSpace):
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         trial.set_user_attr(REASON, reason)
@@ -103,6 +110,7 @@ def run_trial(study: optuna.Study, trial: Trial, space: SearchSpace, *, pruning:
         display.console.print(f"trial {trial.number + 1} failed: {reason}", style="red")
     else:
         study.tell(trial, value_of(records))
+    jax.clear_caches()  # the next trial may have other shapes, and each program holds memory
 
 
 def _listener(

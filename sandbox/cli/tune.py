@@ -8,8 +8,13 @@ best learning rate, averaged over seeds. The same command again resumes.
 import importlib.util
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Parser, positive
+
+if TYPE_CHECKING:
+    from sandbox.cli.search_space import SearchSpace
+    from sandbox.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,17 +27,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from sandbox.cli.compose import conf_dir, register_schema
     from sandbox.cli.input_errors import as_one_line
+    from sandbox.cli.signals import Terminated, stop_on_sigterm
     from sandbox.cli.startup import silence_third_parties
+    from sandbox.errors import NoSpace
+    from sandbox.run_folder import RunBusy
 
     if importlib.util.find_spec("optuna") is None:
         parser.error("needs Optuna, the extra `tune`: uv run --extra tune sandbox-tune ..., or pip install optuna")
     silence_third_parties()
     register_schema()
+    stop_on_sigterm()
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3", job_name=parser.prog):
             return _search(args.overrides, args.trials, pruning=args.pruning)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         sys.exit("stopped; the same command goes on with the trial that was training")
+    except (RunBusy, NoSpace) as error:
+        sys.exit(str(error))
     except Exception as error:
         if (line := as_one_line(error)) is None:
             raise
@@ -52,18 +63,24 @@ def _parser() -> Parser:
 
 def _search(overrides: Sequence[str], trials: int, *, pruning: bool) -> int:
     from sandbox.cli.search_space import read_space
-    from sandbox.results import make_writable
+    from sandbox.files import make_writable
+    from sandbox.run_folder import locked
 
     space, first = read_space(overrides)
     folder = first.directory.parent
     make_writable(folder)
+    with locked(folder):
+        return _try(space, first, trials, pruning=pruning)
 
+
+def _try(space: "SearchSpace", first: "Config", trials: int, *, pruning: bool) -> int:
     # Not before the input is known to be right.
     from sandbox.cli.display import console, start_sweep
     from sandbox.cli.startup import use_compile_cache, use_cores_as_devices
     from sandbox.cli.trial_tables import TRIALS, print_best, write_trials
     from sandbox.cli.trials import ended, next_trial, open_study, run_trial
 
+    folder = first.directory.parent
     study = open_study(space, first)
     done = len(ended(study))
     start_sweep(max(trials, done), done, [knob.key for knob in space.knobs])
