@@ -3,11 +3,15 @@
 import errno
 import os
 import pathlib
+import shutil
 
 from sandbox.errors import InputError
 
 NO_PLACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only"}
 """Error numbers of a place that takes no more, and what they mean."""
+
+SPARE_BYTES = 2**20
+"""Room on a disk beyond what is about to be written."""
 
 
 def make_writable(directory: pathlib.Path) -> None:
@@ -30,6 +34,15 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def check_room(directory: pathlib.Path, size: int) -> None:
+    """Raises OSError if a disk has no room for `size` bytes and a little more.
+
+    Orbax, which writes in threads of its own, tells of a full disk in a hundred lines that cannot be caught.
+    """
+    if shutil.disk_usage(directory).free < size + SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def out_of_space(error: BaseException | None) -> str | None:

@@ -98,8 +98,8 @@ class Plan:
         if passed_over:
             versions = ", ".join(sorted({name.partition("-")[2] or "the first" for name in passed_over}))
             yield (
-                f"{len(passed_over)} were finished by other versions of the code ({versions}) and are done again; "
-                "versions=any takes their results"
+                f"finished by another version of the code ({versions}), and done again: {len(passed_over)}; "
+                "versions=any takes those results"
             )
         yield from (
             f"{place.reason}; the run is done again"

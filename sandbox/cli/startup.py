@@ -21,9 +21,15 @@ KEPT_DAYS = 30
 
 
 def silence_third_parties() -> None:
-    """Keeps libraries that log to the root logger at INFO from burying the progress lines."""
-    for name in ("jax", "orbax", "absl", "etils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """Keeps libraries that log to the root logger from burying the progress lines.
+
+    Orbax, through absl, warns of the half checkpoint of a process that was killed, which it removes.
+    """
+    for name, level in {
+        "jax": logging.WARNING,
+        **dict.fromkeys(("orbax", "absl", "etils"), logging.ERROR),
+    }.items():
+        logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     show_damage_as_lines()
 

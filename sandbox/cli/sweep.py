@@ -8,6 +8,7 @@ from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -208,11 +209,8 @@ def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job,
         return outcomes
     for job_return in returned:
         job = tuple(job_return.overrides or ())
-        try:
-            job_return.return_value  # noqa: B018  (raises what the run raised)
-            outcomes[job] = None
-        except Exception as error:
-            outcomes[job] = error
+        failed = job_return.status is JobStatus.FAILED
+        outcomes[job] = job_return._return_value if failed else None  # `return_value` prints before it raises
     return outcomes
 
 

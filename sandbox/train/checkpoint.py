@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from sandbox.errors import DamagedFileWarning
-from sandbox.files import out_of_space
+from sandbox.files import check_room, out_of_space
 from sandbox.train.step import Member
 
 
@@ -54,6 +54,7 @@ class Checkpoints:
         if progress.step == self._manager.latest_step():
             return
         population = jax.device_get(progress.population._asdict())  # for any number of devices
+        check_room(self._directory.parent, 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(population)))
         self._manager.save(
             progress.step,
             args=ocp.args.Composite(

@@ -10,7 +10,7 @@ from invented_runs import write_run
 
 from sandbox.cli import report
 from sandbox.cli.tune import main
-from sandbox.results import read_summary, unfinished_runs
+from sandbox.run_folder import LOCK, read_summary, unfinished_runs
 
 pytest.importorskip("optuna", reason="needs the extra `tune`: no module named optuna")
 
@@ -221,7 +221,7 @@ def test_real_runs_of_which_one_is_pruned(monkeypatch, tmp_path):
     table = search(tmp_path, *tiny, "--trials", "2")
     assert list(table["state"]) == ["complete", "pruned"]
     study = tmp_path / "tune"
-    assert {path.name for path in study.iterdir()} == {table["run_id"][0], "trials.csv", JOURNAL}
+    assert {path.name for path in study.iterdir()} == {table["run_id"][0], "trials.csv", JOURNAL, LOCK}
     assert not unfinished_runs(study)
     records = read_summary(study / table["run_id"][0])
     assert {record.learning_rate for record in records} == {table[RATE][0]}

@@ -58,7 +58,7 @@ def test_a_run_without_evaluations_is_named(sweep, tmp_path):
 
 def test_a_sweep_that_failed_before_its_first_evaluation_is_reported_on(tmp_path):
     write_run(tmp_path, "a", {(0.1, 0): float("nan")}, selected=0.0, status="failed: no memory")
-    summarise_runs(tmp_path, ["a"])
+    summarise_runs(tmp_path, {"a": ["delta rule"]})
     assert "no memory" in (tmp_path / "report" / "report.html").read_text()
     assert pd.read_csv(tmp_path / "report" / "evaluations.csv").empty
 

@@ -69,7 +69,8 @@ def test_a_description_says_what_code_and_config_a_record_is_of():
     assert (record.commit, record.schema_version) == (code_commit(), SCHEMA_VERSION)
     assert (record.config["mixer.name"], record.config["task.name"]) == ("outer", "mqar")
     assert record.implementation
-    assert record.row()["config.study"] == "mine"
+    assert record.row()["config.seed"] == asked.seed
+    assert "jobs" not in record.config, "it does not change the results"
 
 
 def test_nested_keys_are_joined_and_lists_are_text():

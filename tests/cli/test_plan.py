@@ -1,0 +1,153 @@
+"""What a sweep finds in its folder before it starts: what is done, by which version, and what is left alone."""
+
+import pytest
+from invented_runs import write_run
+
+from sandbox.cli.plan import Plan, print_dry_run
+from sandbox.config import Config, Versions
+from sandbox.models.mixers import MIXERS
+from sandbox.report.points import varying_keys
+from sandbox.run_folder import RunState, count_death, labels_of, read_summary, write_summary
+from sandbox.tables import collect
+from sandbox.tasks import TASKS
+
+
+def config_of(folder, size, **options):
+    return Config(
+        mixer=MIXERS["outer"](d_state=size),
+        task=TASKS["mqar"](length=16, pairs=[2, 4], vocab_size=16),
+        output_dir=str(folder),
+        **options,
+    )
+
+
+def runs_of(folder, *sizes, **options):
+    return {(f"mixer.d_state={size}",): config_of(folder, size, **options) for size in sizes}
+
+
+def finish(run, **options):
+    return write_run(run.directory.parent, run.run_id, {(0.1, 0): 0.5}, selected=0.1, **options)
+
+
+@pytest.fixture
+def later_version(monkeypatch):
+    """Calling it raises the version of `outer`."""
+    return lambda: monkeypatch.setattr(MIXERS["outer"], "version", 2)
+
+
+def test_each_run_is_done_to_do_failed_or_left_alone(tmp_path):
+    runs = runs_of(tmp_path, 1, 2, 4, 8)
+    done, failed, fatal, _ = runs.values()
+    finish(done)
+    finish(failed, status="failed: no memory")
+    fatal.directory.mkdir()
+    for _ in range(2):
+        count_death(fatal.directory, "killed by SIGSEGV")
+    plan = Plan(runs)
+    states = [place.state for place in plan.places.values()]
+    assert states == [RunState.finished, RunState.failed, RunState.fatal, RunState.to_do]
+    assert plan.waiting == [("mixer.d_state=2",), ("mixer.d_state=8",)]
+    assert list(plan.notes())[-1] == (
+        "left alone: mixer.d_state=4: 2 processes died of it (killed by SIGSEGV); retry_failed=true tries again"
+    )
+    again = Plan(runs_of(tmp_path, 1, 2, 4, 8, retry_failed=True))
+    assert again.waiting == [("mixer.d_state=2",), ("mixer.d_state=4",), ("mixer.d_state=8",)]
+
+
+def test_one_death_is_tried_again(tmp_path):
+    (config,) = (runs := runs_of(tmp_path, 4)).values()
+    config.directory.mkdir(parents=True)
+    count_death(config.directory, "killed by SIGKILL (out of memory?)")
+    assert Plan(runs).waiting == [*runs]
+
+
+def test_a_version_is_part_of_the_run_id_from_the_second_on(tmp_path, later_version):
+    config = config_of(tmp_path, 4)
+    first = config.run_id
+    assert config.config_id == first
+    later_version()
+    assert config.config_id == first
+    assert config.run_id == f"{first}-outer.v2"
+
+
+def test_runs_of_another_version_are_pointed_out_and_taken_only_if_asked(tmp_path, later_version):
+    finish(config_of(tmp_path, 4))
+    later_version()
+    plan = Plan(runs_of(tmp_path, 4))
+    assert plan.waiting == [("mixer.d_state=4",)]
+    (note,) = plan.notes()
+    assert note == (
+        "finished by another version of the code (the first), and done again: 1; versions=any takes those results"
+    )
+    assert plan.finished_names() == {}
+    accepting = Plan(runs_of(tmp_path, 4, versions=Versions.any))
+    assert accepting.waiting == []
+    assert list(accepting.finished_names()) == [config_of(tmp_path, 4).config_id]
+
+
+def test_runs_of_two_versions_are_two_series(tmp_path, later_version):
+    rows = {"mixer.d_state": 4}
+    finish(config_of(tmp_path, 4), config=rows)
+    later_version()
+    finish(config_of(tmp_path, 4), config=rows | {"code.versions": "outer.v2"})
+    assert varying_keys(collect(tmp_path)) == ["code.versions"]
+
+
+def test_a_run_that_jax_of_another_version_trained_is_told_of(tmp_path):
+    finish(config_of(tmp_path, 4))
+    notes = list(Plan(runs_of(tmp_path, 4)).notes())
+    assert notes[0].startswith("1 of those done ran with jax 0.10, not ")
+
+
+def test_a_run_with_two_names_stands_under_both(tmp_path):
+    runs = {(f"label={name}",): config_of(tmp_path, 4, label=name) for name in ("one", "two")}
+    plan = Plan(runs)
+    assert [*plan.runs] == [("label=one",)]
+    run = finish(config_of(tmp_path, 4), label="one")
+    plan.keep_names()
+    assert labels_of(run) == ["one", "two"]
+    assert set(collect(tmp_path)["label"]) == {"one", "two"}
+    assert set(collect(tmp_path, {run.name: ["two"]})["label"]) == {"two"}
+
+
+def test_a_dry_run_names_what_is_left_failed_and_impossible(tmp_path, capsys):
+    runs = runs_of(tmp_path, 1, 2, 4)
+    done, failed, _ = runs.values()
+    finish(done, label="outer")
+    finish(failed, status="failed: no memory")
+    print_dry_run(Plan(runs), {("mixer.d_state=0",): "mixer.d_state=0 must be at least 1"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 runs: 1 done, 1 failed, 2 left to do, 1 impossible"
+    assert "failed: mixer.d_state=2: failed: no memory" in lines
+    assert "impossible: mixer.d_state=0: mixer.d_state=0 must be at least 1" in lines
+    assert "to do: mixer.d_state=4" in lines
+    assert lines[-1].startswith("about 0:0")
+    assert lines[-1].endswith("MB of disk, as finished runs of this study took")
+    assert not list(tmp_path.rglob("report")), "a dry run writes nothing"
+
+
+def test_a_changed_record_is_not_read(tmp_path):
+    (config,) = (runs := runs_of(tmp_path, 4)).values()
+    run = finish(config)
+    summary = run / "summary.json"
+    summary.write_text(summary.read_text().replace('"accuracy": 0.5', '"accuracy": 0.9'))
+    plan = Plan(runs)
+    assert plan.waiting == [*runs]
+    assert list(plan.notes())[-1] == f"{summary}: changed since the run wrote it; the run is done again"
+    with pytest.warns(match="left out"), pytest.raises(FileNotFoundError):
+        collect(tmp_path)
+
+
+def test_a_changed_file_beside_the_records_counts_as_damage(tmp_path):
+    run = finish(config_of(tmp_path, 4))
+    (run / "metrics.csv").write_text("step\n1\n")
+    write_summary(run, read_summary(run))
+    (run / "metrics.csv").write_text("step\n")
+    (place,) = Plan(runs_of(tmp_path, 4)).places.values()
+    assert (place.state, place.reason) == (
+        RunState.damaged,
+        f"{run / 'metrics.csv'}: changed since the run wrote it",
+    )
+    (run / "metrics.csv").unlink()
+    (place,) = Plan(runs_of(tmp_path, 4)).places.values()
+    assert place.reason == f"{run / 'metrics.csv'}: missing since the run wrote it"
