@@ -31,7 +31,8 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Called by Hydra with the overrides of the command line."""
-        from sandbox.cli.sweep import compose_runs, start
+        from sandbox.cli.compose_runs import compose_runs
+        from sandbox.cli.sweep import start
 
         runs = compose_runs(self.base, self.config_loader, arguments, grids=self.grids, params=self.params)
         start(*runs, self.launcher)

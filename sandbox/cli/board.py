@@ -49,6 +49,8 @@ class Board:
             display.finished(run.config, run.title, run.seconds)
         elif event.how is End.busy:
             console.print(f"{run.title} · left to another command, which trains it")
+        elif event.how is End.died:
+            console.print(f"{run.title} · its process was {event.reason} after {run.seconds:.0f} s", style="red")
         else:
             self.failed += 1
             console.print(f"{run.title} · failed after {run.seconds:.0f} s: {event.reason}", style="red")

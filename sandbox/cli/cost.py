@@ -80,8 +80,8 @@ def _add_options(parser: Parser) -> None:
 
 def _by_series(overrides: Sequence[str]) -> "dict[str, Config]":
     """The configs that the overrides make, each under its label and the keys that vary."""
+    from sandbox.cli.compose_runs import runs_of
     from sandbox.cli.grids import keys_apart
-    from sandbox.cli.sweep import runs_of
     from sandbox.errors import InputError
 
     if not any(text.lstrip("+").startswith(("mixer=", "experiment=")) for text in overrides):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Runs = Mapping[Job, "Config"]
 
+RETRY = "retry_failed=true tries again"
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -107,7 +109,7 @@ class Plan:
             if place.state is RunState.damaged
         )
         yield from (
-            f"left alone: {what_differs(self.runs)[job]}: {self.places[job].reason}; retry_failed=true tries again"
+            f"left alone: {what_differs(self.runs)[job]}: {self.places[job].reason}; {RETRY}"
             for job in self.left_alone
         )
 

@@ -8,10 +8,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from sandbox.cli.board import Board
+from sandbox.cli.compose_runs import Composer
 from sandbox.cli.definitions import imported
 from sandbox.cli.display import console, sweep_progress
 from sandbox.cli.shares import Share, share_out
-from sandbox.cli.sweep import RunDied, RunFailed, compose_run
+from sandbox.cli.sweep import RunDied, RunFailed
 from sandbox.cli.workers import End, Ended, train_side_by_side
 from sandbox.config import Config
 from sandbox.run_folder import RunBusy
@@ -36,9 +37,11 @@ def launch(
     If `base` has `stop_on_failure`, the first failure stops the runs beside it, and the others do not start.
     """
 
+    compose = Composer(base, config_loader)
+
     def configs() -> Iterator[Config]:
         for overrides in job_overrides:
-            yield imported(compose_run(base, config_loader, overrides))
+            yield imported(compose(overrides))
 
     returns = {}
     events = train_side_by_side(configs(), share)

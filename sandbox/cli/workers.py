@@ -30,7 +30,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 PATIENCE_SECONDS = 30.0
 """Time that a worker has to save a checkpoint when it is told to stop. Compiling cannot be interrupted."""
 
-TOLD_TO_STOP = "its process was told to stop (SIGTERM)"
+TOLD_TO_STOP = "told to stop by SIGTERM"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,9 +153,9 @@ def _cause_of_death(exit_code: int | None) -> str:
     if exit_code in (EXIT_CODE, -signal.SIGTERM):
         return TOLD_TO_STOP
     if exit_code is None or exit_code >= 0:
-        return f"its process ended with code {exit_code}"
+        return f"ended, with code {exit_code}"
     number = signal.Signals(-exit_code)
-    return f"its process was killed by {number.name}" + (" (out of memory?)" if number is signal.SIGKILL else "")
+    return f"killed by {number.name}" + (" (out of memory?)" if number is signal.SIGKILL else "")
 
 
 def _work(connection: Connection) -> None:

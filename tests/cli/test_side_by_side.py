@@ -80,7 +80,7 @@ def test_a_worker_that_dies_costs_its_run_alone(tmp_path):
             worker.kill()
         if isinstance(event, Ended):
             failures[event.index] = event.reason
-    assert failures[0] == "its process was killed by SIGKILL (out of memory?)"
+    assert failures[0] == "killed by SIGKILL (out of memory?)"
     assert "Error: " in failures[1]
     assert not failures[2]
     assert [is_finished(config.directory) for config in configs] == [False, True, True]

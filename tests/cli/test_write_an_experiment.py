@@ -10,7 +10,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from test_commands import TINY
 
-from sandbox.cli.sweep import runs_of
+from sandbox.cli.compose_runs import runs_of
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "write_an_experiment.md").read_text()
 COMMANDS = re.findall(r"^ {4}uv run sandbox (experiment=update_rules[^#\n]*)", PAGE, flags=re.MULTILINE)

@@ -11,7 +11,7 @@ import psutil
 from sandbox.run_folder import METRICS, TRAINING, finished_runs
 from sandbox.tables import collect
 
-STEPS = 12_000
+STEPS = 8_000
 RUN = [
     "mixer=outer",
     "model.layout=[mixer]",
