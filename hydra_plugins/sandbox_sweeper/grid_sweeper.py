@@ -23,6 +23,9 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`."""
+        from sandbox.cli.launchers import prepared
+
+        config = prepared(config, hydra_context.config_loader)
         self.base = config
         self.config_loader = hydra_context.config_loader
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
@@ -32,10 +35,13 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Called by Hydra with the overrides of the command line."""
         from sandbox.cli.compose_runs import compose_runs
-        from sandbox.cli.sweep import start
+        from sandbox.cli.sweep import start, tell_same_keys
 
-        runs = compose_runs(self.base, self.config_loader, arguments, grids=self.grids, params=self.params)
-        start(*runs, self.launcher)
+        runs, impossible = compose_runs(
+            self.base, self.config_loader, arguments, grids=self.grids, params=self.params
+        )
+        tell_same_keys(self.base, runs)
+        start(runs, impossible, self.launcher)
 
 
 @dataclass

@@ -3,7 +3,8 @@
 import dataclasses
 import difflib
 import pathlib
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -27,18 +28,21 @@ def conf_dir() -> str:
     raise FileNotFoundError(f"conf/config.yaml: neither in {package} nor beside it")
 
 
-def register_schema() -> None:
-    """Tells Hydra the schema, and every mixer and task as a choice of the group `mixer` or `task`; without jax."""
+def register_schema(find: Callable[[str, str], Any] = definition) -> None:
+    """Tells Hydra the schema, and every mixer and task as a choice of the group `mixer` or `task`; without jax.
+
+    `find` gives what a name in a module stands for.
+    """
     store = ConfigStore.instance()
     # Hydra copies the whole store for each group that it lists, and what it takes out of it once more.
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
-    store.store(name="schema", node=definition("sandbox.config", "Config"))
-    mixers, tasks = definition("sandbox.models.mixers", "MIXERS"), definition("sandbox.tasks", "TASKS")
+    store.store(name="schema", node=find("sandbox.config", "Config"))
+    mixers, tasks = find("sandbox.models.mixers", "MIXERS"), find("sandbox.tasks", "TASKS")
     for group, table in (("mixer", mixers), ("task", tasks)):
         for name, config_type in table.items():
             store.store(group=group, name=name, node=config_type)
-    store.store(group="model", name="default", node=definition("sandbox.models.lm", "ModelConfig"))
-    store.store(group="train", name="default", node=definition("sandbox.train.config", "TrainConfig"))
+    store.store(group="model", name="default", node=find("sandbox.models.lm", "ModelConfig"))
+    store.store(group="train", name="default", node=find("sandbox.train.config", "TrainConfig"))
 
 
 def from_hydra(composed: DictConfig) -> "Config":

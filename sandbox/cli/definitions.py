@@ -38,7 +38,12 @@ def definition(module: str, name: str) -> Any:
     If any of them cannot be defined apart from its module, because an option of somebody's mixer needs another
     package, all modules are imported instead: slower, and the same otherwise.
     """
-    return _names_of(module).defined[name] if _all_can_be() else getattr(importlib.import_module(module), name)
+    return _names_of(module).defined[name] if _all_can_be() else importing(module, name)
+
+
+def importing(module: str, name: str) -> Any:
+    """What this name stands for where the module is imported, so that other processes can unpickle it."""
+    return getattr(importlib.import_module(module), name)
 
 
 @functools.cache

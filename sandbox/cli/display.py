@@ -50,12 +50,12 @@ class SweepProgress:
         self.started += 1
         apart = [text for text in overrides if text.partition("=")[0] in self.keys]
         name = " ".join(map(shortened, [config.resolved_label, *apart]))
-        return f"run {self.started}/{self.total} · {name}"
+        return f"run {self.started}/{self.total} · {name}" if self.total > 1 else name
 
 
 sweep_progress = SweepProgress()
 """The progress of this process. Hydra calls a launcher with overrides alone, and each run with its config alone,
-so the runs of a sweep share it here; a worker process of another launcher has its own."""
+so the runs of a sweep share it here. A process of another launcher, Slurm for instance, trains sweeps of one."""
 
 
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:

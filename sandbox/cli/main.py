@@ -105,14 +105,18 @@ def _train(composed: DictConfig, config: "Config") -> None:
     """Trains a run, unless it is finished."""
     if state_of(config.directory)[0] is RunState.finished:
         return
-    from sandbox.cli.display import training
+    from sandbox.cli.display import sweep_progress, training
     from sandbox.cli.tracking import tracked
     from sandbox.run import run
 
     use_cores_as_devices()
     use_compile_cache()
     config = from_hydra(composed)
-    with training(config, HydraConfig.get().overrides.task) as listen, tracked(config, listen) as listen_and_track:
+    overrides = HydraConfig.get().overrides.task
+    if HydraConfig.get().mode is RunMode.MULTIRUN and sweep_progress.total == 1:  # perhaps in a process of its own
+        same = HydraConfig.get().job.config.override_dirname.exclude_keys
+        sweep_progress.begin(1, 0, {text.partition("=")[0] for text in overrides}.difference(same))
+    with training(config, overrides) as listen, tracked(config, listen) as listen_and_track:
         run(config, listen_and_track)
     import jax
 

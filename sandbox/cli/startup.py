@@ -31,6 +31,8 @@ def silence_third_parties() -> None:
     }.items():
         logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    # The files of launchers in conf/ have the names of their packages' schemas, and so they are to be found.
+    warnings.filterwarnings("ignore", r"\n'hydra/launcher/.*' is validated against ConfigStore schema")
     show_damage_as_lines()
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, open_dict
 
 from sandbox.cli.compose_runs import refuse_impossible
-from sandbox.cli.grids import Job, keys_apart, what_differs
+from sandbox.cli.grids import Job, keys_apart, quoted, what_differs
 from sandbox.cli.input_errors import first_line
 from sandbox.cli.plan import RETRY, Plan, Runs, print_dry_run
 from sandbox.errors import InputError
@@ -29,6 +30,17 @@ class SweepFailed(RuntimeError):
 
 POLL_SECONDS = 1.0
 """Time between two looks at runs that other commands train."""
+
+
+def tell_same_keys(base: DictConfig, runs: Runs) -> None:
+    """Lets every run know which keys do not tell it from the others, of which a process of its own knows nothing.
+
+    They stand where Hydra has those that are to be left out of a run's name, among the overrides of all runs.
+    """
+    same = {text.partition("=")[0] for job in runs for text in job} - keys_apart(runs)
+    names = ",".join(map(quoted, sorted(same)))
+    with open_dict(base):
+        base.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{names}]")
 
 
 def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None:
