@@ -16,9 +16,10 @@ def stop_on_sigterm() -> None:
     """From now on SIGTERM raises Terminated, once, unless somebody else handles it; in the main thread alone."""
     ours = threading.current_thread() is threading.main_thread()
     if ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, stop)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def stop(number: int, frame: FrameType | None) -> None:
+    """A handler that raises Terminated, once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever asks again waits for the checkpoint
     raise Terminated(EXIT_CODE)

@@ -1,0 +1,102 @@
+"""Launchers that send runs to processes of their own, without Slurm and without Ray."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+from test_commands import TINY, call
+
+from sandbox.cli import launchers
+from sandbox.cli.compose import conf_dir, register_schema
+from sandbox.cli.startup import silence_third_parties
+from sandbox.errors import InputError
+
+FAKE = """
+import pickle
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import run_job
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+class Fake(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        from sandbox.cli import display
+        display.sweep_progress = display.SweepProgress()  # that of another process
+        self.config = pickle.loads(pickle.dumps(self.config))
+        super().launch(job_overrides[:1], initial_job_idx)
+        raise RuntimeError("job 7_1 was cancelled\\nits log: ...")
+
+target = "hydra_plugins.fake_launcher.Fake"
+ConfigStore.instance().store(group="hydra/launcher", name="fake", node={"_target_": target})
+"""
+
+
+@pytest.mark.slow(seconds=15)
+def test_a_launcher_of_others_that_loses_a_run(tmp_path):
+    """It pickles the config; the run that it did is reported, under a name of its own; the other is told."""
+    plugin = tmp_path / "hydra_plugins" / "fake_launcher"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text(FAKE)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    sweep = ["hydra/launcher=fake", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
+    done = call("sandbox", "-m", *sweep, environment={"PYTHONPATH": path})
+    assert done.returncode == 1
+    assert "\nouter mixer.d_state=2 · 4 members x 4 steps\n" in done.stdout
+    assert "test accuracy, per cent" in done.stdout
+    assert done.stderr == (
+        "1 of 2 runs failed:\nmixer.d_state=4: not finished (RuntimeError: job 7_1 was cancelled)\n"
+    )
+
+
+@pytest.mark.parametrize("name", launchers.EXTRAS)
+def test_the_ready_files_need_no_further_key(name, monkeypatch):
+    """And logs lie in the folder of the study."""
+    silence_third_parties()
+    register_schema()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        overrides = [f"hydra/launcher={name}", "output_dir=there", "study=mine"]
+        composed = compose("config", overrides, return_hydra_config=True)
+    options = composed.hydra.launcher
+    if name == "ray":
+        assert options.ray.init.object_store_memory is None, "a running cluster refuses it"
+    else:
+        assert options.submitit_folder == "there/mine/.submitit/%j"
+
+    monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(InputError, match=rf"^hydra/launcher={name} needs the package .*: `uv sync --extra "):
+        launchers.check_installed(name)
+
+
+SBATCH = """#!/bin/bash
+# Starts the first job of an array and loses the second.
+export SLURM_JOB_ID=8 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=0 SLURM_CPUS_ON_NODE=1
+script=$(cat "$1")
+setsid bash -c "$script" > {log} 2>&1 < /dev/null &
+echo "Submitted batch job 7"
+"""
+SRUN = """#!/bin/bash
+while [[ $1 == -* ]]; do [[ $1 == *=* || $1 == --unbuffered ]] && shift || shift 2; done
+exec "$@"
+"""
+SACCT = """#!/bin/bash
+printf 'JobID|State|NodeList\\n7_0|RUNNING|here\\n7_1|CANCELLED by 0|here\\n'
+"""
+
+
+@pytest.mark.slow(seconds=45)
+def test_slurm_loses_a_run(tmp_path):
+    pytest.importorskip("submitit", reason="needs the extra `slurm`")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in {"sbatch": SBATCH.format(log=tmp_path / "log"), "srun": SRUN, "sacct": SACCT}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    sweep = ["hydra/launcher=submitit_slurm", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
+    done = call("sandbox", "-m", *sweep, environment={"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"})
+    assert done.returncode == 1
+    logs = pathlib.Path(tmp_path, "runs", ".submitit")
+    assert f"Slurm job 7: 2 runs, logs in {logs}" in done.stdout
+    assert "test accuracy, per cent" in done.stdout
+    lost = f"Slurm job 7_1 ended without a result (CANCELLED by 0); its log: {logs}/7_1/7_1_0_log.err"
+    assert done.stderr.endswith(f"1 of 2 runs failed:\nmixer.d_state=4: {lost}\n")
