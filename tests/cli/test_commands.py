@@ -103,14 +103,16 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.slow(seconds=50)
 def test_several_devices_share_the_members(tmp_path):
-    """Three members on two devices: one has a single member."""
-    for name, devices in {"one": 1, "two": 2}.items():
+    """Three members on two devices, one of which has a single member; and on four, one of which has none."""
+    names = {"one": 1, "two": 2, "four": 4}
+    for name, devices in names.items():
         flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
         members = ["train.num_seeds=3", "train.learning_rates=[1e-2]"]
         one_run = ["mixer=outer", *TINY, *members, f"output_dir={tmp_path / name}"]
         assert call("sandbox", *one_run, environment={"XLA_FLAGS": flags}).returncode == 0
-    one, other = (collect(tmp_path / name / "runs") for name in ("one", "two"))
-    assert (one["loss"] - other["loss"]).abs().max() < 1e-4
+    one, *others = (collect(tmp_path / name / "runs") for name in names)
+    for other in others:
+        assert (one["loss"] - other["loss"]).abs().max() < 1e-4
 
 
 @pytest.mark.slow(seconds=6)
