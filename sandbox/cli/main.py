@@ -34,7 +34,9 @@ def main() -> None:
     """Console script. Exits with code 2 after one line for wrong input, with 1 if a run failed."""
     dry_run = DRY_RUN in sys.argv
     sys.argv = [text for text in sys.argv if text != DRY_RUN]
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda text: text not in MULTIRUN)  # Hydra wants it before the overrides
+    sys.argv[1:] = sorted(
+        sys.argv[1:], key=lambda text: text not in MULTIRUN
+    )  # Hydra wants it before the overrides
     if len(sys.argv) == 1:
         sys.argv.append(QUICKSTART)
     if dry_run:
