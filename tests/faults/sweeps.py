@@ -53,9 +53,10 @@ def wait(process: subprocess.Popen) -> tuple[int, str, str]:
 
 
 def results(output_dir: pathlib.Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The records without their seconds, and the text of the evaluations of each run."""
+    """The records, without seconds and the checkout's commit, and the text of the evaluations of each run."""
     trained = [run / METRICS for run in finished_runs(output_dir) if (run / METRICS).is_file()]
-    return collect(output_dir).drop(columns="seconds"), {path.parent.name: path.read_text() for path in trained}
+    records = collect(output_dir).drop(columns=["seconds", "commit"])
+    return records, {path.parent.name: path.read_text() for path in trained}
 
 
 def trainers(output_dir: pathlib.Path) -> dict[pathlib.Path, int]:
