@@ -13,7 +13,9 @@ from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.option_checks import (
     AUTO,
+    LARGEST,
     check_at_least,
+    check_at_most,
     check_choice,
     check_folder_name,
     check_jobs,
@@ -80,6 +82,7 @@ class Config:
         if self.label is not None:
             check_not_blank("label", self.label)
         check_at_least("seed", self.seed, 0)
+        check_at_most("seed", self.seed, LARGEST + 1 - self.train.num_seeds)
         check_at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
         check_jobs(self.jobs)
         check_choice("tracker", self.tracker, Tracker)

@@ -8,10 +8,22 @@ AUTO = "auto"
 """The value of `jobs` that lets the machine decide."""
 
 
+LARGEST = 2**31 - 1
+"""The largest whole number of an option: devices count, and seed, in int32, where larger ones become others."""
+
+
 def check_at_least(key: str, value: int | float, least: int | float) -> None:
-    """Reject a number below `least`, or one that is infinite or NaN."""
+    """Reject a number below `least`, one that is infinite or NaN, or a whole one beyond `LARGEST`."""
+    if isinstance(value, int):
+        check_at_most(key, value, LARGEST)
     if not least <= value < math.inf:
         raise ValueError(f"{key}={value} must be at least {least}" + (" and finite" if value >= least else ""))
+
+
+def check_at_most(key: str, value: int | float, most: int | float) -> None:
+    """Reject a number above `most`."""
+    if value > most:
+        raise ValueError(f"{key}={value} must be at most {most}")
 
 
 def check_divides(part: str, parts: int, whole: str, size: int) -> None:
@@ -40,6 +52,7 @@ def check_whole_number(key: str, value: object, least: int) -> None:
     """Reject anything but an `int` of at least `least`; a bool is not a number here."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{key}={value!r} must be a whole number of at least {least}")
+    check_at_most(key, value, LARGEST)
 
 
 def check_whole_numbers(key: str, value: object, least: int) -> None:
@@ -74,10 +87,16 @@ def check_flag(key: str, value: object) -> None:
         raise ValueError(f"{key}={value!r} must be true or false")
 
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Characters that do not print and belong to texts: to emoji, and to words in Persian or Hindi."""
+
+
 def check_not_blank(key: str, value: str) -> None:
     """Reject an empty text, or one with line breaks or other characters that do not print."""
-    if not value.strip() or not value.isprintable():
-        raise ValueError(f"{key}={value!r} must be one line of text")
+    if not value.strip(" " + JOINERS):
+        raise ValueError(f"{key}={value!r} must be one line of text, and not empty")
+    if hidden := [letter for letter in value if not letter.isprintable() and letter not in JOINERS]:
+        raise ValueError(f"{key}={value!r} must be one line of text: {hidden[0]!r} does not print")
 
 
 def check_folder_name(key: str, value: str) -> None:

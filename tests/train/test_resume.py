@@ -9,10 +9,9 @@ import time
 import jax
 import numpy as np
 import pytest
-import yaml
-from saved_config import from_plain
 
 from sandbox.run_folder import CONFIG, METRICS, read_summary
+from sandbox.saved_config import read_config
 from sandbox.train.checkpoint import Checkpoints
 from sandbox.train.population import init_population
 from sandbox.train.step import Problem
@@ -92,7 +91,7 @@ MOMENTS = {
 
 
 def final_state(run: pathlib.Path):
-    config = from_plain(yaml.safe_load((run / CONFIG).read_text()))
+    config = read_config(run)
     problem = Problem(config.model, config.mixer, config.task, config.train)
     with Checkpoints(run / "checkpoints") as checkpoints:
         return checkpoints.restore(init_population(problem, config.seed))
