@@ -87,6 +87,15 @@ def check_flag(key: str, value: object) -> None:
         raise ValueError(f"{key}={value!r} must be true or false")
 
 
+def check_texts(key: str, value: object) -> None:
+    """Reject anything but a list or tuple of texts."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key}={value!r} must be a list of texts")
+    for i, text in enumerate(value):
+        if not isinstance(text, str):
+            raise ValueError(f"{key}[{i}]={text!r} must be text")
+
+
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Characters that do not print and belong to texts: to emoji, and to words in Persian or Hindi."""
 

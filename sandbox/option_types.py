@@ -45,7 +45,7 @@ def from_plain(key: str, value: Any, annotation: Any) -> Any:
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     """The type without `| None`, and whether it had that."""
-    if isinstance(annotation, types.UnionType):
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         (inner,) = (part for part in typing.get_args(annotation) if part is not types.NoneType)
         return inner, True
     return annotation, False

@@ -1,7 +1,6 @@
 """The config as Hydra composes it: where its files are, its schema, and the checked `Config` that comes out."""
 
 import dataclasses
-import difflib
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +11,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from sandbox.cli.definitions import definition, imported
 from sandbox.cli.tracking import check_installed
-from sandbox.errors import InputError
+from sandbox.errors import InputError, did_you_mean
 from sandbox.renamed import renamed
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ def unknown_key(key: str, config_type: type) -> str:
     group, _, name = key.rpartition(".")
     registered = definition("sandbox.config", "registered_names")()
     owner = f"{group}={registered[config_type]}" if config_type in registered else group or "the config"
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = renamed(key, f"{owner} {key}") or (f" (did you mean {close[0]}?)" if close else "")
+    hint = renamed(key, f"{owner} {key}") or did_you_mean(name, allowed)
     return f"{key}: no such key{hint}; {owner} has {', '.join(allowed)}"
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sandbox.cli.compose import check, conf_dir, register_schema
 from sandbox.cli.definitions import imported
-from sandbox.cli.grids import Grid, Job, jobs, narrow, read_grid
+from sandbox.cli.grids import Grid, Job, jobs, narrow, read_grids
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.plan import Plan, Runs
 from sandbox.errors import InputError
@@ -36,7 +36,8 @@ class Composer:
         """`base` is the config that Hydra composed for the sweep, by its `config_loader`."""
         self.base, self.config_loader = base, config_loader
         self.parser = OverridesParser.create(config_loader=config_loader)
-        self.parsed = functools.cache(self.parser.parse_override)
+        # One by one, `parse_override` would not know the choices that a glob is about.
+        self.parsed = functools.cache(lambda text: self.parser.parse_overrides([text])[0])
         self.is_group = functools.cache(lambda key: bool(config_loader.get_group_options(key)))
         self.composed = functools.cache(self._composed)
 
@@ -64,8 +65,8 @@ def compose_runs(
     config_loader: ConfigLoader,
     arguments: Sequence[str],
     *,
-    grids: Sequence[Mapping[str, Any]] | None = None,
-    params: Mapping[str, str] | None = None,
+    grids: Any = None,
+    params: Any = None,
 ) -> "tuple[dict[Job, Config], dict[Job, str]]":
     """The checked config of every possible run, without jax, by its overrides; and what is wrong with the others.
 
@@ -77,12 +78,15 @@ def compose_runs(
         params: further overrides, as in Hydra's basic sweeper.
 
     Raises:
-        InputError: no grid has a choice that was asked for, or values that cannot be swept.
+        InputError: no grid has a choice that was asked for, values that cannot be swept, or grids or params that
+            are not what they should be: they come from YAML.
     """
+    if not isinstance(params or {}, Mapping):
+        raise InputError(f"hydra.sweeper.params={params} must be a table from key to values separated by commas")
     further = [f"{key}={values}" for key, values in (params or {}).items()]
     compose = Composer(base, config_loader)
-    asked = _values([compose.parsed(text) for text in (*further, *arguments)])
-    narrowed = narrow(map(read_grid, grids or [{}]), asked, compose.is_group)
+    asked = _values([compose.parsed(text) for text in (*further, *arguments)], config_loader)
+    narrowed = narrow(read_grids(grids or [{}]), asked, compose.is_group)
     runs: dict[Job, Config] = {}
     impossible: dict[Job, str] = {}
     for job in jobs(narrowed):
@@ -125,7 +129,7 @@ def runs_of(overrides: Sequence[str], *, command: str) -> "dict[Job, Config]":
     return {job: imported(config) for job, config in Plan(runs).runs.items()}
 
 
-def _values(overrides: Sequence[Override]) -> Grid:
+def _values(overrides: Sequence[Override], config_loader: ConfigLoader) -> Grid:
     values = {}
     for override in overrides:
         if not override.is_sweep_override():
@@ -134,5 +138,9 @@ def _values(overrides: Sequence[Override]) -> Grid:
             texts = list(override.sweep_string_iterator())
         else:
             raise InputError(f"{override.input_line}: only lists of values can be swept, such as key=1,2,3")
+        if not texts:
+            choices = config_loader.get_group_options(override.key_or_group)
+            there_are = f"; there are {', '.join(choices)}" if choices else ""
+            raise InputError(f"{override.input_line}: no choice is called so{there_are}")
         values[override.get_key_element()] = texts
     return values

@@ -30,12 +30,31 @@ Job = tuple[str, ...]
 """The overrides of one run."""
 
 
-def read_grid(grid: Mapping[str, Any]) -> Grid:
-    """A grid from YAML: a list is swept, anything else is one value."""
+def read_grids(grids: Any) -> list[Grid]:
+    """The grids of `hydra.sweeper.grids`; raises InputError if they are not a list of tables of values."""
+    key = "hydra.sweeper.grids"
+    if not isinstance(grids, list) or not all(isinstance(grid, Mapping) for grid in grids):
+        raise InputError(
+            f"{key}={grids} must be a list of tables, each from key to a value or to a list of values"
+        )
+    return [read_grid(grid, f"{key}[{i}]") for i, grid in enumerate(grids)]
+
+
+def read_grid(grid: Mapping[str, Any], name: str = "") -> Grid:
+    """A grid from YAML: a list is swept, anything else is one value. `name` is where it stands, for messages."""
+    for key, value in grid.items():
+        if isinstance(value, Mapping):
+            raise InputError(f"{name}.{key} is a table; a grid has dotted keys, such as train.steps")
+        if value == []:
+            raise InputError(f"{name}.{key}=[] has no value to sweep")
     return {
-        key: [as_override(value) for value in (values if isinstance(values, list) else [values])]
+        str(key): [as_override(value) for value in (values if isinstance(values, list) else [values])]
         for key, values in grid.items()
     }
+
+
+NOT_TEXT = ("true", "false", "null", "nan", "inf")
+"""Words that are something else than text in Hydra's grammar, in any case."""
 
 
 def as_override(value: Any) -> str:
@@ -43,7 +62,8 @@ def as_override(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(as_override, value)) + "]"
     if isinstance(value, str):
-        return value if value.isascii() and value.isidentifier() else quoted(value)
+        plain = value.isascii() and value.isidentifier() and value.lower() not in NOT_TEXT
+        return value if plain else quoted(value)
     return json.dumps(value)
 
 

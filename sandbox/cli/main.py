@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -17,7 +18,7 @@ from sandbox.cli.plan import Plan, print_dry_run
 from sandbox.cli.signals import EXIT_CODE, Terminated, stop_on_sigterm
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
-from sandbox.errors import InputError, NoSpace
+from sandbox.errors import NoSpace
 from sandbox.files import make_writable
 from sandbox.run_folder import RunBusy, RunState, is_locked, state_of
 
@@ -43,6 +44,7 @@ def main() -> None:
         sys.argv.append("dry_run=true")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, and are printed once
     silence_third_parties()
+    refuse_unknown_options()
     register_schema()
     stop_on_sigterm()
     try:
@@ -56,6 +58,13 @@ def main() -> None:
         if (line := as_one_line(error)) is None:
             raise
         refuse(line)
+
+
+def refuse_unknown_options() -> None:
+    """Reads the options as Hydra will, which prints its usage before the line that says what is wrong."""
+    parser = get_args_parser()
+    setattr(parser, "error", refuse)  # noqa: B010 (a plain assignment is an error to mypy)
+    parser.parse_args()
 
 
 def refuse(line: str) -> NoReturn:
@@ -72,8 +81,10 @@ def _configure_and_run(composed: DictConfig) -> None:
         config = check(composed)
         if not config.dry_run:
             make_writable(config.directory)
-    except InputError as error:  # here, because Hydra would print a line of its own about the job
-        refuse(str(error))
+    except Exception as error:  # here, because Hydra would print a line of its own about the job
+        if (line := as_one_line(error)) is None:
+            raise
+        refuse(line)
     if in_sweep:
         _train(composed, config)
     else:

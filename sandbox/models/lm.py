@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from sandbox.errors import did_you_mean
 from sandbox.models.block import Block, BlockState
 from sandbox.models.channel_mixers import ChannelMixer
 from sandbox.models.layers.dense import Dense
@@ -20,7 +21,7 @@ from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.models.start import DenseStart, scale_outputs, start_dense
-from sandbox.option_checks import check_at_least
+from sandbox.option_checks import check_at_least, check_texts
 from sandbox.shapes import Activations, Token, Tokens
 
 SWEPT = "mixer"
@@ -79,6 +80,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_at_least("model.d_model", self.d_model, 1)
+        check_texts("model.layout", self.layout)
+        check_texts("model.shared", self.shared)
         if self.embedding_std is not None:
             check_at_least("model.embedding_std", self.embedding_std, 0)
         if self.branches_per_layer is not None:
@@ -115,8 +118,10 @@ class ModelConfig:
         known = [SWEPT, ATTENTION, *self.mixers, *MIXERS]
         parts = re.fullmatch(r"\s*(\w+)\s*(?:\*\s*([1-9]\d*))?\s*", entry)
         if not parts or parts[1] not in known:
-            choices = ", ".join(dict.fromkeys(known))
-            raise ValueError(f"model.layout has {entry!r}: each entry is a name or name*times, names: {choices}")
+            choices, hint = ", ".join(dict.fromkeys(known)), did_you_mean(parts[1], known) if parts else ""
+            raise ValueError(
+                f"model.layout has {entry!r}{hint}: each entry is a name or name*times, names: {choices}"
+            )
         return [parts[1]] * int(parts[2] or 1)
 
     def layer_mixers(self, mixer: MixerConfig) -> list[MixerConfig]:

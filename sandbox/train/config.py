@@ -77,7 +77,8 @@ class TrainConfig:
         if self.learning_rates != AUTO:
             self.learning_rates = _checked_rates(self.learning_rates)
         check_at_least("train.most_rates", self.most_rates, len(AUTO_RATES))
-        if self.halving != sorted({*self.halving}) or not all(0 < share < 1 for share in self.halving):
+        shares = [share for share in self.halving if isinstance(share, int | float) and 0 < share < 1]
+        if self.halving != sorted({*shares}):
             raise ValueError(
                 f"train.halving={self.halving} must be rising shares of train.steps, above 0 and below 1"
             )

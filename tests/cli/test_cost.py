@@ -22,7 +22,7 @@ def fresh_hydra():
 
 
 WRONG = {
-    "an unknown mixer": (["mixer=softmax,gal"], "mixer=gal: no such choice; there are "),
+    "an unknown mixer": (["mixer=softmax,gal"], "mixer=gal: no such choice (did you mean gla?); there are "),
     "a key that the mixer lacks": (["mixer=softmax", "mixer.d_stat=8"], "mixer.d_stat: no such key"),
     "an unknown implementation": (
         ["mixer=outer", "--implementations", "fast"],

@@ -27,6 +27,8 @@ def test_a_list_is_swept_and_anything_else_is_one_value():
     ("value", "text"),
     [
         ("none", "none"),
+        ("true", '"true"'),
+        ("NaN", '"NaN"'),
         ("a, b", '"a, b"'),
         ("Größe", '"Größe"'),
         ('\\ "', '"\\ \\""'),

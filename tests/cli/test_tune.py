@@ -71,7 +71,7 @@ WRONG = {
     ),
     "an unknown key": (["mixer.d_stat=choice(2,4)"], "mixer.d_stat: no such key (did you mean d_state?)"),
     "an end": (["train.batch_size=interval(0,8)"], "train.batch_size=0 must be at least 1"),
-    "half a row": (["mixer.d_state=interval(2,4.5)"], "mixer.d_state=4.5: "),
+    "half a row": (["mixer.d_state=interval(2,4.5)"], "mixer.d_state=4.5 must be a whole number"),
     "one of a choice": (["mixer=choice(gla,gal)"], "mixer=gal: no such choice"),
     "no effect": (["label=choice(a,b)"], "label=choice(a,b): some of these values give the same results"),
     "one rate": (["train.halving=[0.5]"], "train.halving=[0.5] needs two train.learning_rates or more"),

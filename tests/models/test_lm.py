@@ -169,7 +169,10 @@ def test_shared_layers_share_weights_but_not_states():
         ({"attention_every": 3}, r"model\.attention_every=3 must be at most the number of layers, 2"),
         ({"attention_every": 0}, r"model\.attention_every=0 must be at least 1"),
         ({"shared": ["softmax"]}, r"model\.shared has softmax, which no layer is"),
-        ({"layout": ["mixer", "atention"]}, r"model\.layout has 'atention': .* names: mixer, attention, softmax"),
+        (
+            {"layout": ["mixer", "atention"]},
+            r"model\.layout has 'atention' \(did you mean attention\?\): .* names: mixer, attention, softmax",
+        ),
         ({"layout": ["mixer*0"]}, r"model\.layout has 'mixer\*0'"),
         ({"layout": []}, r"model\.layout=\[\] has no layer"),
         (
