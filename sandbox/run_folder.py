@@ -123,19 +123,30 @@ def write_summary(run_dir: Path, records: Sequence[Record]) -> None:
 def read_summary(run_dir: Path) -> list[Record]:
     """The records of one finished run.
 
-    Raises DamagedFile if the summary cannot be read, or if it or a file beside it is not what the run wrote; and
-    InputError if the records are of another schema.
+    Raises DamagedFile if the summary cannot be read or is that of another run, or if it or a file beside it is not
+    what the run wrote; and InputError if the records are of another schema.
     """
     run_dir = pathlib.Path(run_dir)
     path = run_dir / SUMMARY
     try:
         content = json.loads(path.read_text())
-        rows, hashes = content["records"], content.get("sha256", {})  # the first summaries had none
+        rows, hashes = content["records"], {} | content.get("sha256", {})  # the first summaries had none
         for row in rows:
             check_version(path, row, row.get("schema_version"))
         records = [Record(**row) for row in rows]
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        run_id = records[0].run_id
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:
         raise DamagedFile(f"{path}: not a summary that this version can read ({error})") from error
+    if run_id != pathlib.Path(os.path.abspath(run_dir)).name:
+        raise DamagedFile(f"{path}: has the records of another run, {run_id}")
     for name, expected in hashes.items():
         found = _hash_of(rows) if name == "records" else _hash_of_file(run_dir / name)
         if found != expected:

@@ -1,5 +1,6 @@
 """The records and the evaluations of runs as tables, and the CSV files that hold them."""
 
+import csv
 import dataclasses
 import io
 import os
@@ -54,7 +55,8 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
         raise FileNotFoundError(f"{root}: no such file or folder")
     runs = dict(_runs(root, labels, warn=True))
     table = root if root.is_file() else root / RECORDS
-    if not runs and table.is_file():
+    all_damaged = not runs and root.is_dir() and bool(finished_runs(root, labels))
+    if not runs and table.is_file() and not all_damaged:
         frame = _read_csv(table)
         for version in frame["schema_version"].unique() if "schema_version" in frame else [None]:
             check_version(table, frame.columns, version)
@@ -71,7 +73,8 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
         for record in of_run
     ]
     if not records:
-        raise FileNotFoundError(f"{root}: no finished run (no {SUMMARY}) at or below it")
+        reason = "all are damaged" if all_damaged else f"no {SUMMARY}"
+        raise FileNotFoundError(f"{root}: no finished run ({reason}) at or below it")
     records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
     return _read_csv(io.StringIO(to_csv(table_of_records(records))))
 
@@ -82,16 +85,19 @@ def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -
     If `root` is a table of records, the evaluations that `sandbox-collect` wrote beside it. No rows if none exist.
     """
     root = pathlib.Path(root)
+    runs = list(_runs(root, labels, warn=False))
     tables = [
         _read_csv(run / METRICS).assign(**{name: getattr(records[0], name) for name in RUN})
-        for run, records in _runs(root, labels, warn=False)
+        for run, records in runs
         if (run / METRICS).is_file() and (run / METRICS).stat().st_size
     ]
     if tables:
         frame = pd.concat(tables, ignore_index=True)
         return frame.sort_values(RUN, kind="stable", ignore_index=True)
     collected = (root.parent if root.is_file() else root) / CURVES
-    return _read_csv(collected) if collected.is_file() else pd.DataFrame(columns=[*EVALUATION_FIELDS, *RUN])
+    if runs or not collected.is_file():
+        return pd.DataFrame(columns=[*EVALUATION_FIELDS, *RUN])
+    return _read_csv(collected)
 
 
 def _runs(root: pathlib.Path, labels: Labels | None, *, warn: bool) -> Iterator[tuple[pathlib.Path, list[Record]]]:
@@ -103,8 +109,7 @@ def _runs(root: pathlib.Path, labels: Labels | None, *, warn: bool) -> Iterator[
             if warn:
                 warnings.warn(f"{error}; the run is left out", DamagedFileWarning, stacklevel=3)
         else:
-            if records:
-                yield run, records
+            yield run, records
 
 
 def outcomes(records: pd.DataFrame) -> dict[str, int]:
@@ -129,10 +134,15 @@ def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
     """Reads what `to_csv` wrote and keeps text as text: a run id `12e4`, a version `0.10`.
 
     Of numbers and options, only an empty field and `nan` are missing values: `None` and `NA` may be options.
+    Raises InputError for a file that is not such a table, or only the beginning of one.
     """
     try:
         columns = pd.read_csv(source, nrows=0).columns
-        if not isinstance(source, pathlib.Path):
+        if isinstance(source, pathlib.Path):
+            last = next(csv.reader([source.read_text().rstrip("\n").rpartition("\n")[2]]))
+            if len(last) < len(columns):  # pandas would fill it up with missing values
+                raise InputError(f"{source}: cut off, its last row has {len(last)} of {len(columns)} fields")
+        else:
             source.seek(0)
         text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
         missing = {name: ["", "nan"] for name in columns if name not in text}

@@ -15,9 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from sandbox import files, results, run_folder, tables  # pandas takes a second, which --help should not
+    from sandbox.cli.startup import show_damage_as_lines
     from sandbox.errors import InputError
 
     out = args.out or args.folder
+    show_damage_as_lines(parser.prog)
     try:
         if args.folder.is_file():
             raise InputError(f"{args.folder}: a file; sandbox-collect reads a folder of runs")

@@ -81,14 +81,14 @@ def _configure_and_run(composed: DictConfig) -> None:
         config = check(composed)
         if not config.dry_run:
             make_writable(config.directory)
+        if not in_sweep:
+            _train_alone(composed, config)
     except Exception as error:  # here, because Hydra would print a line of its own about the job
         if (line := as_one_line(error)) is None:
             raise
         refuse(line)
     if in_sweep:
         _train(composed, config)
-    else:
-        _train_alone(composed, config)
 
 
 def _train_alone(composed: DictConfig, config: "Config") -> None:

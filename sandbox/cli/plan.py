@@ -94,7 +94,7 @@ class Plan:
                 keep_label(self.folder / run_id, name)
 
     def notes(self) -> Iterator[str]:
-        """What a person should know before the sweep starts: versions, damage, runs that are left alone."""
+        """What a person should know before the sweep starts: versions, runs that are left alone."""
         yield from self._other_versions_of_jax()
         passed_over = [place.passed_over for place in self.places.values() if place.passed_over]
         if passed_over:
@@ -103,11 +103,6 @@ class Plan:
                 f"finished by another version of the code ({versions}), and done again: {len(passed_over)}; "
                 "versions=any takes those results"
             )
-        yield from (
-            f"{place.reason}; the run is done again"
-            for place in self.places.values()
-            if place.state is RunState.damaged
-        )
         yield from (
             f"left alone: {what_differs(self.runs)[job]}: {self.places[job].reason}; {RETRY}"
             for job in self.left_alone
@@ -139,6 +134,8 @@ def print_dry_run(plan: Plan, impossible: Mapping[Job, str]) -> None:
     names = what_differs([*plan.runs, *impossible])
     for job in plan.in_state(RunState.failed):
         console.print(f"failed: {names[job]}: {plan.places[job].reason}")
+    for job in plan.in_state(RunState.damaged):
+        console.print(f"damaged: {names[job]}: {plan.places[job].reason}")
     for job, line in impossible.items():
         console.print(f"impossible: {names[job]}: {line}")
     for job in plan.waiting:

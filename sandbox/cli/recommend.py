@@ -22,8 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     # Not at the top: pandas and matplotlib take a second, which --help should not.
+    from sandbox.cli.startup import show_damage_as_lines
     from sandbox.errors import InputError
 
+    show_damage_as_lines(parser.prog)
     try:
         along, table, notes, files = _recommend(args)
     except (InputError, OSError) as error:

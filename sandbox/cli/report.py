@@ -24,9 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     # Not at the top: pandas and matplotlib take a second, which --help should not.
+    from sandbox.cli.startup import show_damage_as_lines
     from sandbox.errors import InputError
     from sandbox.report import write_report
 
+    show_damage_as_lines(parser.prog)
     try:
         report = write_report(
             args.source,

@@ -36,13 +36,13 @@ def silence_third_parties() -> None:
     show_damage_as_lines()
 
 
-def show_damage_as_lines() -> None:
+def show_damage_as_lines(command: str = "sandbox") -> None:
     """Prints a warning about a damaged file as one line, without the line of code that gave it."""
     shown = warnings.formatwarning
 
     def formatted(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> str:
         own = issubclass(category, DamagedFileWarning)
-        return f"sandbox: {message}\n" if own else shown(message, category, *args, **kwargs)
+        return f"{command}: {message}\n" if own else shown(message, category, *args, **kwargs)
 
     warnings.formatwarning = formatted
 

@@ -111,20 +111,20 @@ def test_the_default_output_is_in_the_folder(sweep, capsys):
         (["{old}"], rf"summary.json: records of schema version 1, {REMEDY}\n"),
         (["{old_table}"], rf"old.csv: records of schema version 1, {REMEDY}\n"),
         (["{new_table}"], rf"new.csv: records of schema version 3, {REMEDY}\n"),
+        (["{cut}"], r"cut.csv: cut off, its last row has 2 of 3 fields\n"),
     ],
 )
 def test_wrong_input_gives_one_line_and_exit_code_2(sweep, tmp_path, capsys, arguments, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.csv").write_text("step,loss\n1,2\n")
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "summary.json").write_text('{"records": [{"label": "x"}]}')
+    (tmp_path / "cut.csv").write_text("study,run_id,schema_version\nx,a,2\nx,b")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "summary.json").write_text('{"records": [{"experiment": "x", "run_id": "a"}]}')
     (tmp_path / "old.csv").write_text("experiment,run_id,label\nx,a,b\n")
     (tmp_path / "new.csv").write_text("study,run_id,schema_version\nx,a,3\n")
-    places = {"sweep": sweep, "file": tmp_path / "file.csv"}
+    places = {"sweep": sweep, "file": tmp_path / "file.csv", "cut": tmp_path / "cut.csv"}
     places |= {f"{age}_table": tmp_path / f"{age}.csv" for age in ("old", "new")}
-    places |= {name: tmp_path / name for name in ("empty", "broken", "old")}
+    places |= {name: tmp_path / name for name in ("empty", "old")}
     with pytest.raises(SystemExit) as stopped:
         report_main([argument.format(**places) for argument in arguments])
     assert stopped.value.code == 2
