@@ -50,7 +50,7 @@ def read_config(run_dir: Path) -> Config:
     place = {"output_dir": str(path.parents[2]), "study": path.parents[1].name}
     try:
         config = _options(content | place, Config)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: {error}") from error
     run_id = path.parent.name
     if config.config_id != run_id.partition("-")[0]:
