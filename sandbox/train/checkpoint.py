@@ -1,6 +1,8 @@
 """Checkpoints of a whole population, from which a killed run resumes with bit-identical results."""
 
 import functools
+import hashlib
+import json
 import pathlib
 import shutil
 import warnings
@@ -10,8 +12,12 @@ import jax
 import numpy as np
 
 from sandbox.errors import DamagedFileWarning
-from sandbox.files import check_room, out_of_space
+from sandbox.files import check_room, out_of_space, write_atomically
 from sandbox.train.step import Member
+
+HASHES = "sha256.json"
+"""The hashes of the files of a checkpoint, beside them: Orbax reads all arrays at once, and prints a traceback for
+each that is left when one cannot be read."""
 
 
 class Progress(NamedTuple):
@@ -64,6 +70,8 @@ class Checkpoints:
                 ),
             ),
         )
+        folder = self._directory / str(progress.step)
+        write_atomically(folder / HASHES, json.dumps(_hashes(folder), indent=1) + "\n")
 
     def restore(self, like: Member) -> Progress | None:
         """The newest complete checkpoint of this run, of a population shaped `like` this one; None without one.
@@ -91,6 +99,7 @@ class Checkpoints:
     def _read(self, like: Member) -> Progress | None:
         if (step := self._manager.latest_step()) is None:
             return None
+        _check_hashes(self._directory / str(step))
         import orbax.checkpoint as ocp
 
         population = ocp.args.StandardRestore(jax.device_get(like._asdict()))
@@ -104,3 +113,19 @@ class Checkpoints:
             if np.shape(expected) != np.shape(found):
                 raise ValueError(f"an array of shape {np.shape(found)} in place of {np.shape(expected)}")
         return Progress(step=step, population=population, **report)
+
+
+def _hashes(folder: pathlib.Path) -> dict[str, str]:
+    """The hash of every file in a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HASHES)
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _check_hashes(folder: pathlib.Path) -> None:
+    """Raises ValueError if the files are not those that the run wrote."""
+    if not (folder / HASHES).is_file():  # killed before it wrote them
+        return
+    found = _hashes(folder)
+    for name, expected in json.loads((folder / HASHES).read_text()).items():
+        if found.get(name) != expected:
+            raise ValueError(f"{name}: {'changed' if name in found else 'missing'} since the run wrote it")

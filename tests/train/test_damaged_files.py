@@ -18,6 +18,7 @@ from sandbox.run import run
 from sandbox.run_folder import CONFIG, LABELS, METRICS, SUMMARY, RunState, keep_label, state_of
 from sandbox.tables import collect, collect_curves
 from sandbox.tasks import TASKS
+from sandbox.train.checkpoint import HASHES
 from sandbox.train.config import TrainConfig
 
 pytestmark = [pytest.mark.slow(seconds=30), pytest.mark.xdist_group("damaged files")]
@@ -184,12 +185,21 @@ def that_of(**options):
     return damage
 
 
+def flip_a_bit(checkpoints):
+    (arrays,) = files_of(checkpoints)
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+
+
 OF_ANOTHER = r"run \w+ saved it"
 CHECKPOINTS = {
-    "half of the arrays": (cut_all(), ".+"),
-    "half of the names of the arrays": (cut_all("_METADATA"), ".+"),
-    "half of the list of chunks": (cut_all("manifest.ocdbt"), ".+"),
-    "half of the evaluations": (cut_all("metadata"), ".+"),
+    "half of the arrays": (cut_all(), rf"population/\S+: {CHANGED}"),
+    "a bit of the arrays": (flip_a_bit, rf"population/\S+: {CHANGED}"),
+    "no arrays": (lambda checkpoints: files_of(checkpoints)[0].unlink(), r"population/\S+: missing since .+"),
+    "half of the names of the arrays": (cut_all("_METADATA"), f"population/_METADATA: {CHANGED}"),
+    "half of the evaluations": (cut_all("metadata"), f"report/metadata: {CHANGED}"),
+    "half of the hashes": (cut_all(HASHES), ".+"),
     "a step without anything": (only_the_step, ".+"),
     "that of another run with the same shapes": (that_of(seed=1), OF_ANOTHER),
     "that of another config": (that_of(num_seeds=2), OF_ANOTHER),
@@ -218,8 +228,15 @@ def test_a_damaged_checkpoint_starts_the_run_anew(trained, tmp_path, damage, rea
         (lambda folder: [shutil.rmtree(folder / "checkpoints"), (folder / "checkpoints").mkdir()], 0),
         (lambda folder: (folder / CONFIG).write_text("[["), 4),
         (lambda folder: cut(folder / METRICS), 4),
+        (lambda folder: files_of(folder / "checkpoints", HASHES)[0].unlink(), 4),
     ],
-    ids=["nothing", "a folder without checkpoints", "a config that is no YAML", "half of the evaluations"],
+    ids=[
+        "nothing",
+        "a folder without checkpoints",
+        "a config that is no YAML",
+        "half of the evaluations",
+        "no hashes",
+    ],
 )
 def test_what_a_run_writes_anew_may_be_damaged(trained, tmp_path, damage, first):
     shutil.copytree(trained / "killed", tmp_path, dirs_exist_ok=True)
