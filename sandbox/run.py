@@ -1,5 +1,6 @@
 """`run(config)`: trains one population, measures it, and writes its records. No Hydra, no printing."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
@@ -102,8 +103,9 @@ def _train(config: Config, listen: Listener) -> list[Record]:
         records = measure(config, problem, fitted, validation, description)
     except Exception as error:
         if out_of_space(error) is None:
-            write_atomically(directory / FAILURE, traceback.format_exc())
-            write_summary(directory, failed_records(config, description, error))
+            with contextlib.suppress(OSError):  # the folder may be gone: the error itself is to be told
+                write_atomically(directory / FAILURE, traceback.format_exc())
+                write_summary(directory, failed_records(config, description, error))
         raise
     for name in (FAILURE, DEATHS):
         (directory / name).unlink(missing_ok=True)

@@ -86,7 +86,9 @@ def is_finished(run_dir: Path) -> bool:
 
 def finished_runs(root: Path, run_ids: Collection[str] | None = None) -> list[pathlib.Path]:
     """The folders of all finished runs at or below `root`, or of those with these ids; sorted."""
-    runs = sorted(path.parent for path in pathlib.Path(root).rglob(SUMMARY))
+    root = pathlib.Path(root)
+    linked = root.glob(f"*/{SUMMARY}")  # a run on another disk; a search at any depth follows no links
+    runs = sorted({path.parent for path in (*root.rglob(SUMMARY), *linked) if path.is_file()})
     return [run for run in runs if run_ids is None or run.name in run_ids]
 
 
@@ -160,7 +162,7 @@ def labels_of(run_dir: Path) -> list[str]:
     path = pathlib.Path(run_dir) / LABELS
     try:
         labels = json.loads(path.read_text())
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return []
     return [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
 
@@ -220,6 +222,11 @@ def forget_training() -> None:
     """Removes the note of the run that this process trains: it does not end because of the run."""
     while _being_trained:
         _being_trained.pop().unlink(missing_ok=True)
+
+
+def forget_training_of(run_dir: Path) -> None:
+    """As `forget_training`, for a run that another process trained, which was ended on purpose."""
+    (pathlib.Path(run_dir) / TRAINING).unlink(missing_ok=True)
 
 
 def count_death(run_dir: Path, reason: str) -> None:

@@ -15,12 +15,12 @@ from omegaconf import DictConfig
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.plan import Plan, print_dry_run
-from sandbox.cli.signals import EXIT_CODE, Terminated, stop_on_sigterm
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
 from sandbox.errors import NoSpace
 from sandbox.files import make_writable
 from sandbox.run_folder import RunBusy, RunState, is_locked, state_of
+from sandbox.stopping import Stopped, check_stop, stop_when_told
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -46,14 +46,14 @@ def main() -> None:
     silence_third_parties()
     refuse_unknown_options()
     register_schema()
-    stop_on_sigterm()
+    stop_when_told(signal.SIGINT, signal.SIGTERM)
     try:
         _configure_and_run()
     except (SweepFailed, NoSpace) as failed:
         sys.exit(str(failed))
-    except (KeyboardInterrupt, Terminated) as stopped:
+    except Stopped as stopped:
         print("stopped; the same command goes on from the newest checkpoints", file=sys.stderr)
-        sys.exit(EXIT_CODE if isinstance(stopped, Terminated) else 128 + signal.SIGINT)
+        sys.exit(stopped.code)
     except Exception as error:
         if (line := as_one_line(error)) is None:
             raise
@@ -100,6 +100,7 @@ def _train_alone(composed: DictConfig, config: "Config") -> None:
     if config.dry_run:
         return print_dry_run(Plan(runs), {})
     plan = Plan(runs)
+    plan.retry_failed = True  # who asks for this one run means it
     for note in plan.notes():
         console.print(note)
     while not plan.in_state(RunState.finished):
@@ -108,6 +109,7 @@ def _train_alone(composed: DictConfig, config: "Config") -> None:
         except RunBusy as busy:
             console.print(f"{busy}; waiting for it")
             while is_locked(config.directory):
+                check_stop()
                 time.sleep(POLL_SECONDS)
         plan = Plan(runs)
     plan.keep_names()

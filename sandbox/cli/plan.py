@@ -1,6 +1,7 @@
 """What a sweep has to do: its runs that are done, to do or left alone; and `--dry-run`, which tells it."""
 
 import collections
+import contextlib
 import dataclasses
 import importlib.metadata
 import pathlib
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sandbox.cli.grids import Job, what_differs
+from sandbox.errors import InputError
 from sandbox.run_folder import RunState, finished_runs, keep_label, read_summary, state_of
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ class Plan:
         """Notes in the folders of finished runs the names that this sweep has for them."""
         for run_id, names in self.finished_names().items():
             for name in names:
-                keep_label(self.folder / run_id, name)
+                with contextlib.suppress(InputError, OSError):  # damaged meanwhile: the report says so
+                    keep_label(self.folder / run_id, name)
 
     def notes(self) -> Iterator[str]:
         """What a person should know before the sweep starts: versions, runs that are left alone."""
@@ -121,25 +124,26 @@ def print_dry_run(plan: Plan, impossible: Mapping[Job, str]) -> None:
     """Prints how many runs there are, what has become of each, and what the rest may take."""
     from sandbox.cli.display import console
 
-    total = len(plan.runs) + len(impossible)
+    total, again = len(plan.runs) + len(impossible), [job for job in plan.waiting if plan.places[job].reason]
     counts = {
         "done": len(plan.in_state(RunState.finished)),
-        "failed": len(plan.in_state(RunState.failed, RunState.fatal)),
-        "left to do": len(plan.waiting),
+        "to do": len(plan.waiting) - len(again),
+        "to do again": len(again),
+        "left alone": len(plan.left_alone),
         "impossible": len(impossible),
     }
-    console.print(f"{total} runs: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    runs = f"{total} run{'s' if total > 1 else ''}"
+    console.print(f"{runs}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
     for note in plan.notes():
         console.print(note)
     names = what_differs([*plan.runs, *impossible])
-    for job in plan.in_state(RunState.failed):
-        console.print(f"failed: {names[job]}: {plan.places[job].reason}")
     for job in plan.in_state(RunState.damaged):
         console.print(f"damaged: {names[job]}: {plan.places[job].reason}")
     for job, line in impossible.items():
         console.print(f"impossible: {names[job]}: {line}")
     for job in plan.waiting:
-        console.print(f"to do: {names[job]}")
+        place = plan.places[job]
+        console.print(f"to do again: {names[job]}: {place.reason}" if place.reason else f"to do: {names[job]}")
     if plan.waiting:
         console.print(_forecast(plan))
 

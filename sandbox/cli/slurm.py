@@ -22,10 +22,10 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from sandbox.cli.display import console
 from sandbox.cli.input_errors import first_line
-from sandbox.cli.signals import Terminated, stop
 from sandbox.cli.startup import silence_third_parties
 from sandbox.cli.sweep import RunFailed
 from sandbox.errors import InputError
+from sandbox.stopping import Stopped, request_stop, stop_with
 
 NO_ACCOUNTING = (
     "this Slurm keeps no accounts (sacct fails): the sweep cannot see that a job was cancelled or lost, and would "
@@ -81,7 +81,7 @@ class ArrayLauncher(SlurmLauncher):
         except OutOfTime as error:
             failed = RunFailed(f"{error} The same command goes on from its checkpoint")
             return JobReturn(overrides=sweep_overrides, status=JobStatus.FAILED, _return_value=failed)
-        except Terminated:  # preempted or cancelled; Slurm would take a job that ends now for one that failed
+        except Stopped:  # preempted or cancelled; Slurm would take a job that ends now for one that failed
             while True:
                 signal.pause()
 
@@ -91,15 +91,15 @@ def _stop_on_signals() -> None:
     time_limit = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
     requeue: Callable[[int, FrameType | None], None] = signal.getsignal(time_limit)  # type: ignore[assignment]
 
-    def stop_and_requeue(number: int, frame: FrameType | None) -> None:
+    def stop_and_requeue() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it next; the checkpoint comes first
         try:
-            requeue(number, frame)
+            requeue(time_limit, None)
         except UncompletedJobError as error:
             raise OutOfTime(str(error)) from None
 
-    signal.signal(time_limit, stop_and_requeue)
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(time_limit, lambda number, frame: stop_with(stop_and_requeue))
+    signal.signal(signal.SIGTERM, request_stop)
 
 
 def _return_of(job: submitit.Job[JobReturn], overrides: list[str]) -> JobReturn:

@@ -1,5 +1,6 @@
 """A sweep: its runs launched and reported on together."""
 
+import enum
 import time
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,7 @@ from sandbox.cli.plan import RETRY, Plan, Runs, print_dry_run
 from sandbox.errors import InputError
 from sandbox.files import make_writable
 from sandbox.run_folder import RunBusy, RunState, forget_deaths, is_locked, state_of
+from sandbox.stopping import check_stop
 
 
 class RunFailed(RuntimeError):
@@ -45,6 +47,9 @@ def tell_same_keys(base: DictConfig, runs: Runs) -> None:
 
 def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None:
     """Starts a sweep, unless a run of it is impossible; or says what it would do, for a dry run."""
+    if not runs and not impossible:
+        raise InputError("this sweep has no runs: a list of values is empty")
+    _check_same(runs)
     if not any(config.dry_run for config in runs.values()):
         refuse_impossible(runs, impossible)
         sweep(runs, launcher)
@@ -52,6 +57,15 @@ def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None
         print_dry_run(Plan(runs), impossible)
     else:
         refuse_impossible(runs, impossible)
+
+
+def _check_same(runs: Runs) -> None:
+    """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
+    for key in ("study", "output_dir", "jobs", "dry_run", "versions", "retry_failed", "stop_on_failure"):
+        values = list(dict.fromkeys(getattr(config, key) for config in runs.values()))
+        if len(values) > 1:
+            texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)
+            raise InputError(f"{key}={texts}: cannot be swept; all runs of a sweep have one value")
 
 
 def sweep(runs: Runs, launcher: Launcher) -> None:
@@ -86,6 +100,8 @@ def sweep(runs: Runs, launcher: Launcher) -> None:
 
 def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
     """Starts what there is to start until nothing is left to wait for; the runs that failed, and why."""
+    from sandbox.cli.display import console, sweep_progress
+
     failures: dict[Job, str] = {}
     waiting = plan.waiting
     while waiting:
@@ -106,7 +122,9 @@ def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
                         str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
                     )
         if failures and next(iter(plan.runs.values())).stop_on_failure:
+            console.print(f"stopped at the first failure; {len(waiting) - len(outcomes)} runs did not end")
             break
+        sweep_progress.started -= len(again)
         waiting = _without_those_of_others(plan, again)
     return failures
 
@@ -144,5 +162,6 @@ def _without_those_of_others(plan: Plan, waiting: Sequence[Job]) -> list[Job]:
         if not told:
             console.print(f"waiting for other commands, which train {len(left)} of these runs")
             told = True
+        check_stop()
         time.sleep(POLL_SECONDS)
     return []

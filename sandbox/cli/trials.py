@@ -1,5 +1,6 @@
 """The trials of a search: each a run of the project, suggested by Optuna and kept in a journal beside the runs."""
 
+import json
 import shutil
 import statistics
 from collections import defaultdict
@@ -50,12 +51,15 @@ def open_study(space: SearchSpace, first: "Config") -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = first.directory.parent / JOURNAL
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(path))),
-        study_name=SEARCH,
-        direction="maximize",
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name=SEARCH,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        raise InputError(f"{path}: damaged ({error}); move it away to search anew") from error
     asked = {"first run": first.run_id, "knobs": [knob.written for knob in space.knobs]}
     found = study.user_attrs.get(SEARCH, asked)
     if found != asked:

@@ -6,6 +6,7 @@ best learning rate, averaged over seeds. The same command again resumes.
 """
 
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,21 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from sandbox.cli.compose import conf_dir, register_schema
     from sandbox.cli.input_errors import as_one_line
-    from sandbox.cli.signals import Terminated, stop_on_sigterm
     from sandbox.cli.startup import silence_third_parties
     from sandbox.errors import NoSpace
     from sandbox.run_folder import RunBusy
+    from sandbox.stopping import Stopped, stop_when_told
 
     if importlib.util.find_spec("optuna") is None:
         parser.error("needs Optuna, the extra `tune`: uv run --extra tune sandbox-tune ..., or pip install optuna")
     silence_third_parties()
     register_schema()
-    stop_on_sigterm()
+    stop_when_told(signal.SIGINT, signal.SIGTERM)
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3", job_name=parser.prog):
             return _search(args.overrides, args.trials, pruning=args.pruning)
-    except (KeyboardInterrupt, Terminated):
-        sys.exit("stopped; the same command goes on with the trial that was training")
+    except Stopped as stopped:
+        print("stopped; the same command goes on with the trial that was training", file=sys.stderr)
+        sys.exit(stopped.code)
     except (RunBusy, NoSpace) as error:
         sys.exit(str(error))
     except Exception as error:

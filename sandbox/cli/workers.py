@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -18,14 +19,17 @@ from typing import Any
 from hydra.core.utils import env_override
 
 from sandbox.cli.shares import Share
-from sandbox.cli.signals import EXIT_CODE, stop_on_sigterm
 from sandbox.config import Config
 from sandbox.cores import NPROC
 from sandbox.errors import NoSpace
-from sandbox.run_folder import RunBusy, count_death, forget_training
+from sandbox.run_folder import RunBusy, count_death, forget_training, forget_training_of
+from sandbox.stopping import check_stop, stop_when_told
 
 CONTEXT = multiprocessing.get_context("spawn")
 """New interpreters: a fork would copy the locks of JAX's threads."""
+
+LOOK_SECONDS = 0.5
+"""Time between two looks at whether to stop, while no worker has anything to say."""
 
 PATIENCE_SECONDS = 30.0
 """Time that a worker has to save a checkpoint when it is told to stop. Compiling cannot be interrupted."""
@@ -94,7 +98,8 @@ def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Eve
                 yield Started(*following)
             if not running:
                 return
-            ready = wait([worker.connection for worker in running])
+            ready = wait([worker.connection for worker in running], LOOK_SECONDS)
+            check_stop()
             for worker in [worker for worker in running if worker.connection in ready]:
                 event = worker.next_event()
                 if isinstance(event, Ended):
@@ -102,11 +107,22 @@ def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Eve
                     idle.append(worker)
                 yield event
     finally:
-        for worker in (*idle, *running):
-            worker.process.terminate()
-        for worker in (*idle, *running):
-            worker.process.join(PATIENCE_SECONDS)
+        _end(idle, running)
+
+
+def _end(idle: "Sequence[_Worker]", running: "Sequence[_Worker]") -> None:
+    """Ends all workers: an idle one when its pipe closes, one that trains after a checkpoint."""
+    for worker in idle:
+        worker.connection.close()
+    for worker in running:
+        worker.process.terminate()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for worker in (*idle, *running):
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
             worker.process.kill()
+            worker.process.join()
+            forget_training_of(worker.directory)
 
 
 class _Worker:
@@ -150,7 +166,7 @@ def _environment(share: Share) -> dict[str, str]:
 
 
 def _cause_of_death(exit_code: int | None) -> str:
-    if exit_code in (EXIT_CODE, -signal.SIGTERM):
+    if exit_code in (128 + signal.SIGTERM, -signal.SIGTERM):
         return TOLD_TO_STOP
     if exit_code is None or exit_code >= 0:
         return f"ended, with code {exit_code}"
@@ -164,7 +180,7 @@ def _work(connection: Connection) -> None:
 
     from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 
-    stop_on_sigterm()
+    stop_when_told(signal.SIGTERM)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_third_parties()
     use_cores_as_devices()

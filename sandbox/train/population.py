@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from sandbox.stopping import check_stop
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
@@ -27,7 +28,7 @@ DRAWN_BYTES = 2**26
 """Most bytes of training data drawn ahead per seed; one batch is always drawn, even if it is larger."""
 
 PIECE_SECONDS = 1.0
-"""About how long a program trains before Python looks at signals again."""
+"""About how long a program trains before it is asked whether to stop."""
 
 
 class Pace:
@@ -120,6 +121,7 @@ def advance(
         )
         step, last = first, min(first + ahead, stop)
         while step < last:
+            check_stop()
             until, began = min(step + pace.steps, last), time.monotonic()
             population, summed = train_segment(problem, population, total, batches, first, step, until)
             total = np.asarray(summed)

@@ -1,10 +1,13 @@
 """What a sweep finds in its folder before it starts: what is done, by which version, and what is left alone."""
 
 import pytest
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from invented_runs import write_run
 
 from sandbox.cli.plan import Plan, print_dry_run
+from sandbox.cli.sweep import start
 from sandbox.config import Config, Versions
+from sandbox.errors import InputError
 from sandbox.models.mixers import MIXERS
 from sandbox.report.points import varying_keys
 from sandbox.run_folder import RunState, count_death, labels_of
@@ -117,8 +120,8 @@ def test_a_dry_run_names_what_is_left_failed_and_impossible(tmp_path, capsys):
     finish(failed, status="failed: no memory")
     print_dry_run(Plan(runs), {("mixer.d_state=0",): "mixer.d_state=0 must be at least 1"})
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "4 runs: 1 done, 1 failed, 2 left to do, 1 impossible"
-    assert "failed: mixer.d_state=2: failed: no memory" in lines
+    assert lines[0] == "4 runs: 1 done, 1 to do, 1 to do again, 0 left alone, 1 impossible"
+    assert "to do again: mixer.d_state=2: failed: no memory" in lines
     assert "impossible: mixer.d_state=0: mixer.d_state=0 must be at least 1" in lines
     assert "to do: mixer.d_state=4" in lines
     assert lines[-1].startswith("about 0:0")
@@ -134,3 +137,19 @@ def test_a_dry_run_names_a_damaged_run_which_is_to_do(tmp_path, capsys):
     assert plan.waiting == [*runs]
     line = f"damaged: mixer.d_state=4: {summary}: changed since the run wrote it"
     assert line in capsys.readouterr().out.splitlines()
+
+
+def test_what_belongs_to_a_sweep_is_not_swept(tmp_path):
+    runs = {(f"study={name}",): config_of(tmp_path, 4, study=name) for name in ("a", "b")}
+    with pytest.raises(InputError, match=r"^study=a, b: cannot be swept; all runs of a sweep have one value$"):
+        start(runs, {}, BasicLauncher())
+    with pytest.raises(InputError, match=r"^this sweep has no runs"):
+        start({}, {}, BasicLauncher())
+
+
+def test_a_linked_run_folder_is_read(tmp_path):
+    config = config_of(tmp_path, 4)
+    run = finish(config)
+    run.rename(tmp_path / config.run_id)
+    run.symlink_to(tmp_path / config.run_id)
+    assert set(collect(run.parent)["run_id"]) == {config.run_id}

@@ -7,28 +7,21 @@ import pandas as pd
 import pytest
 from sweeps import results, start, sweep_of, trainers, wait
 
-from sandbox.run_folder import METRICS, deaths_of
+from sandbox.run_folder import METRICS, TRAINING, deaths_of
 
 SECONDS = 15
 """Much more than the second of training between two looks at signals, since the machine may be busy."""
 
 
-@pytest.mark.slow(seconds=60)
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("arguments", [["mixer.d_state=2"], sweep_of(1, 2)], ids=["run", "sweep"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(arguments, number, tmp_path):
     process = start(tmp_path, *arguments, "checkpoint_seconds=1000")
-    while not list(tmp_path.glob(f"*/*/{METRICS}")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    (trained, *_) = wait_for(METRICS, tmp_path, process)
     stopped = time.monotonic()
-    process.send_signal(number)
-    code, output, errors = wait(process)
+    stop(process, number)
     assert time.monotonic() - stopped < SECONDS
-    assert code == 128 + number
-    assert "Traceback" not in output + errors
-    assert errors == "stopped; the same command goes on from the newest checkpoints\n"
-    (trained, *_) = (path.parent for path in tmp_path.glob(f"*/*/{METRICS}"))
     assert list((trained / "checkpoints").glob("[0-9]*"))
     assert not trainers(tmp_path)
     assert not deaths_of(trained)
@@ -40,3 +33,30 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(arguments, nu
     )
     pd.testing.assert_frame_equal(found, expected)
     assert evaluations == expected_evaluations
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("arguments", [["mixer.d_state=2"], sweep_of(1, 2)], ids=["run", "sweep"])
+def test_a_run_stops_that_has_not_taken_a_step(arguments, tmp_path):
+    """While it is being compiled, which cannot be interrupted: an exception there would end in a crash."""
+    process = start(tmp_path, *arguments)
+    (run, *_) = wait_for(TRAINING, tmp_path, process)
+    stop(process, signal.SIGINT)
+    assert not trainers(tmp_path)
+    assert not deaths_of(run)
+
+
+def wait_for(name, folder, process):
+    """The run folders that have this file, once there is one."""
+    while not (found := list(folder.glob(f"*/*/{name}"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return [path.parent for path in found]
+
+
+def stop(process, number):
+    process.send_signal(number)
+    code, output, errors = wait(process)
+    assert code == 128 + number
+    assert "Traceback" not in output + errors
+    assert errors == "stopped; the same command goes on from the newest checkpoints\n"

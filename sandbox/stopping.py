@@ -1,0 +1,52 @@
+"""A request to stop, by Ctrl-C or SIGTERM, which waits until the program comes to a place where it can stop.
+
+An exception that a handler of a signal raises may be lost: JAX is called by the garbage collector too, and what is
+raised there is printed and forgotten; and one that interrupts a compilation ends in a crash.
+"""
+
+import functools
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+_action: Callable[[], object] | None = None
+
+
+class Stopped(SystemExit):
+    """The process was told to stop; its code is 128 and the number of the signal."""
+
+
+def stop_when_told(*numbers: int) -> None:
+    """From now on each of these signals asks to stop, unless somebody handles it; in the main thread alone."""
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, request_stop)
+
+
+def request_stop(number: int, frame: FrameType | None) -> None:
+    """A handler after which `check_stop` raises Stopped. A second Ctrl-C ends the process where it is."""
+    if _action is not None and number == signal.SIGINT:
+        os._exit(128 + number)
+    stop_with(functools.partial(_stop, number))
+
+
+def stop_with(action: Callable[[], object]) -> None:
+    """Lets `check_stop` call this, which raises what ends the process."""
+    global _action
+    _action = action
+
+
+def check_stop() -> None:
+    """Raises Stopped if the process was told to stop. Called wherever it can, at least once a second."""
+    global _action
+    if (action := _action) is not None:
+        _action = None
+        action()
+
+
+def _stop(number: int) -> NoReturn:
+    raise Stopped(128 + number)
