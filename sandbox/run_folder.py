@@ -208,7 +208,7 @@ def training_noted(run_dir: Path) -> Iterator[None]:
     if note.is_file():
         count_death(run_dir, "without a word")
     note.write_text(f"process {os.getpid()} trains this run\n")
-    _being_trained.add(note)
+    _being_trained.add(note.parent)
     try:
         yield
     finally:
@@ -221,11 +221,11 @@ _being_trained: set[pathlib.Path] = set()
 def forget_training() -> None:
     """Removes the note of the run that this process trains: it does not end because of the run."""
     while _being_trained:
-        _being_trained.pop().unlink(missing_ok=True)
+        forget_training_of(_being_trained.pop())
 
 
 def forget_training_of(run_dir: Path) -> None:
-    """As `forget_training`, for a run that another process trained, which was ended on purpose."""
+    """Removes the note that a process trains this run, for one that has ended."""
     (pathlib.Path(run_dir) / TRAINING).unlink(missing_ok=True)
 
 
@@ -234,7 +234,7 @@ def count_death(run_dir: Path, reason: str) -> None:
     run_dir = pathlib.Path(run_dir)
     with (run_dir / DEATHS).open("a") as file:
         file.write(reason + "\n")
-    (run_dir / TRAINING).unlink(missing_ok=True)
+    forget_training_of(run_dir)
 
 
 def deaths_of(run_dir: Path) -> list[str]:
