@@ -1,6 +1,7 @@
 """`sandbox-tune`: search spaces and what is refused; trials that fail, stop or are pruned; the best of them."""
 
 import shlex
+import signal
 import sys
 
 import pandas as pd
@@ -11,6 +12,7 @@ from invented_runs import write_run
 from sandbox.cli import report
 from sandbox.cli.tune import main
 from sandbox.run_folder import LOCK, read_summary, unfinished_runs
+from sandbox.stopping import Stopped
 
 pytest.importorskip("optuna", reason="needs the extra `tune`: no module named optuna")
 
@@ -143,14 +145,16 @@ def test_the_best_is_printed_with_its_command(invent, capsys, tmp_path):
     assert (tmp_path / "tune" / best["run_id"]).is_dir()
 
 
-def test_a_stopped_search_goes_on_as_if_it_had_not(invent, tmp_path):
+def test_a_stopped_search_goes_on_as_if_it_had_not(invent, capsys, tmp_path):
     def stop(count):
         if count == 3:
-            raise KeyboardInterrupt
+            raise Stopped(128 + signal.SIGINT)
 
     rates = invent(stop)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(SystemExit) as end:
         search(tmp_path / "stopped", "--trials", "5")
+    assert end.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
     stopped = search(tmp_path / "stopped", "--trials", "5")
     assert rates[3] == rates[2], "the trial that was training"
     assert len(rates) == 6
