@@ -115,9 +115,11 @@ class Config:
     def config_id(self) -> str:
         """Hash of the options that determine the results."""
         content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
+        of_hybrid = content["model"]["mixers"].values()
         for (group, name), value in ADDED_LATER.items():
-            if name in content[group] and content[group][name] == value:
-                del content[group][name]
+            for options in (content[group], *(of_hybrid if group == "mixer" else ())):
+                if name in options and options[name] == value:
+                    del options[name]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

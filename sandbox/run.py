@@ -19,6 +19,7 @@ from sandbox.config import Config, plain, recorded
 from sandbox.cores import num_threads
 from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
+from sandbox.counted import counted
 from sandbox.errors import DamagedFileWarning, InputError, NoSpace
 from sandbox.files import make_writable, out_of_space, write_atomically
 from sandbox.results import (
@@ -148,7 +149,7 @@ def ran_on() -> str:
     device = jax.devices()[0]
     if device.platform != "cpu":
         return device.device_kind
-    return f"{device.device_kind}, {num_threads()} core{'s' if num_threads() > 1 else ''}"
+    return f"{device.device_kind}, {counted(num_threads(), 'core')}"
 
 
 def measure(

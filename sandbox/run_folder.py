@@ -164,7 +164,8 @@ def labels_of(run_dir: Path) -> list[str]:
         labels = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return []
-    return [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
+    texts = [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
+    return list(dict.fromkeys(texts))
 
 
 def keep_label(run_dir: Path, label: str) -> None:

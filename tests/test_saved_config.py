@@ -1,12 +1,14 @@
 """A run's `config.yaml` comes back as the config that wrote it; anything else in it is refused in one line."""
 
 import dataclasses
+import hashlib
+import json
 import re
 
 import pytest
 import yaml
 
-from sandbox.config import ADDED_LATER, Config, plain
+from sandbox.config import ADDED_LATER, RESULT_KEYS, Config, plain
 from sandbox.errors import DamagedFile, InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
@@ -52,12 +54,17 @@ def test_the_place_is_where_the_file_lies_and_texts_are_not_resolved(tmp_path, m
 
 
 def test_a_run_from_before_an_option_has_what_it_had(tmp_path):
-    content = plain(default())
+    hybrid = ModelConfig(layout=["memory", "mixer"], mixers={"memory": MIXERS["outer"](d_state=4)})
+    content = plain(default(model=hybrid))
     for group, name in ADDED_LATER:
         del content[group][name]
+    del content["model"]["mixers"]["memory"]["half_life"]
+    hashed = json.dumps({key: content[key] for key in RESULT_KEYS}, sort_keys=True)
+    assert default(model=hybrid).config_id == hashlib.sha256(hashed.encode()).hexdigest()[:12]
     for name in ("tracker", "jobs", "versions"):
         del content[name]
-    assert read_config(save(default(), tmp_path, yaml.safe_dump(content))) == default(output_dir=str(tmp_path))
+    folder = save(default(model=hybrid), tmp_path, yaml.safe_dump(content))
+    assert read_config(folder) == default(model=hybrid, output_dir=str(tmp_path))
 
 
 def test_a_whole_number_may_stand_for_any(tmp_path):

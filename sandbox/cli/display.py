@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
+from sandbox.counted import counted
 from sandbox.run_folder import read_summary
 from sandbox.short_names import shortened
 
@@ -61,8 +62,7 @@ so the runs of a sweep share it here. A process of another launcher, Slurm for i
 def start_sweep(total: int, finished: int, keys: Collection[str]) -> None:
     """Prints how much there is to do; `keys` are those whose values tell the runs apart."""
     sweep_progress.begin(total, finished, keys)
-    runs = f"{total} run{'s' if total > 1 else ''}"
-    console.print(f"{runs}: {finished} done already, {total - finished} to do")
+    console.print(f"{counted(total, 'run')}: {finished} done already, {total - finished} to do")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sandbox.cli.grids import Job, what_differs
+from sandbox.counted import counted
 from sandbox.errors import InputError
 from sandbox.run_folder import RunState, finished_runs, keep_label, read_summary, state_of
 
@@ -132,8 +133,7 @@ def print_dry_run(plan: Plan, impossible: Mapping[Job, str]) -> None:
         "left alone": len(plan.left_alone),
         "impossible": len(impossible),
     }
-    runs = f"{total} run{'s' if total > 1 else ''}"
-    console.print(f"{runs}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    console.print(f"{counted(total, 'run')}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
     for note in plan.notes():
         console.print(note)
     names = what_differs([*plan.runs, *impossible])

@@ -8,6 +8,7 @@ import os
 import psutil
 
 from sandbox.cores import available_cores, control_group_limits
+from sandbox.counted import counted
 from sandbox.option_checks import AUTO
 
 RUN_BYTES = 2**30
@@ -31,7 +32,7 @@ class Share:
         if self.in_this_process:
             text = "one after the other"
         else:
-            text = f"{self.jobs} at a time on {self.cores} core{'s' if self.cores > 1 else ''} each"
+            text = f"{self.jobs} at a time on {counted(self.cores, 'core')} each"
         return f"{text} ({self.because})" if self.because else text
 
 

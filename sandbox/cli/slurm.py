@@ -24,6 +24,7 @@ from sandbox.cli.display import console
 from sandbox.cli.input_errors import first_line
 from sandbox.cli.startup import silence_third_parties
 from sandbox.cli.sweep import RunFailed
+from sandbox.counted import counted
 from sandbox.errors import InputError
 from sandbox.stopping import Stopped, request_stop, stop_with
 
@@ -56,7 +57,7 @@ class ArrayLauncher(SlurmLauncher):
             raise InputError(f"hydra/launcher=submitit_slurm: {_reason_of_sbatch(error)}") from error
         number = jobs[0].job_id.partition("_")[0]
         console.print(
-            f"Slurm job {number}: {len(jobs)} run{'s' if len(jobs) > 1 else ''}, logs in "
+            f"Slurm job {number}: {counted(len(jobs), 'run')}, logs in "
             f"{jobs[0].paths.folder.parent}; `scancel {number}` ends them, Ctrl-C this command alone"
         )
         return [_return_of(job, run) for job, run in zip(jobs, runs, strict=True)]

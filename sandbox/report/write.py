@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from sandbox.counted import counted
 from sandbox.files import write_atomically
 from sandbox.report.curves import curves
 from sandbox.report.data import ReportData, read_data
@@ -140,7 +141,7 @@ def _runs_left_out(data: ReportData) -> list[str]:
         notes.append(f"records: {how_many} failed: {'; '.join(reasons[:_REASONS])}{more}")
     if others := runs_not_shown(data.records) - len(failed):
         problem = "without a test score at a selected learning rate, in no table and no frontier"
-        notes.append(f"records: {others} run{'s' * (others > 1)} {problem}")
+        notes.append(f"records: {counted(others, 'run')} {problem}")
     return notes
 
 

@@ -150,12 +150,14 @@ def test_curves_are_not_those_of_a_table_from_before(trained, tmp_path):
     assert collect_curves(tmp_path).empty
 
 
-@pytest.mark.parametrize("text", ["{x", "3", '"a"', '{"a": 1}', "[3]"])
+@pytest.mark.parametrize("text", ["{x", "3", '"a"', '{"a": 1}', "[3]", '["outer", "outer"]'])
 def test_a_damaged_list_of_labels_leaves_the_name_of_the_records(trained, tmp_path, text):
     shutil.copytree(trained / "finished", tmp_path, dirs_exist_ok=True)
     folder = tiny(tmp_path).directory
     (folder / LABELS).write_text(text)
-    assert set(collect(tmp_path)["label"]) == {"outer"}
+    records = collect(tmp_path)
+    assert set(records["label"]) == {"outer"}
+    assert not records.duplicated().any()
     keep_label(folder, "mine")
     assert set(collect(tmp_path)["label"]) == {"outer", "mine"}
 
