@@ -4,15 +4,17 @@ An exception that a handler of a signal raises may be lost: JAX is called by the
 raised there is printed and forgotten; and one that interrupts a compilation ends in a crash.
 """
 
+import contextlib
 import functools
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
 _action: Callable[[], object] | None = None
+_at_once = False
 
 
 class Stopped(SystemExit):
@@ -29,9 +31,22 @@ def stop_when_told(*numbers: int) -> None:
 
 def request_stop(number: int, frame: FrameType | None) -> None:
     """A handler after which `check_stop` raises Stopped. A second Ctrl-C ends the process where it is."""
+    if _at_once:
+        _stop(number)
     if _action is not None and number == signal.SIGINT:
         os._exit(128 + number)
     stop_with(functools.partial(_stop, number))
+
+
+@contextlib.contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Within it a signal raises Stopped where the program is: it waits in a library, which never looks."""
+    global _at_once
+    _at_once = True
+    try:
+        yield
+    finally:
+        _at_once = False
 
 
 def stop_with(action: Callable[[], object]) -> None:

@@ -1,9 +1,11 @@
 """A sweep: its runs launched and reported on together."""
 
+import contextlib
 import enum
 import time
 from collections.abc import Mapping, Sequence
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
@@ -15,7 +17,7 @@ from sandbox.cli.plan import RETRY, Plan, Runs, print_dry_run
 from sandbox.errors import InputError
 from sandbox.files import make_writable
 from sandbox.run_folder import RunBusy, RunState, forget_deaths, is_locked, state_of
-from sandbox.stopping import check_stop
+from sandbox.stopping import check_stop, stopping_at_once
 
 
 class RunFailed(RuntimeError):
@@ -132,8 +134,10 @@ def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
 def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job, Exception | None]:
     """Starts these runs; what each of those that ended raised, or None."""
     outcomes: dict[Job, Exception | None] = {}
+    trains_here = isinstance(launcher, BasicLauncher)
     try:
-        returned = launcher.launch([list(job) for job in waiting], initial_job_idx=0)
+        with contextlib.nullcontext() if trains_here else stopping_at_once():
+            returned = launcher.launch([list(job) for job in waiting], initial_job_idx=0)
     except InputError:
         raise
     except Exception as error:  # a launcher that lost one run, such as one that Slurm cancelled, tells of no other

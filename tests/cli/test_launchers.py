@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -47,6 +49,48 @@ def test_a_launcher_of_others_that_loses_a_run(tmp_path):
     assert done.stderr == (
         "1 of 2 runs failed:\nmixer.d_state=4: not finished (RuntimeError: job 7_1 was cancelled)\n"
     )
+
+
+WAITING = """
+import time
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+class Waiting(Launcher):
+    def setup(self, **keywords):
+        pass
+
+    def launch(self, job_overrides, initial_job_idx):
+        print("launched", flush=True)
+        time.sleep(300)
+
+target = "hydra_plugins.waiting_launcher.Waiting"
+ConfigStore.instance().store(group="hydra/launcher", name="waiting", node={"_target_": target})
+"""
+
+
+@pytest.mark.slow(seconds=10)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
+    plugin = tmp_path / "hydra_plugins" / "waiting_launcher"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text(WAITING)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    sweep = ["hydra/launcher=waiting", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from sandbox.cli.main import main; main()", "-m", *sweep],
+        env=os.environ | {"PYTHONPATH": path},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    while "launched" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert errors == "stopped; the same command goes on from the newest checkpoints\n"
 
 
 @pytest.mark.parametrize("name", launchers.EXTRAS)
