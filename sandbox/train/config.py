@@ -51,8 +51,8 @@ class TrainConfig:
     """Weight decay of matrices and convolutions; norms, biases, skips, decay rates and positions have none."""
     beta1: float = 0.9
     beta2: float = 0.95
-    clip_norm: float = 1.0
-    """Gradients with a larger global norm are scaled down to it."""
+    clip_norm: float | None = 1.0
+    """Gradients with a larger global norm are scaled down to it. None: no gradient is."""
     num_examples: int | None = None
     """Size of the training set. None: every step draws new examples."""
     eval_every: int = 100
@@ -86,8 +86,10 @@ class TrainConfig:
             raise ValueError(f"train.halving={self.halving} needs two train.learning_rates or more to choose from")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup={self.warmup} must be between 0 and 1, a share of train.steps")
-        for name in ("weight_decay", "clip_norm", "embedding_rate"):
+        for name in ("weight_decay", "embedding_rate"):
             check_at_least(f"train.{name}", getattr(self, name), 0)
+        if self.clip_norm is not None:
+            check_positive_number("train.clip_norm", self.clip_norm)
         if math.isnan(self.solved_at):
             raise ValueError(f"train.solved_at={self.solved_at} must be a number")
         for name in ("beta1", "beta2"):

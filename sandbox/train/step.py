@@ -52,8 +52,9 @@ class Problem:
             nnx.state(self.abstract_model, nnx.Param),
             is_leaf=lambda node: isinstance(node, nnx.Variable),
         )
+        clip_norm = self.train.clip_norm
         steps = [
-            optax.clip_by_global_norm(self.train.clip_norm),
+            optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm),
             optax.scale_by_adam(self.train.beta1, self.train.beta2),
             optax.add_decayed_weights(self.train.weight_decay, mask=nnx.to_pure_dict(decayed)),
         ]

@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from sandbox.config import Config
@@ -17,7 +18,7 @@ from sandbox.run_folder import FAILURE, METRICS, SUMMARY
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
 from sandbox.train.config import TrainConfig
-from sandbox.train.step import Problem, schedule
+from sandbox.train.step import Problem, init_member, schedule
 
 pytestmark = pytest.mark.xdist_group("training")  # what the fixtures train is trained in one process
 
@@ -179,6 +180,15 @@ def test_schedule_warms_up_then_falls_as_a_cosine(step, share):
     np.testing.assert_allclose(schedule(train, jnp.int32(step)), share, atol=1e-6)
 
 
+@pytest.mark.parametrize(("clip_norm", "norm"), [(0.5, 0.5), (1e6, 8.0), (None, 8.0)])
+def test_gradients_are_scaled_down_to_clip_norm(clip_norm, norm):
+    member = init_member(problem(), jnp.float32(1e-3), jnp.int32(0))
+    size = sum(leaf.size for leaf in jax.tree.leaves(member.params))
+    gradients = jax.tree.map(lambda leaf: jnp.full_like(leaf, 8 / math.sqrt(size)), member.params)
+    _, (_, adam, _) = problem(clip_norm=clip_norm).optimizer.update(gradients, member.opt_state, member.params)
+    np.testing.assert_allclose(optax.tree.norm(adam.mu) / (1 - TRAIN.beta1), norm, rtol=1e-5)
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_a_warmup_of_all_steps_ends_at_the_peak(steps):
     shares = [schedule(TrainConfig(steps=steps, warmup=1.0), jnp.int32(step)) for step in range(steps)]
@@ -192,7 +202,8 @@ def test_a_warmup_of_all_steps_ends_at_the_peak(steps):
         ({"learning_rates": "best"}, r"train\.learning_rates=best must be auto or a list of positive numbers"),
         ({"learning_rates": [1e-3, 0.0]}, r"train\.learning_rates\[1\]=0\.0 must be a finite number above 0"),
         ({"learning_rates": "auto", "most_rates": 2}, r"train\.most_rates=2 must be at least 3"),
-        ({"clip_norm": math.nan}, r"train\.clip_norm=nan must be at least 0"),
+        ({"clip_norm": math.nan}, r"train\.clip_norm=nan must be a finite number above 0"),
+        ({"clip_norm": 0.0}, r"train\.clip_norm=0\.0 must be a finite number above 0"),
         ({"weight_decay": math.inf}, r"train\.weight_decay=inf must be at least 0 and finite"),
         ({"solved_at": math.nan}, r"train\.solved_at=nan must be a number"),
         ({"learning_rates": [1e-3, 1e-3]}, "names a value twice"),
