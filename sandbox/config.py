@@ -35,6 +35,13 @@ class Versions(enum.Enum):
     any = "any"
 
 
+class Scale(enum.Enum):
+    """How large an experiment is."""
+
+    laptop = "laptop"
+    paper = "paper"
+
+
 class Tracker(enum.Enum):
     """Where a run is shown while it trains; the value is the package that this needs."""
 
@@ -63,6 +70,8 @@ class Config:
     """Shortest time between two checkpoints."""
     jobs: Any = AUTO
     """Runs of a sweep that train at once: a number, or `auto`, one per core as far as memory allows."""
+    scale: Scale = Scale.laptop
+    """How large the experiment is: for a `laptop`, or as in the `paper` whose setting it has."""
     dry_run: bool = False
     """Train nothing; say what would run, what is done and what cannot be. `--dry-run` is the same."""
     versions: Versions = Versions.same

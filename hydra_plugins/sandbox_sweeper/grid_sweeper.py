@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 class GridSweeper(Sweeper):
     """Runs a union of grids through any Hydra launcher; runs that are finished are not started again."""
 
-    def __init__(self, grids: list[dict[str, Any]] | None = None, params: dict[str, str] | None = None):
+    def __init__(self, grids: Any = None, scales: Any = None, params: Any = None):
         self.grids = grids
+        self.scales = scales
         self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -38,7 +39,7 @@ class GridSweeper(Sweeper):
         from sandbox.cli.sweep import start, tell_same_keys
 
         runs, impossible = compose_runs(
-            self.base, self.config_loader, arguments, grids=self.grids, params=self.params
+            self.base, self.config_loader, arguments, grids=self.grids, scales=self.scales, params=self.params
         )
         tell_same_keys(self.base, runs)
         start(runs, impossible, self.launcher)
@@ -52,6 +53,8 @@ class GridSweeperConfig:
     _convert_: str = "all"
     grids: Any = None
     """A list of grids, each a table from key to a value or to a list of values to sweep. None: one empty grid."""
+    scales: Any = None
+    """A list of grids for each value of `scale`, with which all grids are combined. None: there is one scale."""
     params: Any = None
     """Further overrides, as in Hydra's basic sweeper: key -> values separated by commas."""
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sandbox.cli.compose import check, conf_dir, register_schema
 from sandbox.cli.definitions import imported
-from sandbox.cli.grids import Grid, Job, jobs, narrow, read_grids
+from sandbox.cli.grids import Grid, Job, at_scale, jobs, narrow, read_grids
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.plan import Plan, Runs
 from sandbox.errors import InputError
@@ -66,6 +66,7 @@ def compose_runs(
     arguments: Sequence[str],
     *,
     grids: Any = None,
+    scales: Any = None,
     params: Any = None,
 ) -> "tuple[dict[Job, Config], dict[Job, str]]":
     """The checked config of every possible run, without jax, by its overrides; and what is wrong with the others.
@@ -75,6 +76,7 @@ def compose_runs(
         config_loader: Hydra's, which made it.
         arguments: overrides of the command line.
         grids: see `sandbox.cli.grids`. None: the overrides alone.
+        scales: the same, for each scale. None: there is one.
         params: further overrides, as in Hydra's basic sweeper.
 
     Raises:
@@ -86,7 +88,8 @@ def compose_runs(
     further = [f"{key}={values}" for key, values in (params or {}).items()]
     compose = Composer(base, config_loader)
     asked = _values([compose.parsed(text) for text in (*further, *arguments)], config_loader)
-    narrowed = narrow(read_grids(grids or [{}]), asked, compose.is_group)
+    scaled = at_scale(read_grids(grids or [{}]), scales, base.scale.name)
+    narrowed = narrow(scaled, asked, compose.is_group)
     runs: dict[Job, Config] = {}
     impossible: dict[Job, str] = {}
     for job in jobs(narrowed):
@@ -123,14 +126,14 @@ def runs_of(overrides: Sequence[str], *, command: str) -> "dict[Job, Config]":
         assert isinstance(options, dict)
         arguments = list(base.hydra.overrides.task)
         runs, impossible = compose_runs(
-            base, hydra.config_loader, arguments, grids=options["grids"], params=options["params"]
+            base, hydra.config_loader, arguments, **{name: options[name] for name in ("grids", "scales", "params")}
         )
         refuse_impossible(runs, impossible)
     return {job: imported(config) for job, config in Plan(runs).runs.items()}
 
 
 def _values(overrides: Sequence[Override], config_loader: ConfigLoader) -> Grid:
-    values = {}
+    values: Grid = {}
     for override in overrides:
         if not override.is_sweep_override():
             texts = [override.get_value_element_as_str()]

@@ -12,6 +12,13 @@ sweep:
 
 `mixer=outer` on the command line keeps the grids with that mixer; `mixer.d_state=8` replaces the values in the
 grids that sweep this key, and leaves the others alone; a key that no grid has holds for all runs.
+
+An experiment in the setting of a paper is too large for a laptop. `hydra.sweeper.scales` has a list of grids for
+each value of `scale`, and every grid is combined with each of those; a key that both have is the grid's:
+
+        scales:
+          laptop: [{train.steps: 1000, model.d_model: [64, 128]}]
+          paper: [{study: update_rules_paper, train.steps: 12800, model.d_model: [64, 128, 256, 512]}]
 """
 
 import itertools
@@ -23,21 +30,38 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from sandbox.errors import InputError
 
-Grid = Mapping[str, Sequence[str]]
+Grid = dict[str, Sequence[str]]
 """From key to the values it takes, each written as on the command line."""
 
 Job = tuple[str, ...]
 """The overrides of one run."""
 
 
-def read_grids(grids: Any) -> list[Grid]:
-    """The grids of `hydra.sweeper.grids`; raises InputError if they are not a list of tables of values."""
-    key = "hydra.sweeper.grids"
+def read_grids(grids: Any, key: str = "hydra.sweeper.grids") -> list[Grid]:
+    """The grids that stand under this key; raises InputError if they are not a list of tables of values."""
     if not isinstance(grids, list) or not all(isinstance(grid, Mapping) for grid in grids):
         raise InputError(
             f"{key}={grids} must be a list of tables, each from key to a value or to a list of values"
         )
     return [read_grid(grid, f"{key}[{i}]") for i, grid in enumerate(grids)]
+
+
+LAPTOP = "laptop"
+"""The scale of an experiment that has one."""
+
+
+def at_scale(grids: Sequence[Grid], scales: Any, scale: str) -> list[Grid]:
+    """Each of these grids combined with each grid that `hydra.sweeper.scales` has for this scale.
+
+    Raises InputError if that is not a table of lists of grids, or lacks this scale.
+    """
+    scales = {LAPTOP: [{}]} if scales is None else scales
+    key = "hydra.sweeper.scales"
+    if not isinstance(scales, Mapping):
+        raise InputError(f"{key}={scales} must be a table from scale to a list of grids")
+    if scale not in scales:
+        raise InputError(f"scale={scale}: these runs have no such scale; there is {', '.join(scales)}")
+    return [of_scale | grid for of_scale in read_grids(scales[scale], f"{key}.{scale}") for grid in grids]
 
 
 def read_grid(grid: Mapping[str, Any], name: str = "") -> Grid:

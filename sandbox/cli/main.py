@@ -13,11 +13,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
+from sandbox.cli.grids import LAPTOP
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.plan import Plan, print_dry_run
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
-from sandbox.errors import NoSpace
+from sandbox.errors import InputError, NoSpace
 from sandbox.files import make_writable
 from sandbox.run_folder import RunBusy, RunState, is_locked, state_of
 from sandbox.stopping import Stopped, check_stop, stop_when_told
@@ -79,6 +80,8 @@ def _configure_and_run(composed: DictConfig) -> None:
     in_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
         config = check(composed)
+        if not in_sweep and config.scale.name != LAPTOP:
+            raise InputError(f"scale={config.scale.name}: experiments have scales, and this is one run")
         if not config.dry_run:
             make_writable(config.directory)
         if not in_sweep:

@@ -63,7 +63,7 @@ def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None
 
 def _check_same(runs: Runs) -> None:
     """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
-    for key in ("study", "output_dir", "jobs", "dry_run", "versions", "retry_failed", "stop_on_failure"):
+    for key in ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure"):
         values = list(dict.fromkeys(getattr(config, key) for config in runs.values()))
         if len(values) > 1:
             texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)

@@ -1,8 +1,10 @@
 """Unions of grids, and what the command line makes of them."""
 
+import re
+
 import pytest
 
-from sandbox.cli.grids import as_override, keys_apart, narrow, read_grid
+from sandbox.cli.grids import as_override, at_scale, keys_apart, narrow, read_grid
 from sandbox.errors import InputError
 
 GRIDS = [
@@ -59,6 +61,41 @@ def test_a_group_keeps_the_grids_that_have_the_choice():
 def test_a_choice_that_no_grid_has_is_refused():
     with pytest.raises(InputError, match="mixer=gla: the grids of this experiment have outer, softmax"):
         narrow(GRIDS, {"mixer": ["gla"]}, is_group)
+
+
+SCALES = {
+    "laptop": [{"train.steps": 10, "mixer.d_state": 4}],
+    "paper": [{"train.steps": 1000, "model.d_model": [64, 128]}, {"train.steps": 2000}],
+}
+
+
+def test_every_grid_is_combined_with_every_grid_of_its_scale():
+    softmax, outer = at_scale(GRIDS, SCALES, "laptop")
+    assert softmax == {**GRIDS[0], "train.steps": ["10"], "mixer.d_state": ["4"]}
+    assert outer == {**GRIDS[1], "train.steps": ["10"]}, "its own values count"
+    at_paper = at_scale(GRIDS, SCALES, "paper")
+    assert [(grid["mixer"], grid["train.steps"]) for grid in at_paper] == [
+        (["softmax"], ["1000"]),
+        (["outer"], ["1000"]),
+        (["softmax"], ["2000"]),
+        (["outer"], ["2000"]),
+    ]
+    assert at_scale(GRIDS, None, "laptop") == GRIDS
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        (None, "scale=paper: these runs have no such scale; there is laptop"),
+        ({"laptop": [{}]}, "scale=paper: these runs have no such scale; there is laptop"),
+        ([], "hydra.sweeper.scales=[] must be a table from scale to a list of grids"),
+        ({"paper": {}}, "hydra.sweeper.scales.paper={} must be a list of tables"),
+        ({"paper": [{"train": {}}]}, "hydra.sweeper.scales.paper[0].train is a table"),
+    ],
+)
+def test_a_scale_that_is_not_there_is_refused(scales, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        at_scale(GRIDS, scales, "paper")
 
 
 def test_without_grids_the_command_line_is_the_grid():
