@@ -62,6 +62,7 @@ def memory(runs: int) -> list[dict[str, float]]:
     """Rows of memory maps and resident MB after every tenth of the runs, with the CPU seconds of a run."""
     rows, every = [], max(runs // 10, 1)
     with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")  # empty: every run compiles
         began = time.process_time()
         for number in range(1, runs + 1):
             run(config(number, folder))
@@ -118,13 +119,13 @@ def main() -> None:
     """Parses the options, measures, and writes a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=200, help="runs in one process (default: %(default)s)")
-    parser.add_argument("--finished", type=int, default=400, help="finished runs (default: %(default)s)")
+    parser.add_argument("--finished", type=int, default=400, help="finished runs, or 0 (default: %(default)s)")
     parser.add_argument("--out", type=pathlib.Path, help="CSV to write")
     options = parser.parse_args()
     silence_third_parties()
     use_compile_cache()
-    skipped = skipping(options.finished)
-    table = pd.DataFrame([*memory(options.runs), skipped]).assign(**{"versions.jax": jax.__version__})
+    skipped = [skipping(options.finished)] if options.finished else []
+    table = pd.DataFrame([*memory(options.runs), *skipped]).assign(**{"versions.jax": jax.__version__})
     if options.out:
         write_atomically(options.out, table.to_csv(index=False, lineterminator="\n", float_format="%.3g"))
 

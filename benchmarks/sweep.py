@@ -26,7 +26,7 @@ from sandbox.cores import available_cores
 
 DEFAULT = ["experiment=quickstart", "mixer.d_state=8,16", "train.steps=400", "train.num_seeds=2"]
 DEFAULT += ["train.learning_rates=[0.01,0.02]"]
-COMMAND = [sys.executable, "-c", "from sandbox.cli.main import main; main()"]
+COMMAND = [sys.executable, "-c", "from sandbox.cli.main import main; main()", "-m"]
 ONE_DEVICE = "--xla_force_host_platform_device_count=1"
 WAYS = {"operations": ("1", {"XLA_FLAGS": ONE_DEVICE}), "members": ("1", {}), "runs": ("auto", {})}
 """What shares the cores: the value of `jobs`, and the environment."""

@@ -117,37 +117,56 @@ PyTorch's time divided by ours. From
     return text + table(["setting", "a step", "ratio"], rows)
 
 
-def sweep() -> str:
-    """A sweep by what shares the cores."""
-    frame = pd.read_csv(RESULTS / "sweep.csv")
+def sweeps() -> str:
+    """Two sweeps by what shares the cores, and what a long one costs beside training."""
     meanings = {
         "operations": "single operations (one run, one member at a time)",
         "members": "the members of a run (`jobs=1`)",
         "runs": "runs (`jobs=auto`, the default of a sweep)",
     }
-    rows = [
-        [
-            meanings[row["side_by_side"]],
-            f"{row['seconds']:.0f} s",
-            f"{row['cpu_seconds']:.0f} s",
-            f"{row['speed_to_operations']:.2f}×",
-        ]
-        for _, row in frame.iterrows()
-    ]
-    overrides, cores = frame[["sweep", "cores"]].iloc[0]
-    text = f"""
-## A whole sweep
+    text = """
+## Whole sweeps
 
-`sandbox {overrides}` on {cores} cores, from the command to the report; what it
-compiles is in the cache. From [sweep.csv](../benchmarks/results/sweep.csv).
-
+From the command to the report, with all that is compiled in the cache. What is divided among the cores:
+single operations, as XLA does by itself, the members of a run, or runs.
 """
-    return text + table(["what shares the cores", "time", "CPU time", "speed"], rows)
+    for name in ("sweep.csv", "sweep_of_16.csv"):
+        frame = pd.read_csv(RESULTS / name)
+        rows = [
+            [
+                meanings[row["side_by_side"]],
+                f"{row['seconds']:.0f} s",
+                f"{row['cpu_seconds']:.0f} s",
+                f"{row['speed_to_operations']:.2f}×",
+            ]
+            for _, row in frame.iterrows()
+        ]
+        overrides, cores = frame[["sweep", "cores"]].iloc[0]
+        where = f"[{name}](../benchmarks/results/{name}), {cores} cores:"
+        text += f"\n    sandbox -m {overrides}\n\n{where}\n\n"
+        text += table(["what shares the cores", "time", "CPU time", "speed"], rows)
+    return text + long_sweep()
+
+
+def long_sweep() -> str:
+    """Memory of a process that trains many runs, and the time until a sweep knows that all runs are finished."""
+    frame = pd.read_csv(RESULTS / "long_sweep.csv")
+    memory, finished = frame[frame["maps"].notna()], frame[frame["known_seconds"].notna()].iloc[0]
+    first, last = memory.iloc[0], memory.iloc[-1]
+    return f"""
+A process that trains one small run after the other holds {first["maps"]:.0f} memory maps and
+{first["resident_mb"]:.0f} MB after {first["runs"]:.0f} runs,
+{last["maps"]:.0f} maps and {last["resident_mb"]:.0f} MB after {last["runs"]:.0f}.
+A sweep whose {finished["runs"]:.0f} runs are all finished says so after {finished["known_seconds"]:.1f} s. It has
+reported on them after {finished["reported_seconds"]:.0f} s, or {finished["again_seconds"]:.0f} s where that report
+is there. From
+[long_sweep.csv](../benchmarks/results/long_sweep.csv).
+"""
 
 
 def page() -> str:
     """The whole page."""
-    return HEADER + family() + sweep() + scans() + pytorch()
+    return HEADER + family() + sweeps() + scans() + pytorch()
 
 
 if __name__ == "__main__":

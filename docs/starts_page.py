@@ -4,9 +4,9 @@ The formulas of `docs/starts.yaml` are Python. Without a random variable a formu
 index `n`, or from `row` and `column` of a matrix; with one it gives quantiles.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ LINEAR = "truncated_normal(fan_in**-0.5)"
 """The start of a plain linear map, LeCun normal."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Start:
     """How one parameter starts."""
 
@@ -99,7 +99,7 @@ class Start:
         return [name for name, good in agrees.items() if not good]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Row:
     """The table's entry for one parameter."""
 
@@ -141,7 +141,8 @@ def rows_of(mixer: str) -> Iterator[Row]:
         elif isinstance(row, str):
             yield Row(path, row, row, None)
         else:
-            yield Row(path, LINEAR if row["ours"] == "linear" else row["ours"], row["theirs"], row["because"])
+            options = Row(path, **row)  # which refuses the second half of a formula that YAML cut at a comma
+            yield dataclasses.replace(options, ours=LINEAR) if options.ours == "linear" else options
 
 
 def start(formula: str, shape: tuple[int, ...], config: MixerConfig) -> Start:

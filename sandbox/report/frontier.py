@@ -1,4 +1,8 @@
-"""The frontier: recall against a cost, one line per series, over the Pareto frontier of each task."""
+"""The frontier: recall against a cost, one line per series, over the Pareto frontier of each task.
+
+The x axis may also be any key of the config. Such a key is no cost, and has no frontier; a series without the key,
+such as softmax attention against `mixer.d_state`, is a horizontal line.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -36,11 +40,12 @@ from sandbox.report.style import (
     shown_names,
     size_axis,
 )
+from sandbox.results import MEASURES
 
 _CAPTION = (
-    "Test accuracy ({slice}) at the learning rate that validation chose: mean over seeds with its "
-    f"{INTERVAL}. Grey: the best mean of all series of a task up to there."
+    f"Test accuracy ({{slice}}) at the learning rate that validation chose: mean over seeds with its {INTERVAL}."
 )
+_FRONTIER_CAPTION = " Grey: the best mean of all series of a task up to there."
 _FRONTIER = "Pareto frontier"
 _OTHERS = "others"
 _ASIDE, _MOST_ASIDE = 0.015, 0.08  # inches between the intervals of two series at one x, and of all together
@@ -82,22 +87,23 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
     frame = shown.assign(series=pd.concat(names) if names else "")
     frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
-    drawable = frame[[x, "accuracy"]].notna().all(axis=1)
-    left_out = frame.loc[~drawable, "series"].drop_duplicates()
-    notes = [f"{name} is left out, it has no {x} or no score" for name in left_out]
+    drawable = frame["accuracy"].notna()
+    notes = [f"{name} is left out, it has no score" for name in frame.loc[~drawable, "series"].drop_duplicates()]
     for label in points["label"].drop_duplicates():
         if label not in set(shown["label"]):
             notes.append(f"{label} is left out, it was not scored on {slice_name}")
     frame = frame[drawable].reset_index(drop=True)
-    if frame.empty:
+    if frame[x].isna().all():
         raise NothingToDraw(f"no point with an accuracy and a value of {x}")
-    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)]
-    frame["on_frontier"] = frame.index.isin(np.concatenate(unbeaten))
+    is_cost = x in MEASURES
+    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)] if is_cost else []
+    frame["on_frontier"] = frame.index.isin(np.concatenate([[], *unbeaten]))
     lines = sort_by_series(frame, series_names(frame), [*task, x])
     named = foremost(_nearness(frame, task, x), MOST_LINES)
     crowd = crowd_notes(len(named), frame["series"].nunique(), "named, those nearest the Pareto frontier")
     figure = _draw(lines, task, x, named, crowd)
-    return Drawing(lines, figure, _CAPTION.format(slice=slice_name), [*notes, *crowd])
+    caption = _CAPTION.format(slice=slice_name) + (_FRONTIER_CAPTION if is_cost else "")
+    return Drawing(lines, figure, caption, [*notes, *crowd])
 
 
 def _by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
@@ -125,7 +131,7 @@ def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str]
         figure, grid = panel_grid(list(panels), axis_name(x), "Recall accuracy")
         axes = list(grid.values())
     for ax, rows in zip(axes, panels.values(), strict=True):
-        size_axis(ax, x, frame[x].tolist())
+        size_axis(ax, x, frame[x].dropna().tolist())
         chance_lines(ax, rows["chance"])
         _lines(ax, rows, x, named)
         if len(panels) > 1:
@@ -151,22 +157,34 @@ def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str]
 def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
     """Draws the frontier, the named series in colour and with their intervals, and the others in grey."""
     best = rows[rows["on_frontier"]].sort_values(x)
-    step_x = [*best[x], max(rows[x].max(), best[x].max())]
-    step_y = [*best["accuracy"], best["accuracy"].iloc[-1]]
-    ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=_FRONTIER)
+    if not best.empty:
+        step_x = [*best[x], max(rows[x].max(), best[x].max())]
+        step_y = [*best["accuracy"], best["accuracy"].iloc[-1]]
+        ax.step(step_x, step_y, where="post", color="0.85", linewidth=5, zorder=1, label=_FRONTIER)
     for name, line in rows.groupby("series", sort=False):
         if name not in named:
             ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
     step = min(_ASIDE, _MOST_ASIDE / max(len(named), 1))
     for number, (name, text) in enumerate(shown_names(named, _OWN_ENTRIES).items()):
         line, style = rows[rows["series"] == name], series_style(number)
+        _level(ax, line[line[x].isna()], style["color"], text)
+        line = line[line[x].notna()]
         spread = line.dropna(subset=["low", "high"])
         aside = ScaledTranslation(step * (number - (len(named) - 1) / 2), 0, ax.figure.dpi_scale_trans)
         bars = ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         bars.set_transform(bars.get_transform() + aside)
-        ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
+        if not line.empty:
+            ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
         at_edge = line[line["edge"] != ""]
         mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK)
+
+
+def _level(ax: Axes, rows: pd.DataFrame, color: str, text: str) -> None:
+    """Draws points without x as horizontal lines in bands, their intervals."""
+    for accuracy, low, high in rows[["accuracy", "low", "high"]].to_numpy(float):
+        ax.axhline(accuracy, color=color, linestyle="--", linewidth=1, label=text, zorder=2)
+        if low < high:
+            ax.axhspan(low, high, color=color, alpha=0.12, linewidth=0, zorder=1)
 
 
 def _covers(legend: Legend, ax: Axes) -> bool:

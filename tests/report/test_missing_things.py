@@ -3,6 +3,7 @@ import re
 import pandas as pd
 import pytest
 from invented_runs import write_metrics, write_run
+from matplotlib.axes import Axes
 
 from sandbox.cli.summary import summarise_runs
 from sandbox.report import write_report
@@ -44,10 +45,16 @@ def test_every_member_diverged_without_a_score(tmp_path):
     assert r"2 (2\textsuperscript{\textdagger}, 2 without a score)" in (tmp_path / "out" / "table.tex").read_text()
 
 
-def test_a_series_without_the_column_of_the_axis_is_named(sweep, tmp_path):
+def test_a_series_without_the_key_of_the_axis_is_a_horizontal_line(sweep, tmp_path, monkeypatch):
+    levels = []
+    monkeypatch.setattr(Axes, "axhline", lambda ax, y, **style: levels.append((y, style.get("label"))))
     write_run(sweep, "soft", {(0.1, 0): {"pairs=16": 1.0}}, selected=0.1, label="softmax", state_bytes=1 << 18)
     report = write_report(sweep, tmp_path / "out", x="mixer.d_state", formats=("svg",))
-    assert "frontier: softmax is left out, it has no mixer.d_state or no score" in report.notes
+    assert not [note for note in report.notes if note.startswith("frontier")]
+    assert (1.0, "softmax") in levels
+    drawn = pd.read_csv(tmp_path / "out" / "frontier.csv")
+    assert drawn.loc[drawn["mixer.d_state"].isna(), "label"].tolist() == ["softmax"]
+    assert not drawn["on_frontier"].any(), "a key of the config is no cost"
     assert figures_in(tmp_path / "out") == set(FIGURES)
 
 
