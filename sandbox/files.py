@@ -27,7 +27,7 @@ def make_writable(directory: pathlib.Path) -> None:
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Replaces the file in one step: a crash leaves the old text or the new one."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may write the same file
     try:
         partial.write_text(text)
         os.replace(partial, path)

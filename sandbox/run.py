@@ -34,6 +34,7 @@ from sandbox.run_folder import (
     CONFIG,
     DEATHS,
     FAILURE,
+    SUMMARY,
     RunState,
     locked,
     read_summary,
@@ -77,6 +78,7 @@ def run(config: Config, listen: Listener = lambda rates, step, history: None) ->
             return read_summary(directory)
         if state is RunState.damaged:
             warnings.warn(f"{reason}; the run is done again", DamagedFileWarning, stacklevel=2)
+        (directory / SUMMARY).unlink(missing_ok=True)  # of a failure: it would hide how this attempt ends
         try:
             with training_noted(directory):
                 return _train(config, listen)

@@ -20,6 +20,7 @@ from typing import Any
 from sandbox.errors import DamagedFile
 from sandbox.files import write_atomically
 from sandbox.results import EVALUATION_FIELDS, STATUS_FAILED, Record, check_version
+from sandbox.stopping import before_a_sudden_end
 
 SUMMARY = "summary.json"
 METRICS = "metrics.csv"
@@ -66,6 +67,8 @@ def state_of(run_dir: Path) -> tuple[RunState, str]:
     """
     if not is_finished(run_dir):
         deaths = deaths_of(run_dir)
+        if (pathlib.Path(run_dir) / TRAINING).is_file() and not is_locked(run_dir):
+            deaths.append(UNTOLD)
         if len(deaths) < MOST_DEATHS:
             return RunState.to_do, ""
         return RunState.fatal, f"{len(deaths)} processes died of it ({'; '.join(dict.fromkeys(deaths))})"
@@ -207,14 +210,17 @@ def training_noted(run_dir: Path) -> Iterator[None]:
     """Leaves a file behind if the process dies within the context; one that is there already counts as a death."""
     note = pathlib.Path(run_dir) / TRAINING
     if note.is_file():
-        count_death(run_dir, "without a word")
-    note.write_text(f"process {os.getpid()} trains this run\n")
+        count_death(run_dir, UNTOLD)
     _being_trained.add(note.parent)
     try:
+        note.write_text(f"process {os.getpid()} trains this run\n")
         yield
     finally:
         forget_training()
 
+
+UNTOLD = "without a word"
+"""How a process died that left nothing but its note."""
 
 _being_trained: set[pathlib.Path] = set()
 
@@ -225,6 +231,9 @@ def forget_training() -> None:
         forget_training_of(_being_trained.pop())
 
 
+before_a_sudden_end(forget_training)
+
+
 def forget_training_of(run_dir: Path) -> None:
     """Removes the note that a process trains this run, for one that has ended."""
     (pathlib.Path(run_dir) / TRAINING).unlink(missing_ok=True)
@@ -233,6 +242,7 @@ def forget_training_of(run_dir: Path) -> None:
 def count_death(run_dir: Path, reason: str) -> None:
     """Notes that a process died while it trained this run."""
     run_dir = pathlib.Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)  # a process may die before it has made the folder
     with (run_dir / DEATHS).open("a") as file:
         file.write(reason + "\n")
     forget_training_of(run_dir)

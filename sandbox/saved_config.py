@@ -37,7 +37,7 @@ def read_config(run_dir: Path) -> Config:
         DamagedFile: it is not a YAML table, or not what this run wrote: the id of its options is not the folder's.
     """
     path = pathlib.Path(os.path.abspath(run_dir)) / CONFIG
-    if not path.is_file():
+    if not path.is_file() or len(path.parents) < 3:
         raise InputError(f"{path}: no such file; the folder of a run has one")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

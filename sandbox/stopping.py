@@ -15,6 +15,7 @@ from typing import NoReturn
 
 _action: Callable[[], object] | None = None
 _at_once = False
+_last_acts: list[Callable[[], object]] = []
 
 
 class Stopped(SystemExit):
@@ -30,18 +31,28 @@ def stop_when_told(*numbers: int) -> None:
 
 
 def request_stop(number: int, frame: FrameType | None) -> None:
-    """A handler after which `check_stop` raises Stopped. A second Ctrl-C ends the process where it is."""
+    """A handler after which `check_stop` raises Stopped; a second Ctrl-C before that ends the process at once."""
     if _at_once:
         _stop(number)
-    if _action is not None and number == signal.SIGINT:
-        os._exit(128 + number)
+    if number == signal.SIGINT:
+        if _action is not None:
+            for act in _last_acts:
+                act()
+            os._exit(128 + number)
+        os.write(2, b"stopping; Ctrl-C again ends at once, without a checkpoint\n")
     stop_with(functools.partial(_stop, number))
+
+
+def before_a_sudden_end(act: Callable[[], object]) -> None:
+    """Lets a second Ctrl-C do this before it ends the process."""
+    _last_acts.append(act)
 
 
 @contextlib.contextmanager
 def stopping_at_once() -> Iterator[None]:
     """Within it a signal raises Stopped where the program is: it waits in a library, which never looks."""
     global _at_once
+    check_stop()
     _at_once = True
     try:
         yield
@@ -56,7 +67,7 @@ def stop_with(action: Callable[[], object]) -> None:
 
 
 def check_stop() -> None:
-    """Raises Stopped if the process was told to stop. Called wherever it can, at least once a second."""
+    """Raises Stopped if the process was told to stop. Called where it can, once a second while a model trains."""
     global _action
     if (action := _action) is not None:
         _action = None

@@ -1,6 +1,7 @@
 """The runs of a sweep, composed and checked before the first one starts."""
 
 import copy
+import enum
 import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,21 @@ def compose_runs(
             if (line := as_one_line(error)) is None:
                 raise
             impossible[job] = line
+    if not runs and not impossible:
+        raise InputError("this sweep has no runs: a list of values is empty")
+    check_same(runs, base)
     return runs, impossible
+
+
+def check_same(runs: Runs, base: Mapping[str, Any]) -> None:
+    """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
+    for key in ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure"):
+        values = list(dict.fromkeys(getattr(config, key) for config in runs.values()))
+        texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)
+        if len(values) > 1:
+            raise InputError(f"{key}={texts}: cannot be swept; all runs of a sweep have one value")
+        if key != "study" and values and values[0] != base[key]:
+            raise InputError(f"{key}={texts}: not in a grid; give what is of the whole sweep on the command line")
 
 
 def refuse_impossible(runs: Runs, impossible: Mapping[Job, str]) -> None:

@@ -47,7 +47,7 @@ def read_grids(grids: Any, key: str = "hydra.sweeper.grids") -> list[Grid]:
 
 
 LAPTOP = "laptop"
-"""The scale of an experiment that has one."""
+"""The default of `scale`; an experiment without scales has this one."""
 
 
 def at_scale(grids: Sequence[Grid], scales: Any, scale: str) -> list[Grid]:
@@ -60,7 +60,7 @@ def at_scale(grids: Sequence[Grid], scales: Any, scale: str) -> list[Grid]:
     if not isinstance(scales, Mapping):
         raise InputError(f"{key}={scales} must be a table from scale to a list of grids")
     if scale not in scales:
-        raise InputError(f"scale={scale}: these runs have no such scale; there is {', '.join(scales)}")
+        raise InputError(f"scale={scale}: these runs have no such scale; there is {', '.join(map(str, scales))}")
     return [of_scale | grid for of_scale in read_grids(scales[scale], f"{key}.{scale}") for grid in grids]
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     silence_third_parties()
     refuse_unknown_options()
     register_schema()
-    stop_when_told(signal.SIGINT, signal.SIGTERM)
+    stop_when_told(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
         _configure_and_run()
     except (SweepFailed, NoSpace) as failed:
@@ -82,9 +82,9 @@ def _configure_and_run(composed: DictConfig) -> None:
         config = check(composed)
         if not in_sweep and config.scale.name != LAPTOP:
             raise InputError(f"scale={config.scale.name}: experiments have scales, and this is one run")
-        if not config.dry_run:
-            make_writable(config.directory)
         if not in_sweep:
+            if not config.dry_run:
+                make_writable(config.directory)
             _train_alone(composed, config)
     except Exception as error:  # here, because Hydra would print a line of its own about the job
         if (line := as_one_line(error)) is None:

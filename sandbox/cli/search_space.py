@@ -6,6 +6,7 @@ mixer.d_state=choice(8,16,32)          one of these; mixer.d_state=8,16,32 says 
 """
 
 import dataclasses
+import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ RATES = "train.learning_rates"
 DEFAULT_KNOB = f"{RATES}=log(1e-4,1e-1)"
 """What is searched if the overrides do not say."""
 DEFAULT_STUDY = "study=tune"
+
+OF_SWEEPS = ("dry_run", "tracker", "scale", "versions", "retry_failed", "stop_on_failure")
+"""Keys that are of `sandbox` alone."""
 
 FORMS = "KEY=log(LOW,HIGH), KEY=interval(LOW,HIGH) or KEY=choice(A,B,...)"
 """How a searched key is written."""
@@ -118,13 +122,18 @@ def read_space(arguments: Sequence[str]) -> "tuple[SearchSpace, Config]":
         shared.append(DEFAULT_STUDY)
     space = SearchSpace(shared, sorted(knobs, key=lambda knob: knob.key))
     composed = compose("config", overrides=space.overrides(space.first), return_hydra_config=True)
-    if composed.hydra.sweeper.grids:
+    if composed.hydra.sweeper.grids or composed.hydra.sweeper.scales:
         name = composed.hydra.runtime.choices.experiment
         raise InputError(f"experiment={name}: many runs, and a search varies one: choose its mixer= and task=")
     composed = compose("config", overrides=space.overrides(space.first))
     space = dataclasses.replace(space, knobs=[_in_its_numbers(knob, composed) for knob in space.knobs])
     _check_values(space)
-    return space, check(composed)
+    first = check(composed)
+    for field in dataclasses.fields(first):
+        if field.name in OF_SWEEPS and (value := getattr(first, field.name)) != field.default:
+            text = value.name if isinstance(value, enum.Enum) else str(value).lower()
+            raise InputError(f"{field.name}={text}: sandbox-tune has no use for this key")
+    return space, first
 
 
 def _parse(arguments: Sequence[str]) -> list[Override]:

@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Mapping
 
+import filelock
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import JustifyMethod
@@ -18,6 +19,7 @@ from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.tables import Score, Table
 from sandbox.report.write import PAGE, scores_of, write_report
 from sandbox.results import CURVES, RECORDS
+from sandbox.run_folder import LOCK
 from sandbox.short_names import short_names
 from sandbox.tables import Labels, collect, collect_curves, to_csv
 
@@ -47,6 +49,11 @@ def summarise_runs(folder: pathlib.Path, labels: Labels) -> None:
 def _report(out: pathlib.Path, tables: Mapping[str, str]) -> Table:
     """The scores of a report on these tables, which is written unless it is there."""
     out.mkdir(exist_ok=True)
+    with filelock.FileLock(out / LOCK):  # commands that share a sweep end together
+        return _report_alone(out, tables)
+
+
+def _report_alone(out: pathlib.Path, tables: Mapping[str, str]) -> Table:
     if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in tables.items()):
         return scores_of(out / RECORDS)
     (out / PAGE).unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """A sweep: its runs launched and reported on together."""
 
 import contextlib
-import enum
 import time
 from collections.abc import Mapping, Sequence
 
@@ -32,6 +31,9 @@ class SweepFailed(RuntimeError):
     """Some runs of a sweep failed; the message names them."""
 
 
+SETTLED = (RunState.finished, RunState.fatal)
+"""States of a run that a sweep leaves as it is."""
+
 POLL_SECONDS = 1.0
 """Time between two looks at runs that other commands train."""
 
@@ -49,9 +51,6 @@ def tell_same_keys(base: DictConfig, runs: Runs) -> None:
 
 def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None:
     """Starts a sweep, unless a run of it is impossible; or says what it would do, for a dry run."""
-    if not runs and not impossible:
-        raise InputError("this sweep has no runs: a list of values is empty")
-    _check_same(runs)
     if not any(config.dry_run for config in runs.values()):
         refuse_impossible(runs, impossible)
         sweep(runs, launcher)
@@ -59,15 +58,6 @@ def start(runs: Runs, impossible: Mapping[Job, str], launcher: Launcher) -> None
         print_dry_run(Plan(runs), impossible)
     else:
         refuse_impossible(runs, impossible)
-
-
-def _check_same(runs: Runs) -> None:
-    """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
-    for key in ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure"):
-        values = list(dict.fromkeys(getattr(config, key) for config in runs.values()))
-        if len(values) > 1:
-            texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)
-            raise InputError(f"{key}={texts}: cannot be swept; all runs of a sweep have one value")
 
 
 def sweep(runs: Runs, launcher: Launcher) -> None:
@@ -117,7 +107,7 @@ def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
                     state, reason = state_of(plan.runs[job].directory)
                     if state is RunState.to_do:
                         again.append(job)
-                    else:
+                    elif state is not RunState.finished:
                         failures[job] = f"{reason}; {RETRY}"
                 case Exception() as error:
                     failures[job] = (
@@ -134,9 +124,8 @@ def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
 def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job, Exception | None]:
     """Starts these runs; what each of those that ended raised, or None."""
     outcomes: dict[Job, Exception | None] = {}
-    trains_here = isinstance(launcher, BasicLauncher)
     try:
-        with contextlib.nullcontext() if trains_here else stopping_at_once():
+        with contextlib.nullcontext() if _trains_here(launcher) else stopping_at_once():
             returned = launcher.launch([list(job) for job in waiting], initial_job_idx=0)
     except InputError:
         raise
@@ -155,12 +144,20 @@ def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job,
     return outcomes
 
 
+def _trains_here(launcher: Launcher) -> bool:
+    """Whether runs train in this process or in its workers, which look whether to stop: Hydra's launcher and ours.
+
+    Hydra loads the modules of its plugins again, so that a class may not be the one that was imported.
+    """
+    return BasicLauncher.__name__ in [base.__name__ for base in type(launcher).__mro__]
+
+
 def _without_those_of_others(plan: Plan, waiting: Sequence[Job]) -> list[Job]:
     """Waits until other commands leave a run to start; those of these runs that are still to do and free then."""
     from sandbox.cli.display import console
 
     told = False
-    while left := [job for job in waiting if state_of(plan.runs[job].directory)[0] is not RunState.finished]:
+    while left := [job for job in waiting if state_of(plan.runs[job].directory)[0] not in SETTLED]:
         if free := [job for job in left if not is_locked(plan.runs[job].directory)]:
             return free
         if not told:

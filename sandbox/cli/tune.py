@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("needs Optuna, the extra `tune`: uv run --extra tune sandbox-tune ..., or pip install optuna")
     silence_third_parties()
     register_schema()
-    stop_when_told(signal.SIGINT, signal.SIGTERM)
+    stop_when_told(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3", job_name=parser.prog):
             return _search(args.overrides, args.trials, pruning=args.pruning)

@@ -34,8 +34,6 @@ LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
 """Time that a worker has to save a checkpoint when it is told to stop. Compiling cannot be interrupted."""
 
-TOLD_TO_STOP = "told to stop by SIGTERM"
-
 
 @dataclasses.dataclass(frozen=True)
 class Started:
@@ -132,13 +130,14 @@ class _Worker:
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_work, args=(theirs,), daemon=True)
         self.index = -1
-        # Ctrl-C reaches the whole group of processes: workers, which inherit this, leave it to the parent.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Both reach the whole group of processes: workers, which inherit this, leave them to the parent.
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
         try:
             with env_override(_environment(share)):
                 self.process.start()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         theirs.close()
 
     def begin(self, index: int, config: Config) -> None:
@@ -153,8 +152,7 @@ class _Worker:
         except (EOFError, ConnectionResetError):
             self.process.join()
             event = Ended(self.index, End.died, _cause_of_death(self.process.exitcode))
-            if event.reason != TOLD_TO_STOP:
-                count_death(self.directory, event.reason)
+            count_death(self.directory, event.reason)
         return event
 
 
@@ -167,7 +165,7 @@ def _environment(share: Share) -> dict[str, str]:
 
 def _cause_of_death(exit_code: int | None) -> str:
     if exit_code in (128 + signal.SIGTERM, -signal.SIGTERM):
-        return TOLD_TO_STOP
+        return "told to stop by SIGTERM"
     if exit_code is None or exit_code >= 0:
         return f"ended, with code {exit_code}"
     number = signal.Signals(-exit_code)

@@ -1,6 +1,7 @@
 """Runs of a sweep in worker processes: the same records as one after the other, and a death costs one run."""
 
 import contextlib
+import signal
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from sandbox.cli.workers import Ended, Evaluated, Started, train_side_by_side
 from sandbox.config import Config
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
-from sandbox.run_folder import is_finished
+from sandbox.run_folder import deaths_of, is_finished
 from sandbox.tables import collect
 from sandbox.tasks import TASKS
 from sandbox.train.config import TrainConfig
@@ -67,20 +68,28 @@ def tiny(tmp_path, seed):
     )
 
 
-@pytest.mark.slow(seconds=30)
-def test_a_worker_that_dies_costs_its_run_alone(tmp_path):
-    """Run 0 is killed at its first event, run 1 finds its folder taken; run 2 needs a new process and trains."""
+DEATHS = {
+    "training": (Evaluated, signal.SIGKILL, "killed by SIGKILL (out of memory?)"),
+    "importing": (Started, signal.SIGTERM, "told to stop by SIGTERM"),  # before it has a folder
+}
+
+
+@pytest.mark.slow(seconds=25)
+@pytest.mark.parametrize(("at", "number", "reason"), DEATHS.values(), ids=DEATHS.keys())
+def test_a_worker_that_dies_costs_its_run_alone(at, number, reason, tmp_path):
+    """Run 0 is killed at this event, run 1 finds its folder taken; run 2 needs a new process and trains."""
     configs = [tiny(tmp_path, seed) for seed in range(3)]
     configs[1].directory.mkdir(parents=True)
     (configs[1].directory / "checkpoints").write_text("not a folder")
     failures = {}
     for event in train_side_by_side(configs, Share(jobs=1, cores=1)):
-        if isinstance(event, Evaluated) and event.index == 0:
+        if isinstance(event, at) and event.index == 0:
             (worker,) = psutil.Process().children()[-1:]
-            worker.kill()
+            worker.send_signal(number)
         if isinstance(event, Ended):
             failures[event.index] = event.reason
-    assert failures[0] == "killed by SIGKILL (out of memory?)"
+    assert failures[0] == reason
+    assert deaths_of(configs[0].directory) == [reason]
     assert "Error: " in failures[1]
     assert not failures[2]
     assert [is_finished(config.directory) for config in configs] == [False, True, True]

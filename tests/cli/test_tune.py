@@ -78,6 +78,8 @@ WRONG = {
     "no effect": (["label=choice(a,b)"], "label=choice(a,b): some of these values give the same results"),
     "one rate": (["train.halving=[0.5]"], "train.halving=[0.5] needs two train.learning_rates or more"),
     "many runs": (["experiment=quickstart"], "experiment=quickstart: many runs, and a search varies one"),
+    "another's key": (["tracker=tensorboard"], "tracker=tensorboard: sandbox-tune has no use for this key"),
+    "a dry run": (["dry_run=true"], "dry_run=true: sandbox-tune has no use for this key"),
     "no trials": (["--trials", "0"], "argument --trials: 0 is not a whole number of at least 1"),
 }
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sweeps import results, start, sweep_of, trainers, wait
 
-from sandbox.run_folder import METRICS, TRAINING, deaths_of
+from sandbox.run_folder import METRICS, TRAINING, RunState, deaths_of, state_of
 
 SECONDS = 15
 """Much more than the second of training between two looks at signals, since the machine may be busy."""
@@ -15,7 +15,7 @@ SECONDS = 15
 
 @pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("arguments", [["mixer.d_state=2"], sweep_of(1, 2)], ids=["run", "sweep"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(arguments, number, tmp_path):
     process = start(tmp_path, *arguments, "checkpoint_seconds=1000")
     (trained, *_) = wait_for(METRICS, tmp_path, process)
@@ -46,6 +46,19 @@ def test_a_run_stops_that_has_not_taken_a_step(arguments, tmp_path):
     assert not deaths_of(run)
 
 
+@pytest.mark.slow(seconds=15)
+def test_a_second_ctrl_c_ends_at_once_and_is_no_death(tmp_path):
+    process = start(tmp_path, "mixer.d_state=2")
+    (run, *_) = wait_for(TRAINING, tmp_path, process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert wait(process)[0] == 128 + signal.SIGINT
+    assert not trainers(tmp_path)
+    assert state_of(run) == (RunState.to_do, "")
+    assert not (run / TRAINING).exists()
+
+
 def wait_for(name, folder, process):
     """The run folders that have this file, once there is one."""
     while not (found := list(folder.glob(f"*/*/{name}"))):
@@ -59,4 +72,5 @@ def stop(process, number):
     code, output, errors = wait(process)
     assert code == 128 + number
     assert "Traceback" not in output + errors
-    assert errors == "stopped; the same command goes on from the newest checkpoints\n"
+    told = "stopping; Ctrl-C again ends at once, without a checkpoint\n" if number == signal.SIGINT else ""
+    assert errors == f"{told}stopped; the same command goes on from the newest checkpoints\n"

@@ -15,7 +15,17 @@ from sandbox.errors import DamagedFileWarning
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.run import run
-from sandbox.run_folder import CONFIG, LABELS, METRICS, SUMMARY, RunState, keep_label, state_of
+from sandbox.run_folder import (
+    CONFIG,
+    LABELS,
+    METRICS,
+    SUMMARY,
+    TRAINING,
+    RunState,
+    count_death,
+    keep_label,
+    state_of,
+)
 from sandbox.tables import collect, collect_curves
 from sandbox.tasks import TASKS
 from sandbox.train.checkpoint import HASHES
@@ -291,3 +301,21 @@ def test_the_same_command_does_it_again_and_records_of_another_schema_are_not_to
     assert state_of(config.directory)[0] is RunState.finished
     assert older.returncode == 2
     assert re.fullmatch(f"sandbox: {re.escape(str(summary))}: records of schema version 1, .*\n", older.stderr)
+
+
+def test_a_failed_run_that_is_stopped_while_it_is_tried_again_is_to_do(trained, tmp_path, monkeypatch):
+    config = tiny(tmp_path)
+    for error, state in ((RuntimeError("no memory"), RunState.failed), (SystemExit(), RunState.to_do)):
+        with monkeypatch.context() as patch:
+            patch.setattr("sandbox.run.fit", lambda *_, error=error, **__: (_ for _ in ()).throw(error))
+            with pytest.raises(type(error)):
+                run(config)
+        assert state_of(config.directory)[0] is state
+
+
+def test_a_note_left_behind_is_a_death(tmp_path):
+    (tmp_path / TRAINING).write_text("process 1 trains this run\n")
+    assert state_of(tmp_path) == (RunState.to_do, "")
+    count_death(tmp_path / "new", "killed")
+    (tmp_path / "new" / TRAINING).write_text("process 1 trains this run\n")
+    assert state_of(tmp_path / "new") == (RunState.fatal, "2 processes died of it (killed; without a word)")
