@@ -154,12 +154,11 @@ def long_sweep() -> str:
     memory, finished = frame[frame["maps"].notna()], frame[frame["known_seconds"].notna()].iloc[0]
     first, last = memory.iloc[0], memory.iloc[-1]
     return f"""
-A process that trains one small run after the other holds {first["maps"]:.0f} memory maps and
-{first["resident_mb"]:.0f} MB after {first["runs"]:.0f} runs,
+A process that compiles and trains one small run after the other has {first["maps"]:.0f} memory maps and holds
+{first["resident_mb"]:.0f} MB after {first["runs"]:.0f} runs, and
 {last["maps"]:.0f} maps and {last["resident_mb"]:.0f} MB after {last["runs"]:.0f}.
-A sweep whose {finished["runs"]:.0f} runs are all finished says so after {finished["known_seconds"]:.1f} s. It has
-reported on them after {finished["reported_seconds"]:.0f} s, or {finished["again_seconds"]:.0f} s where that report
-is there. From
+A command whose {finished["runs"]:.0f} runs are all finished says so after
+{finished["known_seconds"]:.1f} s, and ends after {finished["reported_seconds"]:.0f} s if it draws the report, or {finished["again_seconds"]:.0f} s if the report is there. From
 [long_sweep.csv](../benchmarks/results/long_sweep.csv).
 """
 
