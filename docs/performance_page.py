@@ -158,7 +158,8 @@ A process that compiles and trains one small run after the other has {first["map
 {first["resident_mb"]:.0f} MB after {first["runs"]:.0f} runs, and
 {last["maps"]:.0f} maps and {last["resident_mb"]:.0f} MB after {last["runs"]:.0f}.
 A command whose {finished["runs"]:.0f} runs are all finished says so after
-{finished["known_seconds"]:.1f} s, and ends after {finished["reported_seconds"]:.0f} s if it draws the report, or {finished["again_seconds"]:.0f} s if the report is there. From
+{finished["known_seconds"]:.1f} s, and ends after {finished["reported_seconds"]:.0f} s if it draws the report, or
+{finished["again_seconds"]:.0f} s if the report is there. From
 [long_sweep.csv](../benchmarks/results/long_sweep.csv).
 """
 
