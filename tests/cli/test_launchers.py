@@ -69,6 +69,14 @@ ConfigStore.instance().store(group="hydra/launcher", name="waiting", node={"_tar
 """
 
 
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, tests may inherit that it is ignored
+from sandbox.cli.main import main
+main()
+"""
+
+
 @pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
@@ -78,7 +86,7 @@ def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     sweep = ["hydra/launcher=waiting", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from sandbox.cli.main import main; main()", "-m", *sweep],
+        [sys.executable, "-c", COMMAND, "-m", *sweep],
         env=os.environ | {"PYTHONPATH": path},
         text=True,
         stdout=subprocess.PIPE,

@@ -31,9 +31,18 @@ RUN = [
 ]
 TIMEOUT_SECONDS = 600
 
+COMMAND = """
+import signal
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # what is started in the background ignores some
+    signal.signal(number, signal.SIG_DFL)
+from sandbox.cli.main import main
+main()
+"""
+"""The program `sandbox`, which signals reach wherever tests run."""
+
 
 def start(output_dir: pathlib.Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from sandbox.cli.main import main; main()", *RUN, *arguments]
+    command = [sys.executable, "-c", COMMAND, *RUN, *arguments]
     return subprocess.Popen(
         [*command, f"output_dir={output_dir}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
