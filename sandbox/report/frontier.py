@@ -87,20 +87,23 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
     frame = shown.assign(series=pd.concat(names) if names else "")
     frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
-    drawable = frame["accuracy"].notna()
-    notes = [f"{name} is left out, it has no score" for name in frame.loc[~drawable, "series"].drop_duplicates()]
+    is_cost = x in MEASURES
+    drawable = frame[["accuracy", x] if is_cost else ["accuracy"]].notna().all(axis=1)
+    lacking = f"no {x} or no score" if is_cost else "no score"
+    left_out = frame.loc[~drawable, "series"].drop_duplicates()
+    notes = [f"{name} is left out, it has {lacking}" for name in left_out]
     for label in points["label"].drop_duplicates():
         if label not in set(shown["label"]):
             notes.append(f"{label} is left out, it was not scored on {slice_name}")
     frame = frame[drawable].reset_index(drop=True)
     if frame[x].isna().all():
         raise NothingToDraw(f"no point with an accuracy and a value of {x}")
-    is_cost = x in MEASURES
     unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)] if is_cost else []
     frame["on_frontier"] = frame.index.isin(np.concatenate([[], *unbeaten]))
     lines = sort_by_series(frame, series_names(frame), [*task, x])
+    nearest = "Pareto frontier" if is_cost else "best"
     named = foremost(_nearness(frame, task, x), MOST_LINES)
-    crowd = crowd_notes(len(named), frame["series"].nunique(), "named, those nearest the Pareto frontier")
+    crowd = crowd_notes(len(named), frame["series"].nunique(), f"named, those nearest the {nearest}")
     figure = _draw(lines, task, x, named, crowd)
     caption = _CAPTION.format(slice=slice_name) + (_FRONTIER_CAPTION if is_cost else "")
     return Drawing(lines, figure, caption, [*notes, *crowd])
@@ -164,9 +167,11 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
     for name, line in rows.groupby("series", sort=False):
         if name not in named:
             ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
+            _level(ax, line[line[x].isna()], _GREY["color"], _OTHERS)
     step = min(_ASIDE, _MOST_ASIDE / max(len(named), 1))
     for number, (name, text) in enumerate(shown_names(named, _OWN_ENTRIES).items()):
         line, style = rows[rows["series"] == name], series_style(number)
+        at_edge = line.fillna({x: rows[x].max()})[line["edge"] != ""]
         _level(ax, line[line[x].isna()], style["color"], text)
         line = line[line[x].notna()]
         spread = line.dropna(subset=["low", "high"])
@@ -175,7 +180,6 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
         bars.set_transform(bars.get_transform() + aside)
         if not line.empty:
             ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
-        at_edge = line[line["edge"] != ""]
         mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK)
 
 

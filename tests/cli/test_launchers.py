@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from command import COMMAND
 from hydra import compose, initialize_config_dir
 from test_commands import TINY, call
 
@@ -66,14 +67,6 @@ class Waiting(Launcher):
 
 target = "hydra_plugins.waiting_launcher.Waiting"
 ConfigStore.instance().store(group="hydra/launcher", name="waiting", node={"_target_": target})
-"""
-
-
-COMMAND = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, tests may inherit that it is ignored
-from sandbox.cli.main import main
-main()
 """
 
 

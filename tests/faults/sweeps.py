@@ -7,6 +7,7 @@ import sys
 
 import pandas as pd
 import psutil
+from command import COMMAND
 
 from sandbox.run_folder import METRICS, TRAINING, finished_runs
 from sandbox.tables import collect
@@ -30,15 +31,6 @@ RUN = [
     "jobs=2",
 ]
 TIMEOUT_SECONDS = 600
-
-COMMAND = """
-import signal
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # what is started in the background ignores some
-    signal.signal(number, signal.SIG_DFL)
-from sandbox.cli.main import main
-main()
-"""
-"""The program `sandbox`, which signals reach wherever tests run."""
 
 
 def start(output_dir: pathlib.Path, *arguments: str) -> subprocess.Popen:

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pandas as pd
@@ -7,7 +8,9 @@ from matplotlib.axes import Axes
 
 from sandbox.cli.summary import summarise_runs
 from sandbox.report import write_report
+from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.write import FIGURES
+from sandbox.tables import collect
 
 
 def figures_in(folder):
@@ -56,6 +59,29 @@ def test_a_series_without_the_key_of_the_axis_is_a_horizontal_line(sweep, tmp_pa
     assert drawn.loc[drawn["mixer.d_state"].isna(), "label"].tolist() == ["softmax"]
     assert not drawn["on_frontier"].any(), "a key of the config is no cost"
     assert figures_in(tmp_path / "out") == set(FIGURES)
+
+
+@pytest.mark.parametrize("most_lines", [12, 1], ids=["named", "in the crowd"])
+def test_a_horizontal_line_is_marked_and_is_not_lost_in_a_crowd(sweep, tmp_path, monkeypatch, most_lines):
+    levels = []
+    monkeypatch.setattr(Axes, "axhline", lambda ax, y, **style: levels.append(y))
+    monkeypatch.setattr("sandbox.report.frontier.MOST_LINES", most_lines)
+    run = {"label": "softmax", "state_bytes": 1 << 18, "edge": "highest"}
+    write_run(sweep, "soft", {(0.1, 0): {"pairs=16": 0.01}}, selected=0.1, **run)
+    write_report(sweep, tmp_path / "out", x="mixer.d_state", formats=("svg",))
+    assert 0.01 in levels
+    figure = (tmp_path / "out" / "frontier.svg").read_text()
+    assert (figure.count(EDGE_MARK) > figure.count(EDGE_NOTE[:6])) == (most_lines > 1)
+
+
+def test_a_series_without_the_cost_of_the_axis_is_named(sweep, tmp_path):
+    write_run(sweep, "soft", {(0.1, 0): {"pairs=16": 1.0}}, selected=0.1, label="softmax")
+    records = collect(sweep)
+    records.loc[records["label"] == "softmax", "training_flops_per_token"] = math.nan
+    records.to_csv(tmp_path / "records.csv", index=False)
+    x = "training_flops_per_token"
+    report = write_report(tmp_path / "records.csv", tmp_path / "out", x=x, formats=("svg",))
+    assert f"frontier: softmax is left out, it has no {x} or no score" in report.notes
 
 
 def test_a_run_without_evaluations_is_named(sweep, tmp_path):
