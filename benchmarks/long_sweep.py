@@ -17,6 +17,7 @@ import jax
 import pandas as pd
 import psutil
 
+from sandbox.cli.memory import free_memory
 from sandbox.cli.startup import silence_third_parties, use_compile_cache
 from sandbox.config import Config
 from sandbox.files import write_atomically
@@ -66,7 +67,7 @@ def memory(runs: int) -> list[dict[str, float]]:
         began = time.process_time()
         for number in range(1, runs + 1):
             run(config(number, folder))
-            jax.clear_caches()  # as a worker does
+            free_memory()  # as a worker does
             if number % every == 0:
                 seconds, began = (time.process_time() - began) / every, time.process_time()
                 process = psutil.Process()

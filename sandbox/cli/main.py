@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.grids import LAPTOP
 from sandbox.cli.input_errors import as_one_line
+from sandbox.cli.memory import free_memory
 from sandbox.cli.plan import Plan, print_dry_run
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
@@ -134,8 +135,8 @@ def _train(composed: DictConfig, config: "Config") -> None:
     if HydraConfig.get().mode is RunMode.MULTIRUN and sweep_progress.total == 1:  # perhaps in a process of its own
         same = HydraConfig.get().job.config.override_dirname.exclude_keys
         sweep_progress.begin(1, 0, {text.partition("=")[0] for text in overrides}.difference(same))
-    with training(config, overrides) as listen, tracked(config, listen) as listen_and_track:
-        run(config, listen_and_track)
-    import jax
-
-    jax.clear_caches()  # the next run of a sweep has other shapes, and each program holds memory
+    try:
+        with training(config, overrides) as listen, tracked(config, listen) as listen_and_track:
+            run(config, listen_and_track)
+    finally:
+        free_memory()

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 import optuna
 from hydra import compose
@@ -17,6 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from sandbox.cli import display
 from sandbox.cli.compose import from_hydra
+from sandbox.cli.memory import free_memory
 from sandbox.cli.search_space import SearchSpace
 from sandbox.errors import InputError, NoSpace
 from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, Record
@@ -114,7 +114,7 @@ def run_trial(study: optuna.Study, trial: Trial, space: SearchSpace, *, pruning:
         display.console.print(f"trial {trial.number + 1} failed: {reason}", style="red")
     else:
         study.tell(trial, value_of(records))
-    jax.clear_caches()  # the next trial may have other shapes, and each program holds memory
+    free_memory()
 
 
 def _listener(

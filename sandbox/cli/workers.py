@@ -18,6 +18,7 @@ from typing import Any
 
 from hydra.core.utils import env_override
 
+from sandbox.cli.memory import free_memory
 from sandbox.cli.shares import Share
 from sandbox.config import Config
 from sandbox.cores import NPROC
@@ -174,8 +175,6 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 def _work(connection: Connection) -> None:
     """What a worker does: trains the runs that come through the pipe, and reports on them."""
-    import jax
-
     from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 
     stop_when_told(signal.SIGTERM)
@@ -189,7 +188,7 @@ def _work(connection: Connection) -> None:
         except EOFError:
             return
         connection.send(_train(config, index, connection))
-        jax.clear_caches()  # the next run has other shapes, and each program holds memory
+        free_memory()
 
 
 def _train(config: Config, index: int, connection: Connection) -> Ended:
