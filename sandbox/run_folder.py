@@ -173,9 +173,15 @@ def labels_of(run_dir: Path) -> list[str]:
 
 def keep_label(run_dir: Path, label: str) -> None:
     """Notes that a finished run was asked for under this name too."""
-    known = labels_of(run_dir) or [read_summary(run_dir)[0].label]
-    if label not in known:
-        write_atomically(pathlib.Path(run_dir) / LABELS, json.dumps([*known, label], ensure_ascii=False) + "\n")
+    import filelock
+
+    def known() -> list[str]:
+        return labels_of(run_dir) or [read_summary(run_dir)[0].label]
+
+    if label not in known():
+        with filelock.FileLock(pathlib.Path(run_dir) / LOCK):  # two commands may add to it
+            text = json.dumps(list(dict.fromkeys([*known(), label])), ensure_ascii=False)
+            write_atomically(pathlib.Path(run_dir) / LABELS, text + "\n")
 
 
 @contextlib.contextmanager

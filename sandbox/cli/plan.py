@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import pathlib
+import re
 import statistics
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 Runs = Mapping[Job, "Config"]
 
 RETRY = "retry_failed=true tries again"
+
+
+def _by_numbers(path: pathlib.Path) -> list[tuple[int, str]]:
+    """A key that sorts paths by name with version 9 before 10."""
+    return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", path.name)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Plan:
         self.folder = config.directory.parent
         self.retry_failed, self.any_version = config.retry_failed, config.versions.name == "any"
         found = collections.defaultdict(list)
-        for path in sorted(self.folder.glob("*-*")):
+        for path in sorted(self.folder.glob("*-*"), key=_by_numbers):
             found[path.name.partition("-")[0]].append(path)
         self.places = {job: self._place(config, found[config.config_id]) for job, config in self.runs.items()}
 

@@ -12,9 +12,10 @@ from hydra import compose, initialize_config_dir
 from test_commands import TINY, call
 
 from sandbox.cli import launchers
-from sandbox.cli.compose import conf_dir, register_schema
+from sandbox.cli.compose import conf_dir, from_hydra, register_schema
 from sandbox.cli.startup import silence_third_parties
 from sandbox.errors import InputError
+from sandbox.run_folder import TRAINING
 
 FAKE = """
 import pickle
@@ -53,6 +54,8 @@ def test_a_launcher_of_others_that_loses_a_run(tmp_path):
 
 
 WAITING = """
+import os
+import pathlib
 import time
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
@@ -62,6 +65,9 @@ class Waiting(Launcher):
         pass
 
     def launch(self, job_overrides, initial_job_idx):
+        note = pathlib.Path(os.environ["NOTE"])  # of a process that trains, and is killed with the command
+        note.parent.mkdir(parents=True)
+        note.write_text("")
         print("launched", flush=True)
         time.sleep(300)
 
@@ -75,12 +81,13 @@ ConfigStore.instance().store(group="hydra/launcher", name="waiting", node={"_tar
 def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
     plugin = tmp_path / "hydra_plugins" / "waiting_launcher"
     plugin.mkdir(parents=True)
+    run = composed_run("mixer=outer", "mixer.d_state=4", *TINY, f"output_dir={tmp_path}")
     (plugin / "__init__.py").write_text(WAITING)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     sweep = ["hydra/launcher=waiting", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "-m", *sweep],
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "NOTE": str(run.directory / TRAINING)},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,6 +99,15 @@ def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert errors == "stopped; the same command goes on from the newest checkpoints\n"
+    assert run.directory.is_dir()
+    assert not (run.directory / TRAINING).exists(), "it would count as a death"
+
+
+def composed_run(*overrides):
+    """The config of a run with these overrides."""
+    register_schema()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return from_hydra(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("name", launchers.EXTRAS)

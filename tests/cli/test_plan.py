@@ -1,5 +1,7 @@
 """What a sweep finds in its folder before it starts: what is done, by which version, and what is left alone."""
 
+import concurrent.futures
+
 import pytest
 from invented_runs import write_run
 
@@ -9,7 +11,7 @@ from sandbox.config import Config, Versions
 from sandbox.errors import InputError
 from sandbox.models.mixers import MIXERS
 from sandbox.report.points import varying_keys
-from sandbox.run_folder import RunState, count_death, labels_of
+from sandbox.run_folder import RunState, count_death, keep_label, labels_of
 from sandbox.tables import collect
 from sandbox.tasks import TASKS
 
@@ -34,7 +36,7 @@ def finish(run, **options):
 @pytest.fixture
 def later_version(monkeypatch):
     """Calling it raises the version of `outer`."""
-    return lambda: monkeypatch.setattr(MIXERS["outer"], "version", 2)
+    return lambda version=2: monkeypatch.setattr(MIXERS["outer"], "version", version)
 
 
 def test_each_run_is_done_to_do_failed_or_left_alone(tmp_path):
@@ -87,6 +89,15 @@ def test_runs_of_another_version_are_pointed_out_and_taken_only_if_asked(tmp_pat
     assert list(accepting.finished_names()) == [config_of(tmp_path, 4).config_id]
 
 
+def test_version_10_comes_after_9(tmp_path, later_version):
+    for version in (9, 10):
+        later_version(version)
+        finish(config_of(tmp_path, 4))
+    later_version(11)
+    accepting = Plan(runs_of(tmp_path, 4, versions=Versions.any))
+    assert list(accepting.finished_names()) == [f"{config_of(tmp_path, 4).config_id}-outer.v10"]
+
+
 def test_runs_of_two_versions_are_two_series(tmp_path, later_version):
     rows = {"mixer.d_state": 4}
     finish(config_of(tmp_path, 4), config=rows)
@@ -110,6 +121,14 @@ def test_a_run_with_two_names_stands_under_both(tmp_path):
     assert labels_of(run) == ["one", "two"]
     assert set(collect(tmp_path)["label"]) == {"one", "two"}
     assert set(collect(tmp_path, {run.name: ["two"]})["label"]) == {"two"}
+
+
+def test_commands_that_name_a_run_at_once_lose_no_name(tmp_path):
+    run = finish(config_of(tmp_path, 4), label="own")
+    names = [str(number) for number in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(lambda name: keep_label(run, name), names))
+    assert {*labels_of(run)} == {"own", *names}
 
 
 def test_a_dry_run_names_what_is_left_failed_and_impossible(tmp_path, capsys):
