@@ -21,6 +21,7 @@ from sandbox.option_checks import (
     check_jobs,
     check_not_blank,
 )
+from sandbox.results import SLICE
 from sandbox.tasks import TASKS, TaskConfig
 from sandbox.train.config import TrainConfig
 
@@ -48,6 +49,16 @@ class Tracker(enum.Enum):
     none = ""
     wandb = "wandb"
     tensorboard = "tensorboardX"
+
+
+@dataclasses.dataclass
+class ReportConfig:
+    """What the report of a study shows."""
+
+    x: str = "state_bytes"
+    """x axis of the frontier: a cost, such as `training_flops_per_token`, or a key, such as `mixer.half_life`."""
+    columns: str = SLICE
+    """Columns of the heatmap: `slice`, or a key, such as `mixer.decay`."""
 
 
 @dataclasses.dataclass
@@ -82,6 +93,8 @@ class Config:
     """Stop a sweep at its first failure; it goes on with the other runs otherwise."""
     tracker: Tracker = Tracker.none
     """The tracker that the command line sends every evaluation to, and the final scores."""
+    report: ReportConfig = dataclasses.field(default_factory=ReportConfig)
+    """The report that the command line writes on the study."""
 
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
@@ -132,6 +145,11 @@ class Config:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The options that determine the results, with dotted keys, as they stand in records."""
+        return flatten({key: value for key, value in plain(self).items() if key in RESULT_KEYS})
+
+    @property
     def directory(self) -> pathlib.Path:
         """The folder that this run writes to: `<output_dir>/<study>/<run id>`."""
         return pathlib.Path(self.output_dir).expanduser() / self.study / self.run_id
@@ -179,6 +197,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns `{"mixer": {"d_state": 8}}` into `{"mixer.d_state": 8}`, and lists into text."""
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = str(value) if isinstance(value, list) else value
+    return leaves
 
 
 def recorded(config: Config) -> dict[str, Any]:

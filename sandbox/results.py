@@ -22,6 +22,9 @@ STATUS_FAILED = "failed"
 ALL_EXAMPLES = "all"
 """The slice that holds every example of a split."""
 
+SLICE = "slice"
+"""The column of slices."""
+
 SCHEMA_VERSION = 2
 """Version of `Record`. 2 has `commit`, `schema_version`, and `study`, which 1 calls `experiment`."""
 

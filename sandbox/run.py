@@ -7,7 +7,6 @@ import math
 import platform
 import traceback
 import warnings
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ import yaml
 from jaxtyping import Float
 
 from sandbox.code_version import code_commit
-from sandbox.config import Config, plain, recorded
+from sandbox.config import Config, flatten, plain, recorded
 from sandbox.cores import num_threads
 from sandbox.cost.programs import decoding, training
 from sandbox.cost.state import num_parameters, state_bytes
@@ -220,14 +219,3 @@ def failed_records(config: Config, description: Record, error: Exception) -> lis
         )
         for rate, seed in zip(*members, strict=True)
     ]
-
-
-def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns `{"mixer": {"d_state": 8}}` into `{"mixer.d_state": 8}`, and lists into text."""
-    leaves: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            leaves |= flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[prefix + key] = str(value) if isinstance(value, list) else value
-    return leaves

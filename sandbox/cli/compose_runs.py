@@ -3,6 +3,7 @@
 import copy
 import enum
 import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from sandbox.cli.definitions import imported
 from sandbox.cli.grids import Grid, Job, at_scale, jobs, narrow, read_grids
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.plan import Plan, Runs
+from sandbox.cli.report_axes import check_report
 from sandbox.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,17 +105,20 @@ def compose_runs(
     if not runs and not impossible:
         raise InputError("this sweep has no runs: a list of values is empty")
     check_same(runs, base)
+    check_report(runs.values())
     return runs, impossible
 
 
-def check_same(runs: Runs, base: Mapping[str, Any]) -> None:
+def check_same(runs: Runs, base: DictConfig) -> None:
     """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
-    for key in ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure"):
-        values = list(dict.fromkeys(getattr(config, key) for config in runs.values()))
+    of_sweep = ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure")
+    for key in (*of_sweep, "report.x", "report.columns"):
+        value_of = operator.attrgetter(key)
+        values = list(dict.fromkeys(map(value_of, runs.values())))
         texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)
         if len(values) > 1:
             raise InputError(f"{key}={texts}: cannot be swept; all runs of a sweep have one value")
-        if key != "study" and values and values[0] != base[key]:
+        if key != "study" and values and values[0] != value_of(base):
             raise InputError(f"{key}={texts}: not in a grid; give what is of the whole sweep on the command line")
 
 

@@ -17,6 +17,7 @@ from sandbox.cli.grids import LAPTOP
 from sandbox.cli.input_errors import as_one_line
 from sandbox.cli.memory import free_memory
 from sandbox.cli.plan import Plan, print_dry_run
+from sandbox.cli.report_axes import check_report
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
 from sandbox.cli.sweep import POLL_SECONDS, SweepFailed
 from sandbox.errors import InputError, NoSpace
@@ -84,6 +85,7 @@ def _configure_and_run(composed: DictConfig) -> None:
         if not in_sweep and config.scale.name != LAPTOP:
             raise InputError(f"scale={config.scale.name}: experiments have scales, and this is one run")
         if not in_sweep:
+            check_report([config])
             if not config.dry_run:
                 make_writable(config.directory)
             _train_alone(composed, config)
@@ -117,7 +119,7 @@ def _train_alone(composed: DictConfig, config: "Config") -> None:
                 time.sleep(POLL_SECONDS)
         plan = Plan(runs)
     plan.keep_names()
-    summarise_runs(plan.folder, plan.finished_names())
+    summarise_runs(plan.folder, plan.finished_names(), config.report)
 
 
 def _train(composed: DictConfig, config: "Config") -> None:

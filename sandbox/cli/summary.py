@@ -1,7 +1,10 @@
 """What a finished sweep leaves behind and prints: a table of its records, the report, the scores."""
 
+import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import filelock
 from rich.box import SIMPLE_HEAD
@@ -11,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
-from sandbox.errors import NoSpace
+from sandbox.errors import InputError, NoSpace
 from sandbox.files import out_of_space, write_atomically
 from sandbox.report.fonts import without_glyph
 from sandbox.report.intervals import INTERVAL
@@ -23,17 +26,28 @@ from sandbox.run_folder import LOCK
 from sandbox.short_names import short_names
 from sandbox.tables import Labels, collect, collect_curves, to_csv
 
+if TYPE_CHECKING:
+    from sandbox.config import ReportConfig
 
-def summarise_runs(folder: pathlib.Path, labels: Labels) -> None:
+OPTIONS = "options.json"
+"""What a report shows, beside the tables that it shows it of."""
+
+
+def summarise_runs(folder: pathlib.Path, labels: Labels, report: "ReportConfig") -> None:
     """Writes a report on these runs of the folder to `folder/report`, and prints their scores.
 
-    `labels` are the runs by their ids, and the names that each stands under. A report that is there already, on
-    the same records, stays as it is: drawing takes seconds.
+    `labels` are the runs by their ids, and the names that each stands under; `report` says what to show. A report
+    that is there already, on the same records and with the same options, stays as it is: drawing takes seconds.
     """
     out = folder / "report"
-    tables = {RECORDS: to_csv(collect(folder, labels)), CURVES: to_csv(collect_curves(folder, labels))}
+    options = dataclasses.asdict(report)
+    files = {
+        RECORDS: to_csv(collect(folder, labels)),
+        CURVES: to_csv(collect_curves(folder, labels)),
+        OPTIONS: json.dumps(options) + "\n",
+    }
     try:
-        table = _report(out, tables)
+        table = _report(out, files, options)
     except OSError as error:
         if (lack := out_of_space(error)) is None:
             raise
@@ -46,20 +60,24 @@ def summarise_runs(folder: pathlib.Path, labels: Labels) -> None:
             console.print(f"{name}: {out / name}")
 
 
-def _report(out: pathlib.Path, tables: Mapping[str, str]) -> Table:
-    """The scores of a report on these tables, which is written unless it is there."""
+def _report(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, str]) -> Table:
+    """The scores of a report on the tables among these files, which is written unless it is there."""
     out.mkdir(exist_ok=True)
     with filelock.FileLock(out / LOCK):  # commands that share a sweep end together
-        return _report_alone(out, tables)
+        return _report_alone(out, files, options)
 
 
-def _report_alone(out: pathlib.Path, tables: Mapping[str, str]) -> Table:
-    if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in tables.items()):
+def _report_alone(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, str]) -> Table:
+    if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in files.items()):
         return scores_of(out / RECORDS)
     (out / PAGE).unlink(missing_ok=True)
-    for name, text in tables.items():
+    for name, text in files.items():
         write_atomically(out / name, text)
-    return write_report(out / RECORDS, out).table
+    try:
+        return write_report(out / RECORDS, out, **options).table
+    except InputError as error:  # no run that has the key has come to an end
+        console.print(f"the report leaves out its options: {error}")
+        return write_report(out / RECORDS, out).table
 
 
 def _holds(path: pathlib.Path, text: str) -> bool:

@@ -83,7 +83,7 @@ def sweep(runs: Runs, launcher: Launcher) -> None:
     failures = left_alone | _launch_all(plan, launcher)
     plan.keep_names()
     if finished := plan.finished_names():
-        summarise_runs(plan.folder, finished)
+        summarise_runs(plan.folder, finished, next(iter(plan.runs.values())).report)
     if failures:
         names = what_differs(plan.runs)
         lines = [f"{names[job]}: {reason}" for job, reason in failures.items()]

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sandbox.config import Config, Tracker, plain
+from sandbox.config import Config, Tracker, flatten, plain
 from sandbox.results import STATUS_FAILED
-from sandbox.run import flatten
 
 FINISH_SECONDS = 60.0
 """Longest wait for an upload at the end of a member; what is left of it stays on disk."""

@@ -8,11 +8,10 @@ import pandas as pd
 
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
-from sandbox.report.heatmap import SLICE
 from sandbox.report.points import check_axis, config_keys, make_points, size_column, varying_keys
 from sandbox.report.series import TASK, format_value
 from sandbox.report.slices import choose_slice
-from sandbox.results import MEASURES
+from sandbox.results import MEASURES, SLICE
 from sandbox.tables import collect, collect_curves
 
 

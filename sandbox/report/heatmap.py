@@ -30,9 +30,9 @@ from sandbox.report.style import (
     shown_names,
     shown_titles,
 )
+from sandbox.results import SLICE
 
 _CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
-SLICE = "slice"
 _CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
 _LONGEST_COLUMN = 20  # letters
 

@@ -15,7 +15,7 @@ from sandbox.report.data import ReportData, read_data
 from sandbox.report.differences import differences, differences_in_words
 from sandbox.report.drawing import Drawing, NothingToDraw, check_formats, draw_all
 from sandbox.report.frontier import frontier
-from sandbox.report.heatmap import SLICE, heatmap
+from sandbox.report.heatmap import heatmap
 from sandbox.report.latex import to_latex
 from sandbox.report.learning_rates import learning_rates
 from sandbox.report.page import render_page
@@ -23,7 +23,7 @@ from sandbox.report.points import failures, runs_not_shown
 from sandbox.report.rates import rate_windows
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import RUN, STATUS_FAILED
+from sandbox.results import RUN, SLICE, STATUS_FAILED
 from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {

@@ -4,6 +4,7 @@ import concurrent.futures
 
 import pytest
 from invented_runs import write_run
+from omegaconf import OmegaConf
 
 from sandbox.cli.compose_runs import check_same
 from sandbox.cli.plan import Plan, print_dry_run
@@ -160,7 +161,7 @@ def test_a_dry_run_names_a_damaged_run_which_is_to_do(tmp_path, capsys):
 def test_what_belongs_to_a_sweep_is_not_swept(tmp_path):
     runs = {(f"study={name}",): config_of(tmp_path, 4, study=name) for name in ("a", "b")}
     with pytest.raises(InputError, match=r"^study=a, b: cannot be swept; all runs of a sweep have one value$"):
-        check_same(runs, {})
+        check_same(runs, OmegaConf.create())
 
 
 def test_a_linked_run_folder_is_read(tmp_path):

@@ -7,6 +7,7 @@ from invented_runs import write_metrics, write_run
 from matplotlib.axes import Axes
 
 from sandbox.cli.summary import summarise_runs
+from sandbox.config import ReportConfig
 from sandbox.report import write_report
 from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.write import FIGURES
@@ -91,9 +92,16 @@ def test_a_run_without_evaluations_is_named(sweep, tmp_path):
 
 def test_a_sweep_that_failed_before_its_first_evaluation_is_reported_on(tmp_path):
     write_run(tmp_path, "a", {(0.1, 0): float("nan")}, selected=0.0, status="failed: no memory")
-    summarise_runs(tmp_path, {"a": ["delta rule"]})
+    summarise_runs(tmp_path, {"a": ["delta rule"]}, ReportConfig())
     assert "no memory" in (tmp_path / "report" / "report.html").read_text()
     assert pd.read_csv(tmp_path / "report" / "evaluations.csv").empty
+
+
+def test_a_report_without_the_run_that_has_the_axis_shows_the_default(tmp_path, capsys):
+    write_run(tmp_path, "a", {(0.1, 0): 0.5}, selected=0.1)
+    summarise_runs(tmp_path, {"a": ["softmax"]}, ReportConfig(x="mixer.half_life"))
+    assert "leaves out its options: --x 'mixer.half_life': no such column" in capsys.readouterr().out
+    assert "state_bytes" in pd.read_csv(tmp_path / "report" / "frontier.csv")
 
 
 @pytest.mark.parametrize("text", ["", "step,learning_rate,seed\n", "step,loss\n1,2\n"])

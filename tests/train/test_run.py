@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from sandbox.code_version import code_commit
-from sandbox.config import Config
+from sandbox.config import Config, flatten
 from sandbox.errors import InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.results import SCHEMA_VERSION
-from sandbox.run import describe, flatten, run
+from sandbox.run import describe, run
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train.config import TrainConfig
 from sandbox.train.step import Problem
