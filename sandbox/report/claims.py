@@ -1,0 +1,212 @@
+"""Claims of papers beside our results: what was printed, what we measured, and whether the two agree.
+
+A file `claims.yaml` beside the records of an experiment is a table with the `command` that made the records and a
+list `claims`. Each has
+
+    claim: Attention answers 4 pairs at width 64.     # one sentence
+    source: Arora et al. 2023 (arXiv:2312.04927), figure 2
+    printed: 1.00                                     # as the source has it, a number or words
+    of: {label: softmax, slice: pairs=4}              # the row that answers it
+    at_least: 0.98                                    # the values at which it agrees; or at_most, or both
+
+and, where they are needed: `ahead_of`, the keys in which another row differs, from which the row is measured;
+`column`, what is compared (`accuracy` if there is none); `file`, another table beside the records, of one row per
+value; `note`, why the two disagree or how the settings differ. A claim whose setting was not run has
+`not_reached`, the reason, in place of a row.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from sandbox.errors import InputError, did_you_mean, yaml_error_line
+from sandbox.option_types import from_plain
+from sandbox.report.intervals import half_width, mean_and_interval
+from sandbox.report.points import seed_columns, selected_members, varying_keys
+from sandbox.report.series import format_value
+from sandbox.results import ALL_EXAMPLES, RECORDS, RUN, SLICE
+from sandbox.tables import collect
+
+CLAIMS = "claims.yaml"
+
+AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED = "agrees", "disagrees", "not settled", "not reached at this scale"
+"""Verdicts: the whole interval is where the claim wants it, none of it, or a part; or the setting was not run."""
+
+SHARES = ("accuracy", "exact")
+"""Columns whose intervals end at 0 and 1."""
+
+COLUMNS = ["experiment", "claim", "source", "printed", "wanted", "ours", "low", "high", "num_seeds", "verdict"]
+COLUMNS += ["note", "command"]
+"""The columns of a table of claims."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim, and where its answer stands; see the module."""
+
+    claim: str
+    source: str
+    printed: Any
+    of: dict = dataclasses.field(default_factory=dict)
+    ahead_of: dict | None = None
+    at_least: float = -np.inf
+    at_most: float = np.inf
+    column: str = "accuracy"
+    file: str = RECORDS
+    note: str = ""
+    not_reached: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.not_reached) == bool(self.of):
+            raise InputError(f"claim {self.claim!r}: give either `of` or `not_reached`")
+        if self.of and self.at_least == -np.inf and self.at_most == np.inf:
+            raise InputError(f"claim {self.claim!r}: give `at_least`, `at_most` or both")
+
+    @property
+    def wanted(self) -> str:
+        """The values at which it agrees, in words."""
+        if self.not_reached:
+            return ""
+        what = f"{self.column}, difference" if self.ahead_of else self.column
+        low = f"{self.at_least:g} ≤ " if self.at_least > -np.inf else ""
+        high = f" ≤ {self.at_most:g}" if self.at_most < np.inf else ""
+        return f"{low}{what}{high}"
+
+
+def read_claims(path: str | os.PathLike[str]) -> tuple[str, list[Claim]]:
+    """The command and the claims of a file; raises InputError for one that is not as the module says."""
+    try:
+        content = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({yaml_error_line(error)})") from error
+    if not isinstance(content, dict) or content.keys() != {"command", "claims"}:
+        raise InputError(f"{path}: must have the keys command and claims")
+    try:
+        return content["command"], [_claim(number, options) for number, options in enumerate(content["claims"], 1)]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _claim(number: int, options: Mapping[str, Any]) -> Claim:
+    types = {field.name: field.type for field in dataclasses.fields(Claim)}
+    if unknown := [name for name in options if name not in types]:
+        hint = did_you_mean(unknown[0], types)
+        raise InputError(f"claim {number}: {unknown[0]}: no such key{hint}; there are {', '.join(types)}")
+    if missing := [name for name in ("claim", "source", "printed") if options.get(name) is None]:
+        raise InputError(f"claim {number}: {missing[0]} is missing")
+    try:
+        values = {name: from_plain(name, value, types[name]) for name, value in options.items()}
+    except ValueError as error:
+        raise InputError(f"claim {number}: {error}") from error
+    return Claim(**values)
+
+
+def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """A table row per claim of the experiment in `folder`, with the columns `COLUMNS`.
+
+    `ours` is the mean over seeds with the ends of its 95 % interval, of the row or of its distance from another,
+    paired over seeds; of another table, its value and its columns `low` and `high`, if it has them.
+    """
+    folder = pathlib.Path(folder)
+    command, claims = read_claims(folder / CLAIMS)
+    files = {claim.file for claim in claims if claim.of}
+    tables = {name: collect(folder) if name == RECORDS else pd.read_csv(folder / name) for name in files}
+    rows = []
+    for claim in claims:
+        ours, low, high, seeds = (np.nan, np.nan, np.nan, 0)
+        if claim.of:
+            table = tables[claim.file]
+            try:
+                ours, low, high, seeds = (_measured if claim.file == RECORDS else _looked_up)(claim, table)
+            except InputError as error:
+                raise InputError(f"{folder / CLAIMS}: {claim.claim!r}: {error}") from error
+        rows.append(
+            {
+                "experiment": folder.resolve().name,
+                "claim": claim.claim,
+                "source": claim.source,
+                "printed": format_value(claim.printed),
+                "wanted": claim.wanted,
+                "ours": ours,
+                "low": low,
+                "high": high,
+                "num_seeds": seeds,
+                "verdict": verdict(claim, ours, low, high),
+                "note": claim.not_reached or claim.note,
+                "command": command,
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def verdict(claim: Claim, ours: float, low: float, high: float) -> str:
+    """One of the four verdicts; a value without an interval stands for itself."""
+    if claim.not_reached:
+        return NOT_REACHED
+    low, high = (ours if np.isnan(end) else end for end in (low, high))
+    if claim.at_least <= low and high <= claim.at_most:
+        return AGREES
+    return DISAGREES if high < claim.at_least or low > claim.at_most else NOT_SETTLED
+
+
+def _measured(claim: Claim, records: pd.DataFrame) -> tuple[float, float, float, int]:
+    """The mean over seeds of one model, or of its distance from another at the same seeds, and the interval."""
+    first = _scores(claim.of, claim.column, records)
+    if claim.ahead_of is None and claim.column in SHARES:
+        return *mean_and_interval(first), len(first)
+    second = 0 if claim.ahead_of is None else _scores({**claim.of, **claim.ahead_of}, claim.column, records)
+    apart = (first - second).dropna().to_numpy()
+    if not len(apart):
+        raise InputError("the two models share no seed")
+    mean, half = float(apart.mean()), half_width(apart)
+    return mean, mean - half, mean + half, len(apart)
+
+
+def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.Series:
+    """A column of one model on test data at the selected learning rate, by seed."""
+    members = _rows({SLICE: ALL_EXAMPLES, **keys}, selected_members(records, "test"))
+    if len(members.drop_duplicates(RUN)) > 1:
+        varying = [key for key in varying_keys(members) if key not in keys] or RUN
+        raise InputError(f"{_in_words(keys)} are several runs, which differ in {', '.join(varying)}")
+    return members.set_index(seed_columns(records))[_known(column, records)].astype(float)
+
+
+def _looked_up(claim: Claim, table: pd.DataFrame) -> tuple[float, float, float, int]:
+    rows = _rows(claim.of, table)
+    if len(rows) > 1:
+        raise InputError(f"{claim.file}: {_in_words(claim.of)} are {len(rows)} rows")
+    row = rows.iloc[0]
+    low, high = (float(row[name]) if name in rows else np.nan for name in ("low", "high"))
+    return float(row[_known(claim.column, table)]), low, high, int(row.get("num_seeds", 0))
+
+
+def _rows(keys: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with these values, which are compared as they are printed; raises InputError if there are none."""
+    rows = table
+    for key, value in keys.items():
+        rows = rows[rows[_known(key, table)].map(format_value) == _text(value)]
+        if rows.empty:
+            there = ", ".join(table[key].map(format_value).drop_duplicates()[:20])
+            raise InputError(f"no row has {key}={_text(value)} of {_in_words(keys)}; there are {there}")
+    return rows
+
+
+def _known(column: str, table: pd.DataFrame) -> str:
+    if column not in table:
+        raise InputError(f"{column}: no such column{did_you_mean(column, map(str, table))}")
+    return column
+
+
+def _in_words(keys: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_text(value)}" for key, value in keys.items())
+
+
+def _text(value: object) -> str:
+    """A value of YAML as a table of records prints it: no value is a missing one."""
+    return format_value(np.nan if value is None else value)
