@@ -1,7 +1,7 @@
 """Steps until each seed of each mixer had learned, for every start: tables, figures, and what the rule says.
 
 For each folder of records beside this file, one per setting, `steps_to_learn.csv` gets a row per mixer, start and
-seed, and a figure of the same name shows them. Run: `python experiments/initialisation/steps_to_learn.py`
+seed, and a figure of the same name shows them. Run: `python experiments/initialisation/draw.py`
 """
 
 import pathlib
@@ -90,16 +90,17 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Writes the tables and figures, and prints the verdict."""
+def write_figures(out: pathlib.Path) -> None:
+    """Writes the tables and figures below `out`, and prints the verdict."""
     tables = []
     for records in sorted(HERE.glob("*/records.csv")):
-        table = learned_at(records.parent)
-        table.to_csv(records.parent / "steps_to_learn.csv", index=False, lineterminator="\n")
+        table, folder = learned_at(records.parent), out / records.parent.name
+        folder.mkdir(exist_ok=True)
+        table.to_csv(folder / "steps_to_learn.csv", index=False, lineterminator="\n")
         with mpl.rc_context(RC):
             figure = draw(table)
-            figure.savefig(records.parent / "steps_to_learn.png")
-            figure.savefig(records.parent / "steps_to_learn.pdf", metadata={"CreationDate": None})
+            figure.savefig(folder / "steps_to_learn.png")
+            figure.savefig(folder / "steps_to_learn.pdf", metadata={"CreationDate": None})
         tables.append(complete(table))
         print(
             f"{records.parent.name}: {table['mixer'].nunique()} mixers, {tables[-1]['mixer'].nunique()} complete"
@@ -109,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_figures(HERE)

@@ -4,7 +4,7 @@ On either side the learning rate is the one with the best validation accuracy at
 rates tie, the one with the fewest steps. The ratio of steps is that of geometric means over seeds; its interval is
 a 95 % t interval over seeds on the paired differences of logarithms, since a seed draws the same data on both
 sides. A seed that never learned counts with all its steps, so that such a ratio is a bound. Run:
-`python experiments/training_parity/compare.py`
+`python experiments/training_parity/draw.py`
 """
 
 import pathlib
@@ -75,17 +75,17 @@ def draw(one: pd.DataFrame, other: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Writes the table and the figure."""
+def write_figures(out: pathlib.Path) -> None:
+    """Writes the table and the figure into `out`."""
     one, other = at_best_rate(ours()), at_best_rate(pd.read_csv(HERE / "references.csv"))
     table = compare(one, other)
-    table.to_csv(HERE / "comparison.csv", index=False, lineterminator="\n", float_format="%.4g")
+    table.to_csv(out / "comparison.csv", index=False, lineterminator="\n", float_format="%.4g")
     with mpl.rc_context(RC):
         figure = draw(one, other)
-        figure.savefig(HERE / "comparison.png")
-        figure.savefig(HERE / "comparison.pdf", metadata={"CreationDate": None})
+        figure.savefig(out / "comparison.png")
+        figure.savefig(out / "comparison.pdf", metadata={"CreationDate": None})
     print(table.to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    write_figures(HERE)
