@@ -8,6 +8,7 @@ Run: `python benchmarks/long_sweep.py --out benchmarks/results/long_sweep.csv`.
 import argparse
 import dataclasses
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -60,13 +61,17 @@ def overrides() -> list[str]:
 
 
 def memory(runs: int) -> list[dict[str, float]]:
-    """Rows of memory maps and resident MB after every tenth of the runs, with the CPU seconds of a run."""
+    """Rows of memory maps and resident MB after every tenth of the runs, with the CPU seconds of a run.
+
+    The sizes come in a mixed order: a larger model needs more memory, which is no growth of the process.
+    """
+    sizes = random.Random(0).sample(range(1, runs + 1), runs)
     rows, every = [], max(runs // 10, 1)
     with tempfile.TemporaryDirectory() as folder:
         jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")  # empty: every run compiles
         began = time.process_time()
-        for number in range(1, runs + 1):
-            run(config(number, folder))
+        for number, size in enumerate(sizes, 1):
+            run(config(size, folder))
             free_memory()  # as a worker does
             if number % every == 0:
                 seconds, began = (time.process_time() - began) / every, time.process_time()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sandbox.errors import InputError
 from sandbox.renamed import renamed
-from sandbox.report.points import check_axis, config_keys, make_points, size_column, varying_keys
+from sandbox.report.points import check_axis, config_keys, in_order, make_points, size_column, varying_keys
 from sandbox.report.series import TASK, format_value
 from sandbox.report.slices import choose_slice
 from sandbox.results import MEASURES, SLICE
@@ -49,6 +49,7 @@ def read_data(
     if rows is not None:
         check_axis(records, rows, "--rows")
     keys = varying_keys(records)
+    records = in_order(records, keys)
     if columns != SLICE and columns not in config_keys(records):
         choices = [SLICE, *(key for key in keys if key in config_keys(records))]
         raise InputError(f"--columns {columns!r}: no such key{renamed(columns)}; there are {', '.join(choices)}")

@@ -84,9 +84,13 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
     names = [shown_names(columns_named, longest=_LONGEST_COLUMN)[name] for name in columns_named]
     widest = max(text_width(name, RC["xtick.labelsize"]) for name in names)
     slant: dict[str, Any] = {}
-    if widest > (width - 0.9) / per_row / len(across):
-        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        height += widest / 2
+    panel = (width - 0.9) / per_row
+    if widest > panel / len(across):
+        upright = widest > panel  # slanted, it would need the space of the panels beside its own
+        slant = {"rotation": 90 if upright else 30, "ha": "right", "rotation_mode": "anchor"}
+        slant |= {"va": "center"} if upright else {}
+        labelled = min(2, len(heights)) if len(panels) % per_row else 1  # rows with nothing below some panel
+        height += labelled * (widest if upright else widest / 2)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(heights), per_row, squeeze=False, height_ratios=heights).ravel()
     for ax in grid[len(panels) :]:

@@ -22,6 +22,7 @@ from sandbox.report.style import (
 )
 
 _PER_ROW = 3
+_TITLE_LINE = 0.13  # inches
 _ALL_PANELS = 5.7  # inches of width left for panels beside legend and labels
 _LEGEND_ENTRIES = 8  # more sizes than this get a colour bar
 _BAR_LABELS = 16
@@ -40,7 +41,8 @@ def panel_grid(titles: Sequence[str], x_title: str, y_title: str) -> tuple[Figur
     texts, longest = shown_titles(titles)
     rows, per_row = balanced(len(titles), max(1, min(_PER_ROW, int(_ALL_PANELS / longest))))
     width = COLUMN_WIDTH if per_row == 1 else PAGE_WIDTH
-    height = (0.8 if per_row == 1 else 0.5) + 1.6 * rows
+    lines = max(text.count("\n") for text in texts.values())  # after the first two
+    height = (0.8 if per_row == 1 else 0.5) + (1.6 + _TITLE_LINE * max(0, lines - 1)) * rows
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(rows, per_row, sharex=True, sharey=True, squeeze=False).ravel()
     for number, ax in enumerate(grid):

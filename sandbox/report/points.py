@@ -4,7 +4,7 @@ A point is one configuration on one slice. Runs that differ only in keys named `
 and a seed that several of them share counts once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -25,6 +25,20 @@ def varying_keys(records: pd.DataFrame) -> list[str]:
         for key in candidates
         if key.split(".")[-1] not in ("seed", "label") and records[key].nunique(dropna=False) > 1
     ]
+
+
+def in_order(records: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The records by label and size as they came, and within these by the values of the `keys`, smallest first.
+
+    Where only the keys differ, tables of records are in the order of run ids, which says nothing.
+    """
+    place = records.groupby(["label", "state_bytes"], sort=False).ngroup()
+    values = {
+        key: records[key] if pd.api.types.is_numeric_dtype(records[key]) else records[key].astype(str)
+        for key in keys
+    }
+    order = pd.DataFrame({"": place, **values}).sort_values(["", *keys], kind="stable", na_position="first")
+    return records.loc[order.index].reset_index(drop=True)
 
 
 def config_keys(records: pd.DataFrame) -> list[str]:

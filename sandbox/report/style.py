@@ -33,7 +33,8 @@ _LEGEND_ROWS, _LEGEND_HANDLE = 15, 0.4
 _NOTE_LINE = 0.1
 """Height of a line of a footnote."""
 
-_TITLE_WIDTH = 1.8
+_MOST_TICKS = 8
+_TITLE_WIDTH = 1.55
 """Width of a line of a title; three such panels fill the width of a page."""
 
 _SMALL_LETTER = 0.048
@@ -202,9 +203,11 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
         ax.xaxis.set_major_locator(FixedLocator([2.0**power for power in range(first, last + 1, stride)]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: format_bytes(size)))
     else:
-        few = len(distinct) <= 8 and all(b / a >= 1.4 for a, b in itertools.pairwise(distinct))
+        apart = all(b / a >= 1.4 for a, b in itertools.pairwise(distinct))
+        apart &= len(distinct) <= _MOST_TICKS or high < 1000 * low
+        ticks = distinct[:: math.ceil(len(distinct) / _MOST_TICKS)]
         ax.xaxis.set_major_locator(
-            FixedLocator(distinct) if few else LogLocator(base=10, subs=log_ticks(low, high))
+            FixedLocator(ticks) if apart else LogLocator(base=10, subs=log_ticks(low, high))
         )
         plain = high < _LARGE or (column == "length" and high < 10 * _LARGE)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}") if plain else EngFormatter(sep=""))

@@ -11,6 +11,7 @@ from sandbox.cli.collect import main as collect_main
 from sandbox.cli.report import main as report_main
 from sandbox.errors import InputError
 from sandbox.report import write_report
+from sandbox.report.data import read_data
 from sandbox.results import LATER_FIELDS
 from sandbox.tables import collect, collect_curves, to_csv
 
@@ -44,6 +45,15 @@ def test_text_stays_text_and_none_stays_a_word(sweep):
 def test_one_run_with_an_id_of_digits_keeps_it(tmp_path):
     write_run(tmp_path, "0012", {(0.1, 0): 0.5}, selected=0.1)
     assert collect(tmp_path)["run_id"].unique().tolist() == ["0012"]
+
+
+def test_series_of_one_label_come_by_their_values_and_not_by_run_ids(tmp_path):
+    options = {"a": ("none", None), "b": ("fixed", 256.0), "c": ("fixed", 16.0), "d": ("channel", 4096.0)}
+    for run_id, (decay, half_life) in options.items():
+        config = {"mixer.decay": decay, "mixer.half_life": half_life}
+        write_run(tmp_path, run_id, {(0.1, 0): 0.5, (0.2, 0): 0.4}, selected=0.1, config=config)
+    records = read_data(tmp_path, "mixer.half_life", None, None, "slice").records
+    assert list(dict.fromkeys(records["run_id"])) == ["d", "c", "b", "a"]
 
 
 def test_rows_come_by_label_and_size_whatever_the_folders_are_called(sweep):
