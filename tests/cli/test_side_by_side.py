@@ -7,7 +7,7 @@ import psutil
 import pytest
 from test_commands import sweep
 
-from sandbox.cli import shares
+from sandbox.cli import shares, workers
 from sandbox.cli.shares import Share, share_out
 from sandbox.cli.workers import Ended, Evaluated, Started, train_side_by_side
 from sandbox.config import Config
@@ -93,6 +93,22 @@ def test_a_worker_that_dies_costs_its_run_alone(at, number, reason, tmp_path):
     assert "Error: " in failures[1]
     assert not failures[2]
     assert [is_finished(config.directory) for config in configs] == [False, True, True]
+
+
+@pytest.mark.slow(seconds=20)
+def test_a_worker_is_replaced_after_so_many_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "RUNS_PER_PROCESS", 2)
+    workers_of = {}
+    for event in train_side_by_side([tiny(tmp_path, seed) for seed in range(3)], Share(jobs=1, cores=1)):
+        if isinstance(event, Evaluated):
+            workers_of[event.index] = {child.pid for child in psutil.Process().children() if is_worker(child)}
+    assert workers_of[0] == workers_of[1]
+    assert len(workers_of[2]) == 1
+    assert workers_of[2].isdisjoint(workers_of[0])
+
+
+def is_worker(process):
+    return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in cmdline(process.pid)
 
 
 @pytest.mark.slow(seconds=5)
