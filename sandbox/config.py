@@ -168,6 +168,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "halving"): [],
     ("train", "most_rates"): 7,
     ("train", "embedding_rate"): 1.0,
+    ("train", "decayed"): "matrices",
     ("mixer", "half_life"): None,
     ("model", "embedding_std"): 0.02,
     ("model", "scale_embedding"): False,

@@ -20,6 +20,15 @@ class Loss(enum.Enum):
     """Every position: its target is the answer if one is due, else the next token."""
 
 
+class Decayed(enum.Enum):
+    """Parameters that weight decay shrinks."""
+
+    matrices = "matrices"
+    """Matrices and convolutions; norms, biases, skips, decay rates and positions have none."""
+    all = "all"
+    """Every parameter, as in the code of Zoology."""
+
+
 @dataclasses.dataclass
 class TrainConfig:
     """AdamW with linear warm-up and a cosine to zero, for a population of learning rates × seeds."""
@@ -48,7 +57,8 @@ class TrainConfig:
     warmup: float = 0.1
     """Share of `steps` during which the learning rate rises linearly."""
     weight_decay: float = 0.1
-    """Weight decay of matrices and convolutions; norms, biases, skips, decay rates and positions have none."""
+    """Weight decay of the parameters that are `decayed`."""
+    decayed: Decayed = Decayed.matrices
     beta1: float = 0.9
     beta2: float = 0.95
     clip_norm: float | None = 1.0

@@ -16,7 +16,7 @@ from sandbox.models.mixer import MixerConfig
 from sandbox.shapes import PRNGKey
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.task import Example
-from sandbox.train.config import Loss, TrainConfig
+from sandbox.train.config import Decayed, Loss, TrainConfig
 from sandbox.train.random_keys import parameter_key
 
 Params = Any
@@ -48,7 +48,7 @@ class Problem:
     def optimizer(self) -> optax.GradientTransformation:
         """Clipping by global norm, then AdamW (Loshchilov & Hutter 2019) without its learning rate."""
         decayed = jax.tree.map(
-            lambda variable: not isinstance(variable, NoWeightDecay),
+            lambda variable: self.train.decayed is Decayed.all or not isinstance(variable, NoWeightDecay),
             nnx.state(self.abstract_model, nnx.Param),
             is_leaf=lambda node: isinstance(node, nnx.Variable),
         )

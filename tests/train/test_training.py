@@ -17,7 +17,7 @@ from sandbox.run import run
 from sandbox.run_folder import FAILURE, METRICS, SUMMARY
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.train import loop, population
-from sandbox.train.config import TrainConfig
+from sandbox.train.config import Decayed, TrainConfig
 from sandbox.train.step import Problem, init_member, schedule
 
 pytestmark = pytest.mark.xdist_group("training")  # what the fixtures train is trained in one process
@@ -172,6 +172,14 @@ def test_weight_decay_shrinks_what_it_should(trained):
     updates, _ = jax.jit(lambda: fresh.optimizer.update(zero, fresh.optimizer.init(params), params))()
     np.testing.assert_allclose(updates["embedding"], 0.5 * params["embedding"])
     np.testing.assert_array_equal(updates["norm"]["scale"], 0)
+
+
+def test_weight_decay_of_all_parameters(trained):
+    fresh, (_, start, *_) = problem(weight_decay=0.5, decayed=Decayed.all), trained
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[0], start.params)
+    zero = jax.tree.map(np.zeros_like, params)
+    updates, _ = jax.jit(lambda: fresh.optimizer.update(zero, fresh.optimizer.init(params), params))()
+    jax.tree.map(lambda update, leaf: np.testing.assert_allclose(update, 0.5 * leaf), updates, params)
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 1 / 11), (5, 6 / 11), (10, 1.0), (55, 0.5), (100, 0.0)])
