@@ -6,8 +6,9 @@
     o_t = (q_t · y_t) W_o + b_o                    per head: Σ_i q_i y_ij
 
 The diagonal SSM is S4D's (`sandbox.models.mixers.s4d`) with its skip but no channel mixing, initialised as S4D-Lin
-and discretised by the bilinear rule; all products of a head share its parameters. With P = 1, as in Zoology, this
-is q ⊙ SSM(k̃ ⊙ v). Training computes both SSMs as convolutions.
+and discretised by the bilinear rule; all products of a head share its parameters. With P = 1, the default of the
+official code, this is q ⊙ SSM(k̃ ⊙ v), which keeps one product per channel; figure 2 of Zoology has P = 2. Training
+computes both SSMs as convolutions.
 
 `d_state` is N of both SSMs. The state holds N - 1 keys per channel and N floats (N/2 complex modes) per product of
 a head. The official code (safari, `src/models/sequence/h3.py`) carries N keys, the current one included; Zoology
