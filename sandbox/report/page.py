@@ -25,8 +25,9 @@ def render_page(
     drawings: Mapping[str, Drawing],
     notes: Sequence[str],
     keys: Sequence[str],
+    apart: Sequence[str],
 ) -> str:
-    """The page as HTML, with the figures embedded as PNG images."""
+    """The page as HTML, with the figures embedded as PNG images; `apart` says in words which series differ."""
     template = importlib.resources.files("sandbox.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -41,6 +42,7 @@ def render_page(
         interval=INTERVAL,
         edge_note=EDGE_NOTE,
         notes=notes,
+        apart=apart,
         failures=failures(records).to_dict("records"),
         ran_on={name: _values(records[name]) for name in _RAN_ON}
         | {name.removeprefix("versions."): _values(records[name]) for name in versions},

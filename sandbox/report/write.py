@@ -90,17 +90,18 @@ def write_report(
     drawn = draw_all(figures, folder, formats, _texts(data))
     table, printed = _tables(data)
     apart = differences(data.records, data.keys, data.size, data.slice_name)
+    words = differences_in_words(apart, data.size, DIFFERENCES)
     notes = [*_runs_left_out(data), *drawn.notes, *_slices_left_out(data, printed)]
     texts = {
         "table.csv": to_csv(table),
         "table.tex": to_latex(printed),
         DIFFERENCES: to_csv(apart),
-        PAGE: render_page(data.records, printed, drawn.drawings, notes, data.keys),
+        PAGE: render_page(data.records, printed, drawn.drawings, notes, data.keys, words),
     }
     for name, text in texts.items():
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]
-    return Report(files, notes, printed, differences_in_words(apart, data.size, DIFFERENCES))
+    return Report(files, notes, printed, words)
 
 
 def _texts(data: ReportData) -> list[str]:
