@@ -67,7 +67,7 @@ def state_of(run_dir: Path) -> tuple[RunState, str]:
     """
     if not is_finished(run_dir):
         deaths = deaths_of(run_dir)
-        if (pathlib.Path(run_dir) / TRAINING).is_file() and not is_locked(run_dir):
+        if has_note(run_dir) and not is_locked(run_dir):
             deaths.append(UNTOLD)
         if len(deaths) < MOST_DEATHS:
             return RunState.to_do, ""
@@ -238,6 +238,11 @@ def forget_training() -> None:
 
 
 before_a_sudden_end(forget_training)
+
+
+def has_note(run_dir: Path) -> bool:
+    """Whether a process notes that it trains this run; or did, and has died."""
+    return (pathlib.Path(run_dir) / TRAINING).is_file()
 
 
 def forget_training_of(run_dir: Path) -> None:

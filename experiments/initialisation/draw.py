@@ -5,6 +5,7 @@ seed, and a figure of the same name shows them. Run: `python experiments/initial
 """
 
 import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import matplotlib as mpl
@@ -13,15 +14,17 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from sandbox.report.learned import steps_to_learn
+from sandbox.report.learned import at_best_rate, steps_to_learn
 from sandbox.report.style import COLORS, PAGE_WIDTH, RC
-from sandbox.results import MEMBER
+from sandbox.results import MEMBER, RUN
 from sandbox.tables import collect, collect_curves
 
 HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "conf" / "start"
 LEARNED = 0.9
 """Validation accuracy at which a seed has learned."""
+COMPARED = ("small", "tenth", "untied")
+"""The starts that take part in every stage."""
 WITHIN = 0.03
 """Starts with so much fewer seeds that learned than the best, as a share, are compared by their steps."""
 
@@ -45,19 +48,19 @@ def start_of(records: pd.DataFrame) -> pd.Series:
 
 
 def learned_at(folder: pathlib.Path) -> pd.DataFrame:
-    """A row per mixer, start and seed at the selected learning rate; see `sandbox.report.learned`."""
-    records, members = collect(folder), steps_to_learn(collect_curves(folder), MEMBER, LEARNED)
-    records = records[(records["split"] == "validation") & (records["slice"] == "all") & records["selected"]]
-    records = records.assign(start=start_of(records), mixer=records["mixer.name"])
-    table = records[[*MEMBER, "mixer", "start"]].merge(members, on=MEMBER)
+    """A row per mixer, start and seed at the best learning rate; see `sandbox.report.learned`."""
+    runs = collect(folder).drop_duplicates(RUN)
+    runs = runs.assign(start=start_of(runs), mixer=runs["mixer.name"])
+    members = steps_to_learn(collect_curves(folder), MEMBER, LEARNED, runs["train.steps"].max())
+    table = at_best_rate(members.merge(runs[[*RUN, "mixer", "start"]], on=RUN), ["mixer", "start"])
     table = table[["mixer", "start", "seed", "learning_rate", "learned", "steps", "accuracy"]]
     return table.sort_values(["mixer", "start", "seed"], ignore_index=True)
 
 
-def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the mixers that have every start."""
-    starts = table.groupby("mixer")["start"].transform("nunique")
-    return table[starts == table["start"].nunique()]
+def complete(table: pd.DataFrame, starts: Collection[str]) -> pd.DataFrame:
+    """The rows with these starts, of the mixers that have all of them."""
+    table = table[table["start"].isin(starts)]
+    return table[table.groupby("mixer")["start"].transform("nunique") == len(starts)]
 
 
 def verdict(tables: pd.DataFrame) -> pd.DataFrame:
@@ -101,12 +104,11 @@ def write_figures(out: pathlib.Path) -> None:
             figure = draw(table)
             figure.savefig(folder / "steps_to_learn.png")
             figure.savefig(folder / "steps_to_learn.pdf", metadata={"CreationDate": None})
-        tables.append(complete(table))
-        print(
-            f"{records.parent.name}: {table['mixer'].nunique()} mixers, {tables[-1]['mixer'].nunique()} complete"
-        )
-        print(verdict(tables[-1]).to_string(), end="\n\n")
-    print("all settings\n" + verdict(pd.concat(tables)).to_string())
+        whole = complete(table, set(table["start"]))
+        print(f"{records.parent.name}, {whole['mixer'].nunique()} mixers with all starts")
+        print(verdict(whole).to_string(), end="\n\n")
+        tables.append(complete(table, COMPARED))
+    print(f"all settings, the starts that are compared\n{verdict(pd.concat(tables)).to_string()}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sandbox.report.intervals import half_width
-from sandbox.report.learned import steps_to_learn
+from sandbox.report.learned import at_best_rate, steps_to_learn
 from sandbox.report.style import COLORS, COLUMN_WIDTH, RC
 from sandbox.results import RUN
 from sandbox.tables import collect_curves
@@ -25,19 +25,16 @@ LEARNED = 0.9
 SIDE = ["label", "learning_rate", "seed"]
 
 
-def ours() -> pd.DataFrame:
-    """The evaluations of the runs of `experiment=training_parity`, by label."""
-    records = pd.read_csv(HERE / "records.csv").drop_duplicates(RUN)
-    return collect_curves(HERE).merge(records[[*RUN, "label"]], on=RUN)
-
-
-def at_best_rate(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """The members of each label at its best learning rate."""
-    members = steps_to_learn(evaluations, SIDE, LEARNED)
-    means = members.groupby(["label", "learning_rate"], as_index=False)[["accuracy", "steps"]].mean()
-    means["accuracy"] = means["accuracy"].round(3)
-    best = means.sort_values(["accuracy", "steps"], ascending=[False, True]).drop_duplicates("label")
-    return members.merge(best[["label", "learning_rate"]])
+def both_sides() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The members of each label at its best learning rate: ours, and those of the references."""
+    runs = pd.read_csv(HERE / "records.csv").drop_duplicates(RUN)
+    ours = collect_curves(HERE).merge(runs[[*RUN, "label"]], on=RUN)
+    members = (
+        steps_to_learn(evaluations, SIDE, LEARNED, runs["train.steps"].max())
+        for evaluations in (ours, pd.read_csv(HERE / "references.csv"))
+    )
+    one, other = (at_best_rate(table, ["label"]) for table in members)
+    return one, other
 
 
 def compare(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +74,10 @@ def draw(one: pd.DataFrame, other: pd.DataFrame) -> Figure:
 
 def write_figures(out: pathlib.Path) -> None:
     """Writes the table and the figure into `out`."""
-    one, other = at_best_rate(ours()), at_best_rate(pd.read_csv(HERE / "references.csv"))
+    if not all((HERE / name).is_file() for name in ("records.csv", "references.csv")):
+        print("one side has not been trained yet")
+        return
+    one, other = both_sides()
     table = compare(one, other)
     table.to_csv(out / "comparison.csv", index=False, lineterminator="\n", float_format="%.4g")
     with mpl.rc_context(RC):

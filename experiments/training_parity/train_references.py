@@ -69,10 +69,11 @@ def accuracy(model: nn.Module, batches: list[Batch]) -> np.ndarray:
 
 
 def optimizer(model: nn.Module, config: Config) -> torch.optim.AdamW:
-    """AdamW that decays matrices, without those that their authors except."""
+    """AdamW that decays matrices, without those that ours excepts too: rates of decay, shares, positions."""
     decays = {True: [], False: []}
-    for parameter in model.parameters():
-        decays[parameter.ndim > 1 and not getattr(parameter, "_no_weight_decay", False)].append(parameter)
+    for name, parameter in model.named_parameters():
+        excepted = any(part in name for part in ("A_log", "time_mix", "positions"))
+        decays[parameter.ndim > 1 and not excepted].append(parameter)
     train = config.train
     groups = [
         {"params": decays[True], "weight_decay": train.weight_decay},

@@ -15,7 +15,15 @@ from sandbox.cli.input_errors import first_line
 from sandbox.cli.plan import RETRY, Plan, Runs, print_dry_run
 from sandbox.errors import InputError
 from sandbox.files import make_writable
-from sandbox.run_folder import RunBusy, RunState, forget_deaths, forget_training_of, is_locked, state_of
+from sandbox.run_folder import (
+    RunBusy,
+    RunState,
+    forget_deaths,
+    forget_training_of,
+    has_note,
+    is_locked,
+    state_of,
+)
 from sandbox.stopping import Stopped, check_stop, stopping_at_once
 
 
@@ -124,6 +132,7 @@ def _launch_all(plan: Plan, launcher: Launcher) -> dict[Job, str]:
 def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job, Exception | None]:
     """Starts these runs; what each of those that ended raised, or None."""
     outcomes: dict[Job, Exception | None] = {}
+    noted = {job for job in waiting if has_note(plan.runs[job].directory)}
     try:
         with contextlib.nullcontext() if _trains_here(launcher) else stopping_at_once():
             returned = launcher.launch([list(job) for job in waiting], initial_job_idx=0)
@@ -132,7 +141,7 @@ def _launch(plan: Plan, launcher: Launcher, waiting: Sequence[Job]) -> dict[Job,
     except Stopped:
         for job in waiting:
             directory = plan.runs[job].directory
-            if not is_locked(directory):
+            if job not in noted and not is_locked(directory):
                 forget_training_of(directory)  # the launcher ended its process: no fault of the run
         raise
     except Exception as error:  # a launcher that lost one run, such as one that Slurm cancelled, tells of no other

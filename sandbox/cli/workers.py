@@ -91,7 +91,6 @@ def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Eve
     waiting = enumerate(configs)
     idle: list[_Worker] = []
     running: list[_Worker] = []
-    retired: list[_Worker] = []
     try:
         while True:
             while len(running) < share.jobs and (following := next(waiting, None)):
@@ -108,12 +107,13 @@ def train_side_by_side(configs: Iterable[Config], share: Share) -> Generator[Eve
                 event = worker.next_event()
                 if isinstance(event, Ended):
                     running.remove(worker)
-                    (idle if worker.runs < RUNS_PER_PROCESS else retired).append(worker)
+                    if worker.runs < RUNS_PER_PROCESS:
+                        idle.append(worker)
+                    else:  # its successor may need its share of an accelerator
+                        _end([worker], [])
                 yield event
-            for worker in retired:
-                worker.connection.close()  # it ends, and is waited for at the end
     finally:
-        _end([*idle, *retired], running)
+        _end(idle, running)
 
 
 def _end(idle: "Sequence[_Worker]", running: "Sequence[_Worker]") -> None:
@@ -128,7 +128,8 @@ def _end(idle: "Sequence[_Worker]", running: "Sequence[_Worker]") -> None:
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
-            forget_training_of(worker.directory)
+            if worker in running:
+                forget_training_of(worker.directory)
 
 
 class _Worker:
@@ -195,8 +196,9 @@ def _work(connection: Connection) -> None:
             index, config = connection.recv()
         except EOFError:
             return
-        connection.send(_train(config, index, connection))
+        ended = _train(config, index, connection)
         free_memory()
+        connection.send(ended)
 
 
 def _train(config: Config, index: int, connection: Connection) -> Ended:

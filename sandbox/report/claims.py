@@ -7,12 +7,13 @@ list `claims`. Each has
     source: Arora et al. 2023 (arXiv:2312.04927), figure 2
     printed: 1.00                                     # as the source has it, a number or words
     of: {label: softmax, slice: pairs=4}              # the row that answers it
-    at_least: 0.98                                    # the values at which it agrees; or at_most, or both
+    at_least: 0.98                                    # the values at which it agrees; or at_most, more_than, both
 
 and, where they are needed: `ahead_of`, the keys in which another row differs, from which the row is measured;
 `column`, what is compared (`accuracy` if there is none); `file`, another table beside the records, of one row per
-value; `note`, why the two disagree or how the settings differ. A claim whose setting was not run has
-`not_reached`, the reason, in place of a row.
+value, with the ends of its interval in the columns `low` and `high`, or those that `interval` names; `note`, why
+the two disagree or how the settings differ. A claim whose setting was not run has the reason as `not_reached`, in
+place of a row.
 """
 
 import dataclasses
@@ -41,6 +42,8 @@ AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED = "agrees", "disagrees", "not settle
 SHARES = ("accuracy", "exact")
 """Columns whose intervals end at 0 and 1."""
 
+_ROUNDING = 1e-9  # of means of floats
+
 COLUMNS = ["experiment", "claim", "source", "printed", "wanted", "ours", "low", "high", "num_seeds", "verdict"]
 COLUMNS += ["note", "command"]
 """The columns of a table of claims."""
@@ -57,16 +60,23 @@ class Claim:
     ahead_of: dict | None = None
     at_least: float = -np.inf
     at_most: float = np.inf
+    more_than: float = -np.inf
     column: str = "accuracy"
     file: str = RECORDS
+    interval: list[str] = dataclasses.field(default_factory=lambda: ["low", "high"])
     note: str = ""
     not_reached: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.not_reached) == bool(self.of):
             raise InputError(f"claim {self.claim!r}: give either `of` or `not_reached`")
-        if self.of and self.at_least == -np.inf and self.at_most == np.inf:
-            raise InputError(f"claim {self.claim!r}: give `at_least`, `at_most` or both")
+        lowest = max(self.at_least, self.more_than)
+        if self.of and not (lowest > -np.inf or self.at_most < np.inf):
+            raise InputError(f"claim {self.claim!r}: give numbers for `at_least`, `more_than` or `at_most`")
+        if not lowest <= self.at_most:
+            raise InputError(f"claim {self.claim!r}: no value is at least {lowest:g} and at most {self.at_most:g}")
+        if self.ahead_of is not None and (not self.ahead_of or self.file != RECORDS):
+            raise InputError(f"claim {self.claim!r}: `ahead_of` names keys of other runs in {RECORDS}")
 
     @property
     def wanted(self) -> str:
@@ -75,6 +85,7 @@ class Claim:
             return ""
         what = f"{self.column}, difference" if self.ahead_of else self.column
         low = f"{self.at_least:g} ≤ " if self.at_least > -np.inf else ""
+        low += f"{self.more_than:g} < " if self.more_than > -np.inf else ""
         high = f" ≤ {self.at_most:g}" if self.at_most < np.inf else ""
         return f"{low}{what}{high}"
 
@@ -87,23 +98,30 @@ def read_claims(path: str | os.PathLike[str]) -> tuple[str, list[Claim]]:
         raise InputError(f"{path}: not YAML ({yaml_error_line(error)})") from error
     if not isinstance(content, dict) or content.keys() != {"command", "claims"}:
         raise InputError(f"{path}: must have the keys command and claims")
+    if not isinstance(content["claims"], list):
+        raise InputError(f"{path}: claims must be a list")
     try:
-        return content["command"], [_claim(number, options) for number, options in enumerate(content["claims"], 1)]
+        return str(content["command"]), [_claim(f"claim {i}", each) for i, each in enumerate(content["claims"], 1)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _claim(number: int, options: Mapping[str, Any]) -> Claim:
+def _claim(name: str, options: Any) -> Claim:
     types = {field.name: field.type for field in dataclasses.fields(Claim)}
-    if unknown := [name for name in options if name not in types]:
-        hint = did_you_mean(unknown[0], types)
-        raise InputError(f"claim {number}: {unknown[0]}: no such key{hint}; there are {', '.join(types)}")
-    if missing := [name for name in ("claim", "source", "printed") if options.get(name) is None]:
-        raise InputError(f"claim {number}: {missing[0]} is missing")
+    if not isinstance(options, dict):
+        raise InputError(f"{name}: must be a table with the keys {', '.join(types)}")
+    for key in options:
+        if key not in types:
+            hint = did_you_mean(str(key), types)
+            raise InputError(f"{name}: {key}: no such key{hint}; there are {', '.join(types)}")
+    if missing := [key for key in ("claim", "source", "printed") if options.get(key) is None]:
+        raise InputError(f"{name}: {missing[0]} is missing")
     try:
-        values = {name: from_plain(name, value, types[name]) for name, value in options.items()}
+        values = {key: from_plain(key, value, types[key]) for key, value in options.items()}
     except ValueError as error:
-        raise InputError(f"claim {number}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
+    for key in values.keys() & {"of", "ahead_of"}:
+        values[key] = {str(name): value for name, value in values[key].items()}
     return Claim(**values)
 
 
@@ -115,30 +133,31 @@ def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
     """
     folder = pathlib.Path(folder)
     command, claims = read_claims(folder / CLAIMS)
-    files = {claim.file for claim in claims if claim.of}
-    tables = {name: collect(folder) if name == RECORDS else pd.read_csv(folder / name) for name in files}
+    tables: dict[str, pd.DataFrame] = {}
     rows = []
     for claim in claims:
         ours, low, high, seeds = (np.nan, np.nan, np.nan, 0)
         if claim.of:
-            table = tables[claim.file]
             try:
-                ours, low, high, seeds = (_measured if claim.file == RECORDS else _looked_up)(claim, table)
+                if claim.file not in tables:
+                    tables[claim.file] = _table(folder, claim.file)
+                answer = _measured if claim.file == RECORDS else _looked_up
+                ours, low, high, seeds = answer(claim, tables[claim.file])
             except InputError as error:
                 raise InputError(f"{folder / CLAIMS}: {claim.claim!r}: {error}") from error
         rows.append(
             {
                 "experiment": folder.resolve().name,
-                "claim": claim.claim,
-                "source": claim.source,
-                "printed": format_value(claim.printed),
+                "claim": " ".join(claim.claim.split()),
+                "source": " ".join(claim.source.split()),
+                "printed": str(claim.printed),
                 "wanted": claim.wanted,
                 "ours": ours,
                 "low": low,
                 "high": high,
                 "num_seeds": seeds,
                 "verdict": verdict(claim, ours, low, high),
-                "note": claim.not_reached or claim.note,
+                "note": " ".join((claim.not_reached or claim.note).split()),
                 "command": command,
             }
         )
@@ -146,20 +165,31 @@ def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def verdict(claim: Claim, ours: float, low: float, high: float) -> str:
-    """One of the four verdicts; a value without an interval stands for itself."""
+    """One of the four verdicts. Nothing is settled by a single seed; a looked-up value may lack an interval."""
     if claim.not_reached:
         return NOT_REACHED
-    low, high = (ours if np.isnan(end) else end for end in (low, high))
-    if claim.at_least <= low and high <= claim.at_most:
+    if np.isnan(low) or np.isnan(high):
+        if claim.file == RECORDS:
+            return NOT_SETTLED
+        low = high = ours
+    if claim.at_least <= low + _ROUNDING and claim.more_than < low and high - _ROUNDING <= claim.at_most:
         return AGREES
-    return DISAGREES if high < claim.at_least or low > claim.at_most else NOT_SETTLED
+    outside = high < claim.at_least - _ROUNDING or high <= claim.more_than or low > claim.at_most + _ROUNDING
+    return DISAGREES if outside else NOT_SETTLED
+
+
+def _table(folder: pathlib.Path, name: str) -> pd.DataFrame:
+    try:
+        return collect(folder) if name == RECORDS else pd.read_csv(folder / name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read ({error})") from error
 
 
 def _measured(claim: Claim, records: pd.DataFrame) -> tuple[float, float, float, int]:
     """The mean over seeds of one model, or of its distance from another at the same seeds, and the interval."""
     first = _scores(claim.of, claim.column, records)
     if claim.ahead_of is None and claim.column in SHARES:
-        return *mean_and_interval(first), len(first)
+        return *mean_and_interval(first), int(first.notna().sum())
     second = 0 if claim.ahead_of is None else _scores({**claim.of, **claim.ahead_of}, claim.column, records)
     apart = (first - second).dropna().to_numpy()
     if not len(apart):
@@ -174,7 +204,10 @@ def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.S
     if len(members.drop_duplicates(RUN)) > 1:
         varying = [key for key in varying_keys(members) if key not in keys] or RUN
         raise InputError(f"{_in_words(keys)} are several runs, which differ in {', '.join(varying)}")
-    return members.set_index(seed_columns(records))[_known(column, records)].astype(float)
+    scores = members.set_index(seed_columns(records))[_known(column, records)]
+    if not pd.api.types.is_numeric_dtype(scores):
+        raise InputError(f"{column} is not a column of numbers")
+    return scores.astype(float)
 
 
 def _looked_up(claim: Claim, table: pd.DataFrame) -> tuple[float, float, float, int]:
@@ -182,15 +215,28 @@ def _looked_up(claim: Claim, table: pd.DataFrame) -> tuple[float, float, float, 
     if len(rows) > 1:
         raise InputError(f"{claim.file}: {_in_words(claim.of)} are {len(rows)} rows")
     row = rows.iloc[0]
-    low, high = (float(row[name]) if name in rows else np.nan for name in ("low", "high"))
-    return float(row[_known(claim.column, table)]), low, high, int(row.get("num_seeds", 0))
+    low, high = (float(row[name]) if name in rows else np.nan for name in claim.interval)
+    seeds = row.get("num_seeds", np.nan)
+    try:
+        value = float(row[_known(claim.column, table)])
+    except ValueError as error:
+        raise InputError(f"{claim.file}: {claim.column} is not a number there") from error
+    if not low <= value <= high:  # the interval of another column
+        low = high = np.nan
+    return value, low, high, 0 if pd.isna(seeds) else int(seeds)
 
 
 def _rows(keys: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with these values, which are compared as they are printed; raises InputError if there are none."""
+    """The rows with these values; raises InputError if there are none."""
     rows = table
     for key, value in keys.items():
-        rows = rows[rows[_known(key, table)].map(format_value) == _text(value)]
+        column = rows[_known(key, table)]
+        if value is None:
+            rows = rows[column.isna()]
+        elif pd.api.types.is_numeric_dtype(column) and isinstance(value, int | float):
+            rows = rows[column == value]
+        else:
+            rows = rows[column.map(format_value) == format_value(value)]
         if rows.empty:
             there = ", ".join(table[key].map(format_value).drop_duplicates()[:20])
             raise InputError(f"no row has {key}={_text(value)} of {_in_words(keys)}; there are {there}")

@@ -14,7 +14,10 @@ from sandbox.report.style import format_size
 
 DIFFERENT, NOT_SHOWN, TOO_FEW = "different", "not shown to differ", "too few seeds"
 
+TEST_EXAMPLES = "train.test_examples"
+
 _PRINTED = 20
+_EXAMPLES = 2048  # of tables without that column
 
 
 def differences(records: pd.DataFrame, keys: Sequence[str], size: str, slice_name: str) -> pd.DataFrame:
@@ -22,7 +25,7 @@ def differences(records: pd.DataFrame, keys: Sequence[str], size: str, slice_nam
 
     Two series are compared at each size that both have (the same `mixer.d_state` or the same `size`); one with a
     single size is compared with every size of the other, and a lone series at each pair of its sizes. Tasks are
-    apart. Pairs are scores of the same seed, which draws the same data and the same start for both models.
+    apart. Pairs are scores of the same seed, which draws the same data for both models.
 
     Columns: `slice`, the task if there are several, `first` (the better one) and `second` with their sizes, the
     mean `difference` with the ends `low` and `high` of its 95 % paired t interval, `p` of the two-sided paired t
@@ -38,7 +41,8 @@ def differences(records: pd.DataFrame, keys: Sequence[str], size: str, slice_nam
     scores = np.full((len(models), of_seed.nunique()), np.nan)
     scores[of_model, of_seed] = members["accuracy"]
     pairs = _pairs(models, size)
-    table = _paired_t(scores[[a for a, _ in pairs]], scores[[b for _, b in pairs]])
+    examples = records[TEST_EXAMPLES].min() if TEST_EXAMPLES in records else _EXAMPLES
+    table = _paired_t(scores[[a for a, _ in pairs]], scores[[b for _, b in pairs]], 1 / examples)
     worse = table["difference"] < 0
     for side, name in enumerate(("first", "second")):
         better = [pair[1 - side] if down else pair[side] for pair, down in zip(pairs, worse, strict=True)]
@@ -96,17 +100,20 @@ def _pairs(models: pd.DataFrame, size: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in itertools.combinations(range(len(rows)), 2) if comparable(rows[a], rows[b])]
 
 
-def _paired_t(first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
-    """The paired t test of each row, over the columns that both have."""
+def _paired_t(first: np.ndarray, second: np.ndarray, least: float) -> pd.DataFrame:
+    """The paired t test of each row, over the columns that both have.
+
+    The standard deviation of differences counts as `least` if it is smaller: scores are shares of a finite number
+    of examples, and seeds that agree by chance, or because all have solved the task, are not infinitely certain.
+    """
     apart = first - second
     count = np.isfinite(apart).sum(axis=1)
     tested = count >= 2
     mean, error = np.full(len(apart), np.nan), np.full(len(apart), np.nan)
     mean[count > 0] = np.nanmean(apart[count > 0], axis=1)
-    error[tested] = np.nanstd(apart[tested], axis=1, ddof=1) / np.sqrt(count[tested])
+    error[tested] = np.maximum(np.nanstd(apart[tested], axis=1, ddof=1), least) / np.sqrt(count[tested])
     half = special.stdtrit(np.maximum(count - 1, 1), (1 + LEVEL) / 2) * error
-    # Differences that are all equal make t infinite, or nothing over nothing if they are all zero.
-    t = np.divide(np.abs(mean), error, out=np.where(mean == 0, 0.0, np.inf), where=error > 0)
+    t = np.divide(np.abs(mean), error, out=np.zeros(len(apart)), where=error > 0)
     p = np.where(tested, 2 * special.stdtr(np.maximum(count - 1, 1), -t), np.nan)
     corrected = holm(p)
     verdict = np.where(corrected < 1 - LEVEL, DIFFERENT, np.where(tested, NOT_SHOWN, TOO_FEW))

@@ -55,13 +55,16 @@ def heatmap(
         apart = (shown.groupby("label")[columns].nunique(dropna=False) == 1).all()
         pooled = apart and not shown.duplicated([rows, columns]).any()
         shown = shown.assign(panel="" if pooled else name_series(shown, keys, [rows, columns]))
-    shown = shown[shown[rows].notna()]
+    gaps = shown[columns].isna()
+    names = shown["panel"].where(shown["panel"] != "", shown["label"])[gaps]
+    left_out = [f"{name} is left out, it has no {columns}" for name in dict.fromkeys(names)]
+    shown = shown[shown[rows].notna() & ~gaps]
     if len(shown.drop_duplicates([rows, columns])) < 2:
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
     frame = shown[[*identity, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
     best = foremost(frame.groupby("panel", sort=False)["accuracy"].mean(), MOST_PANELS)
-    notes = crowd_notes(len(best), frame["panel"].nunique(), "shown, those with the highest mean")
+    notes = left_out + crowd_notes(len(best), frame["panel"].nunique(), "shown, those with the highest mean")
     figure = _draw(frame[frame["panel"].isin(best)], rows, columns, notes)
     return Drawing(frame.reset_index(drop=True), figure, _CAPTION, notes)
 

@@ -82,6 +82,9 @@ def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
     plugin = tmp_path / "hydra_plugins" / "waiting_launcher"
     plugin.mkdir(parents=True)
     run = composed_run("mixer=outer", "mixer.d_state=4", *TINY, f"output_dir={tmp_path}")
+    before = composed_run("mixer=outer", "mixer.d_state=2", *TINY, f"output_dir={tmp_path}")
+    before.directory.mkdir(parents=True)
+    (before.directory / TRAINING).write_text("process 1 trains this run\n")
     (plugin / "__init__.py").write_text(WAITING)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     sweep = ["hydra/launcher=waiting", "mixer=outer", "mixer.d_state=2,4", *TINY, f"output_dir={tmp_path}"]
@@ -101,6 +104,7 @@ def test_a_command_ends_that_waits_for_the_launcher_of_others(number, tmp_path):
     assert errors == "stopped; the same command goes on from the newest checkpoints\n"
     assert run.directory.is_dir()
     assert not (run.directory / TRAINING).exists(), "it would count as a death"
+    assert (before.directory / TRAINING).exists(), "an earlier command's process has died of this one"
 
 
 def composed_run(*overrides):

@@ -46,6 +46,15 @@ def test_holm():
     assert corrected == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
 
 
+def test_seeds_that_agree_by_chance_are_not_infinitely_certain(tmp_path):
+    write(tmp_path, "a", (0.9, 0.8))
+    write(tmp_path, "b", (0.899, 0.799))
+    (row,) = table_of(tmp_path, "state_bytes").to_dict("records")
+    assert row["difference"] == pytest.approx(0.001)
+    assert row["low"] < 0 < row["high"]
+    assert (row["p"] > 0.05, row["verdict"]) == (True, "not shown to differ")
+
+
 def test_one_common_seed_is_too_few(tmp_path):
     write(tmp_path, "a", (0.5, 0.6))
     write(tmp_path, "b", (0.8, 0.9), seed=1)
@@ -86,7 +95,7 @@ def test_the_command_prints_the_largest_and_says_where_the_rest_is(tmp_path, cap
     assert "  8 smaller differences in differences.csv" in lines
     assert "  too few seeds: 8 pairs with fewer than 2 seeds in common, in differences.csv" in lines
     assert len(printed) == 20
-    assert printed[0].startswith("  different: model 7 at 800 B ahead of model 0 at 800 B: 70.0 (70.0 to 70.0)")
+    assert printed[0].startswith("  different: model 7 at 800 B ahead of model 0 at 800 B: 70.0 (69.6 to 70.4)")
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count(" ahead of model ") == 20
     assert "<li>8 smaller differences in differences.csv</li>" in page

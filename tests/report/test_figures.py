@@ -78,6 +78,17 @@ def test_the_heatmap_against_a_config_key_is_one_panel_where_the_key_names_the_l
     assert numbers["panel"].isna().all()
 
 
+def test_the_heatmap_leaves_out_models_that_lack_the_key_and_says_so(tmp_path):
+    for number, half_life in enumerate((None, 16.0, 64.0)):
+        config = {"mixer.d_state": 8, "mixer.half_life": half_life}
+        label = "none" if half_life is None else "decay"
+        write_run(tmp_path / "runs", str(number), {(0.1, 0): 0.5}, selected=0.1, label=label, config=config)
+    report = write_report(tmp_path / "runs", tmp_path / "out", columns="mixer.half_life", formats=("svg",))
+    assert "heatmap: none is left out, it has no mixer.half_life" in report.notes
+    drawn = pd.read_csv(tmp_path / "out" / "heatmap.csv")
+    assert drawn["mixer.half_life"].tolist() == [16.0, 64.0]
+
+
 def test_a_curve_follows_the_selected_rate_and_keeps_members_that_stopped(sweep, tmp_path):
     numbers = drawn(sweep, tmp_path / "out", "curves")
     assert numbers["mixer.d_state"].unique().tolist() == [8]
