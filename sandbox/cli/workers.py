@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 30.0
 
 
 RUNS_PER_PROCESS = 50
-"""Runs after which a worker makes room for a new process: compiling leaves about 0.3 MB that nothing frees."""
+"""Runs after which a worker makes room for a new process: each leaves about 0.2 MB that nothing frees."""
 
 
 @dataclasses.dataclass(frozen=True)
