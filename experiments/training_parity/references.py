@@ -44,10 +44,9 @@ class Zoology(nn.Module):
     wide.
     """
 
-    def __init__(self, vocab: int, mixer: nn.Module, positions: int = 0) -> None:
+    def __init__(self, vocab: int, mixer: nn.Module) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab, WIDTH)
-        self.positions = nn.Embedding(positions, WIDTH) if positions else None
         self.mixers = nn.ModuleList([BLOCKS["GatedShortConv"](WIDTH, TAPS), mixer])
         self.norms = nn.ModuleList([nn.LayerNorm(WIDTH) for _ in self.mixers])
         self.norm = nn.LayerNorm(WIDTH)
@@ -61,8 +60,6 @@ class Zoology(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits [B, T, N] of tokens [B, T]."""
         x = self.embedding(tokens)
-        if self.positions is not None:
-            x = x + self.positions.weight[: tokens.shape[1]]
         for norm, mixer in zip(self.norms, self.mixers, strict=True):
             x = x + mixer(norm(x))
         return F.linear(self.norm(x), self.embedding.weight)
@@ -112,7 +109,7 @@ REFERENCES: dict[str, Callable[[int, int], nn.Module]] = {
     "mamba": _mamba,
     "mamba2": _mamba2,
     "rwkv4": _rwkv4,
-    "attention": lambda vocab, length: Zoology(vocab, BLOCKS["Attention"](WIDTH, bias=True), positions=length),
+    "attention": lambda vocab, length: Zoology(vocab, BLOCKS["Attention"](WIDTH, bias=True)),
     "based": lambda vocab, length: Zoology(vocab, TaylorAttention(WIDTH)),
 }
 """Each reference by the label of ours beside it: a model for so many tokens of vocabulary and of sequence."""

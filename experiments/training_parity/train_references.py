@@ -69,10 +69,10 @@ def accuracy(model: nn.Module, batches: list[Batch]) -> np.ndarray:
 
 
 def optimizer(model: nn.Module, config: Config) -> torch.optim.AdamW:
-    """AdamW that decays matrices, without those that ours excepts too: rates of decay, shares, positions."""
+    """AdamW that decays matrices, without those that ours excepts too: rates of decay and shares."""
     decays = {True: [], False: []}
     for name, parameter in model.named_parameters():
-        excepted = any(part in name for part in ("A_log", "time_mix", "positions"))
+        excepted = any(part in name for part in ("A_log", "time_mix"))
         decays[parameter.ndim > 1 and not excepted].append(parameter)
     train = config.train
     groups = [
