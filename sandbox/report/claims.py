@@ -75,6 +75,8 @@ class Claim:
             raise InputError(f"claim {self.claim!r}: give numbers for `at_least`, `more_than` or `at_most`")
         if not lowest <= self.at_most:
             raise InputError(f"claim {self.claim!r}: no value is at least {lowest:g} and at most {self.at_most:g}")
+        if len(self.interval) != 2:
+            raise InputError(f"claim {self.claim!r}: `interval` names two columns")
         if self.ahead_of is not None and (not self.ahead_of or self.file != RECORDS):
             raise InputError(f"claim {self.claim!r}: `ahead_of` names keys of other runs in {RECORDS}")
 

@@ -99,6 +99,7 @@ def test_another_table_answers_with_its_own_interval(experiment, tmp_path):
         (of("good"), "give numbers for `at_least`, `more_than` or `at_most`"),
         (of("good", at_least=float("nan")), "give numbers for `at_least`, `more_than` or `at_most`"),
         (of("good", at_least=0.9, at_most=0.8), "no value is at least 0.9 and at most 0.8"),
+        (of("good", interval=["low"], at_least=0), "`interval` names two columns"),
         (of("good", ahead_of={}, at_least=0), "`ahead_of` names keys of other runs in records.csv"),
         (of("good", file="no.csv", at_least=0), "no.csv: cannot be read"),
         (of("good", column="platform", at_least=0), "platform is not a column of numbers"),
