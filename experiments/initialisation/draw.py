@@ -51,7 +51,7 @@ def learned_at(folder: pathlib.Path) -> pd.DataFrame:
     """A row per mixer, start and seed at the best learning rate; see `sandbox.report.learned`."""
     runs = collect(folder).drop_duplicates(RUN)
     runs = runs.assign(start=start_of(runs), mixer=runs["mixer.name"])
-    members = steps_to_learn(collect_curves(folder), MEMBER, LEARNED, runs["train.steps"].max())
+    members = steps_to_learn(collect_curves(folder), MEMBER, LEARNED, int(runs["train.steps"].max()))
     table = at_best_rate(members.merge(runs[[*RUN, "mixer", "start"]], on=RUN), ["mixer", "start"])
     table = table[["mixer", "start", "seed", "learning_rate", "learned", "steps", "accuracy"]]
     return table.sort_values(["mixer", "start", "seed"], ignore_index=True)

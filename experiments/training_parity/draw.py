@@ -30,7 +30,7 @@ def both_sides() -> tuple[pd.DataFrame, pd.DataFrame]:
     runs = pd.read_csv(HERE / "records.csv").drop_duplicates(RUN)
     ours = collect_curves(HERE).merge(runs[[*RUN, "label"]], on=RUN)
     members = (
-        steps_to_learn(evaluations, SIDE, LEARNED, runs["train.steps"].max())
+        steps_to_learn(evaluations, SIDE, LEARNED, int(runs["train.steps"].max()))
         for evaluations in (ours, pd.read_csv(HERE / "references.csv"))
     )
     one, other = (at_best_rate(table, ["label"]) for table in members)
