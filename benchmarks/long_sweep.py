@@ -18,7 +18,7 @@ import jax
 import pandas as pd
 import psutil
 
-from sandbox.cli.memory import free_memory
+from sandbox.cli.memory import release_memory
 from sandbox.cli.startup import silence_third_parties, use_compile_cache
 from sandbox.config import Config
 from sandbox.files import write_atomically
@@ -72,7 +72,7 @@ def memory(runs: int) -> list[dict[str, float]]:
         began = time.process_time()
         for number, size in enumerate(sizes, 1):
             run(config(size, folder))
-            free_memory()  # as a worker does
+            release_memory()  # as a worker does
             if number % every == 0:
                 seconds, began = (time.process_time() - began) / every, time.process_time()
                 process = psutil.Process()

@@ -136,7 +136,7 @@ class Config:
     @property
     def config_id(self) -> str:
         """Hash of the options that determine the results."""
-        content = {key: value for key, value in plain(self).items() if key in RESULT_KEYS}
+        content = result_options(self)
         of_hybrid = content["model"]["mixers"].values()
         for (group, name), value in ADDED_LATER.items():
             for options in (content[group], *(of_hybrid if group == "mixer" else ())):
@@ -147,7 +147,7 @@ class Config:
     @property
     def options(self) -> dict[str, Any]:
         """The options that determine the results, with dotted keys, as they stand in records."""
-        return flatten({key: value for key, value in plain(self).items() if key in RESULT_KEYS})
+        return flatten(result_options(self))
 
     @property
     def directory(self) -> pathlib.Path:
@@ -211,10 +211,14 @@ def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+def result_options(config: Config) -> dict[str, Any]:
+    """The plain options that determine the results."""
+    return {key: value for key, value in plain(config).items() if key in RESULT_KEYS}
+
+
 def recorded(config: Config) -> dict[str, Any]:
     """The part of a config that its records keep: the options that determine the results, and later versions."""
-    content = {key: value for key, value in plain(config).items() if key in RESULT_KEYS}
-    return content | ({"code": {"versions": config.versions_name}} if config.versions_name else {})
+    return result_options(config) | ({"code": {"versions": config.versions_name}} if config.versions_name else {})
 
 
 def registered_names() -> dict[type, str]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from sandbox.cli.compose import check, conf_dir, from_hydra, register_schema
 from sandbox.cli.grids import LAPTOP
 from sandbox.cli.input_errors import as_one_line
-from sandbox.cli.memory import free_memory
+from sandbox.cli.memory import release_memory
 from sandbox.cli.plan import Plan, print_dry_run
 from sandbox.cli.report_axes import check_report
 from sandbox.cli.startup import silence_third_parties, use_compile_cache, use_cores_as_devices
@@ -141,4 +141,4 @@ def _train(composed: DictConfig, config: "Config") -> None:
         with training(config, overrides) as listen, tracked(config, listen) as listen_and_track:
             run(config, listen_and_track)
     finally:
-        free_memory()
+        release_memory()

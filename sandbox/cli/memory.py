@@ -4,7 +4,7 @@ import ctypes
 import gc
 
 
-def free_memory() -> None:
+def release_memory() -> None:
     """Drops what a finished run leaves behind: its compiled programs and the memory that the C library keeps.
 
     The next run has other shapes, so no program would be used again. glibc keeps what is freed, in pieces, and a

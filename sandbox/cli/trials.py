@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from sandbox.cli import display
 from sandbox.cli.compose import from_hydra
-from sandbox.cli.memory import free_memory
+from sandbox.cli.memory import release_memory
 from sandbox.cli.search_space import SearchSpace
 from sandbox.errors import InputError, NoSpace
 from sandbox.results import ALL_EXAMPLES, STATUS_DIVERGED, Record
@@ -114,7 +114,7 @@ def run_trial(study: optuna.Study, trial: Trial, space: SearchSpace, *, pruning:
         display.console.print(f"trial {trial.number + 1} failed: {reason}", style="red")
     else:
         study.tell(trial, value_of(records))
-    free_memory()
+    release_memory()
 
 
 def _listener(

@@ -18,7 +18,7 @@ from typing import Any
 
 from hydra.core.utils import env_override
 
-from sandbox.cli.memory import free_memory
+from sandbox.cli.memory import release_memory
 from sandbox.cli.shares import Share
 from sandbox.config import Config
 from sandbox.cores import NPROC
@@ -197,7 +197,7 @@ def _work(connection: Connection) -> None:
         except EOFError:
             return
         ended = _train(config, index, connection)
-        free_memory()
+        release_memory()
         connection.send(ended)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import psutil
 import pytest
 
-from sandbox.cli.memory import free_memory
+from sandbox.cli.memory import release_memory
 
 
 def test_compiled_programs_are_dropped():
@@ -13,7 +13,7 @@ def test_compiled_programs_are_dropped():
     for size in range(2, 42):
         jax.jit(lambda x: jnp.tanh(x @ x).sum())(jnp.ones((size, size)))
     before = len(process.memory_maps(grouped=False))
-    free_memory()
+    release_memory()
     assert len(process.memory_maps(grouped=False)) < before - 40
 
 
@@ -23,6 +23,6 @@ def test_memory_that_the_c_library_keeps_goes_back_to_the_system():
     pieces = [bytearray(4096) for _ in range(50_000)]
     pieces = pieces[::100]  # 200 MB, of which what is left holds the rest
     before = process.memory_info().rss
-    free_memory()
+    release_memory()
     assert process.memory_info().rss < before - 100_000_000
     assert len(pieces) == 500
