@@ -99,6 +99,12 @@ class Config:
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
+        if self.train.free_running and not self.task.answers_are_read:
+            reading = [name for name, task in TASKS.items() if task.answers_are_read]
+            raise ValueError(
+                f"train.free_running=true needs a task that shows its answers ({', '.join(reading)}), "
+                f"and {registered_names()[type(self.task)]} does not"
+            )
         check_folder_name("study", self.study)
         check_not_blank("output_dir", self.output_dir)
         if self.label is not None:
@@ -168,6 +174,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "halving"): [],
     ("train", "most_rates"): 7,
     ("train", "embedding_rate"): 1.0,
+    ("train", "free_running"): False,
     ("train", "decayed"): "matrices",
     ("mixer", "half_life"): None,
     ("model", "embedding_std"): 0.02,

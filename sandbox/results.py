@@ -62,6 +62,9 @@ class Record:
     """Share of scored positions answered right, averaged over sequences; 0 to 1."""
     exact: float = math.nan
     """Share of sequences whose scored positions are all answered right."""
+    free_running: float = math.nan
+    """The same share when the model reads its own answers; nan unless `train.free_running` asks for it, and of
+    learning rates that are not selected."""
     loss: float = math.nan
     """Cross entropy per scored position, in nats."""
     chance: float = math.nan
@@ -110,7 +113,7 @@ class Record:
 FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
 """The columns that every table of records has."""
 
-LATER_FIELDS: dict[str, Any] = {"edge": "", "chance": math.nan}
+LATER_FIELDS: dict[str, Any] = {"edge": "", "chance": math.nan, "free_running": math.nan}
 """Columns that tables of this schema version may lack, because they came later, and what stands for them."""
 
 RUN = ["study", "run_id"]

@@ -11,7 +11,7 @@ import warnings
 import jax
 import numpy as np
 import yaml
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sandbox.code_version import code_commit
 from sandbox.config import Config, flatten, plain, recorded
@@ -168,6 +168,7 @@ def measure(
     best = best_learning_rate(rates, halved, fitted.validation)
     edge = edge_of_grid(rates, halved, fitted.validation, config.train.solved_at)
     chance = {split: chance_of_each(examples) for split, examples in sets.items()}
+    on_their_own = _free_running(problem, fitted, test, rates == best)
     return [
         dataclasses.replace(
             description,
@@ -180,6 +181,7 @@ def measure(
             edge=edge,
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),
+            free_running=on_their_own[member, mask].mean().item() if split is Split.TEST else math.nan,
             loss=scores[split].loss[member, mask].mean().item(),
             chance=chance[split][mask].mean().item(),
             steps=members.steps[member].item(),
@@ -189,6 +191,17 @@ def measure(
         for name, mask in examples.slices.items()
         for member in range(len(rates))
     ]
+
+
+def _free_running(
+    problem: Problem, fitted: Fitted, test: EvaluationSet, chosen: Bool[np.ndarray, "P"]
+) -> Float[np.ndarray, "P E"]:
+    """Which examples the chosen members answer right while they read their own answers; nan for all others."""
+    right = np.full((len(chosen), len(test.slices[ALL_EXAMPLES])), np.nan, np.float32)
+    if problem.train.free_running:
+        params = jax.tree.map(lambda *leaves: np.concatenate(leaves)[chosen], *fitted.params)
+        right[chosen] = test.free_running(problem, params)
+    return right
 
 
 def status_of(members: Member, index: int) -> str:

@@ -39,7 +39,7 @@ CLAIMS = "claims.yaml"
 AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED = "agrees", "disagrees", "not settled", "not reached at this scale"
 """Verdicts: the whole interval is where the claim wants it, none of it, or a part; or the setting was not run."""
 
-SHARES = ("accuracy", "exact")
+SHARES = ("accuracy", "exact", "free_running")
 """Columns whose intervals end at 0 and 1."""
 
 _ROUNDING = 1e-9  # of means of floats

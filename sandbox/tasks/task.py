@@ -54,6 +54,9 @@ class TaskConfig(abc.ABC):
     version: ClassVar[int] = 1
     """Goes up by one when a task of the same options comes to give other results."""
 
+    answers_are_read: ClassVar[bool] = False
+    """Whether the token after each answer that is due, but the last, is that answer, as in copying."""
+
     def __post_init__(self) -> None:
         """Turn lists, as YAML and Hydra give them, into tuples, so that the config is hashable."""
         for field in dataclasses.fields(self):

@@ -69,6 +69,9 @@ class TrainConfig:
     """Steps between evaluations on validation data."""
     validation_examples: int = 512
     test_examples: int = 2048
+    free_running: bool = False
+    """Also test models that read their own answers in place of the right ones, at the best learning rate, on tasks
+    such as `copy` that show the answers."""
     solved_at: float = 0.999
     """Validation accuracy on every slice at which a member stops early. Above 1: never."""
 

@@ -12,6 +12,7 @@ from sandbox.results import ALL_EXAMPLES, Evaluation
 from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
+from sandbox.train.free_running import free_running
 from sandbox.train.population import joined, over_members
 from sandbox.train.random_keys import evaluation_data_key
 from sandbox.train.step import Params, Problem, Scores, score
@@ -60,6 +61,12 @@ class EvaluationSet:
         ]
         return joined(kept, axis=1)
 
+    def free_running(self, problem: Problem, params: Params) -> Float[np.ndarray, "P E"]:
+        """1 for each member and example whose answers are all right when the model reads its own."""
+        exact = jax.device_get([free_running_population(problem, params, batch) for batch, _ in self.parts])
+        kept = [rows[:, :count] for rows, (_, count) in zip(exact, self.parts, strict=True)]
+        return np.concatenate(kept, axis=1)
+
     def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
         """Whether each member's accuracy is at least `threshold` on every slice."""
         worst = np.min([scores.accuracy[:, mask].mean(axis=1) for mask in self.slices.values()], axis=0)
@@ -76,6 +83,12 @@ def draw_evaluation(task: TaskConfig, split: Split, start: Int[Array, ""]) -> Ex
 def score_population(problem: Problem, params: Params, batch: Example) -> Scores:
     """Scores of all members on one batch."""
     return over_members(functools.partial(score, problem, batch), params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def free_running_population(problem: Problem, params: Params, batch: Example) -> Float[Array, "P E"]:
+    """1 for each member and sequence of one batch that is answered right without teacher forcing."""
+    return over_members(functools.partial(free_running, problem, batch), params)
 
 
 def evaluation_rows(

@@ -63,11 +63,14 @@ class Problem:
             steps.append(optax.masked(optax.scale(self.train.embedding_rate), rest | {"embedding": True}))
         return optax.chain(*steps)
 
+    def model_with(self, params: Params) -> LanguageModel:
+        """The model with these parameters."""
+        graph, state = nnx.split(self.abstract_model)
+        return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
+
     def apply(self, params: Params, batch: Example) -> Float[Array, "B M N"]:
         """Logits at the scored positions."""
-        graph, state = nnx.split(self.abstract_model)
-        model = nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
-        return model(batch.tokens, batch.positions)
+        return self.model_with(params)(batch.tokens, batch.positions)
 
 
 class Member(NamedTuple):

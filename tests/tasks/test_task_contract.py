@@ -51,6 +51,14 @@ def test_unused_places_come_last_and_are_zero(task, draw_batch):
     assert not batch.targets[weights == 0].any()
 
 
+def test_answers_that_are_read_follow_where_they_are_due(task, draw_batch):
+    batch = draw_batch(task)
+    read = batch.weights[:, 1:] > 0  # the last answer need not be shown
+    shown = np.take_along_axis(batch.tokens, np.minimum(batch.positions[:, :-1] + 1, task.max_len - 1), axis=1)
+    if task.answers_are_read:
+        assert (shown == batch.targets[:, :-1])[read].all()
+
+
 def test_every_token_has_a_meaning(task):
     meanings = [task.describe_token(token) for token in range(task.vocab_size)]
     assert len(set(meanings)) == task.vocab_size

@@ -1,0 +1,48 @@
+"""Answers of a model that reads what it wrote, in place of the right answers that teacher forcing shows it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from sandbox.tasks.task import Example
+from sandbox.train.step import Params, Problem
+
+
+def free_running(problem: Problem, batch: Example, params: Params) -> Float[Array, "B"]:
+    """1 for each sequence whose answers are all right when each is read by the model that gave it.
+
+    The model decodes the sequence with `step`, a token at a time: the prompt as it stands, then after each scored
+    position the token that it finds most likely there. Copying models are tested so by Jelassi et al. 2024
+    (arXiv:2402.01032, section 4); one wrong token may mislead all that follow. For tasks with `answers_are_read`.
+    """
+    model = problem.model_with(params)
+    size, length = batch.tokens.shape
+    due, targets = _by_position(batch)
+
+    def next_token(carry: tuple[Any, ...], column: tuple[Array, ...]) -> tuple[tuple[Any, ...], None]:
+        state, answers, read, right = carry
+        tokens, due_here, targets_here = column
+        logits, state = model.step(jnp.where(read, answers, tokens), state)
+        answers = jnp.argmax(logits, axis=-1).astype(tokens.dtype)
+        right = right & (~due_here | (answers == targets_here))
+        return (state, answers, due_here, right), None
+
+    start = (
+        model.init_state(size, length),
+        jnp.zeros(size, batch.tokens.dtype),
+        jnp.zeros(size, bool),
+        jnp.ones(size, bool),
+    )
+    (_, _, _, right), _ = jax.lax.scan(next_token, start, (batch.tokens.T, due.T, targets.T))
+    return right.astype(jnp.float32)
+
+
+def _by_position(batch: Example) -> tuple[Bool[Array, "B T"], Int[Array, "B T"]]:
+    """Whether an answer is due at each position, and which."""
+    size, length = batch.tokens.shape
+    rows = jnp.arange(size)[:, None]
+    places = jnp.where(batch.weights > 0, batch.positions, length)  # unused ones lie past the end: dropped
+    due = jnp.zeros((size, length), bool).at[rows, places].set(True, mode="drop")
+    return due, jnp.zeros_like(batch.tokens).at[rows, places].set(batch.targets, mode="drop")
