@@ -45,8 +45,9 @@ def draw(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
 
 
 def all_claims() -> pd.DataFrame:
-    """The claims of all experiments."""
-    tables = [claims_table(folder) for folder in folders() if (folder / CLAIMS).is_file()]
+    """The claims of all experiments that have run."""
+    ready = [folder for folder in folders() if (folder / CLAIMS).is_file() and (folder / RECORDS).is_file()]
+    tables = [claims_table(folder) for folder in ready]
     return pd.concat([pd.DataFrame(columns=COLUMNS), *tables], ignore_index=True)
 
 
