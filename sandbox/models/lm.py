@@ -169,7 +169,7 @@ class LanguageModel(nnx.Module):
 
         The other positions skip the readout, which dominates the arithmetic if the vocabulary is large.
         """
-        x = self._embed(tokens)
+        x = self.embed(tokens)
         for block in self.layers:
             x = block(x)
         if positions is not None:
@@ -187,15 +187,16 @@ class LanguageModel(nnx.Module):
 
     def prefill(self, tokens: Tokens, state: ModelState) -> tuple[Float[Array, "B T N"], ModelState]:
         """Logits at the next T tokens, from `state`."""
-        x, carried = _decode([block.prefill for block in self.layers], self._embed(tokens), state)
+        x, carried = _decode([block.prefill for block in self.layers], self.embed(tokens), state)
         return self._readout(x), carried
 
     def step(self, tokens: Int[Array, "B"], state: ModelState) -> tuple[Float[Array, "B N"], ModelState]:
         """Logits at the next token, from `state`."""
-        x, carried = _decode([block.step for block in self.layers], self._embed(tokens[:, None])[:, 0], state)
+        x, carried = _decode([block.step for block in self.layers], self.embed(tokens[:, None])[:, 0], state)
         return self._readout(x[:, None])[:, 0], carried
 
-    def _embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
+    def embed(self, tokens: Tokens) -> Float[Array, "B T D"]:
+        """What the first layer reads."""
         x = self.embedding[...].astype(self.dtype)[tokens]
         return x if self.embedding_factor is None else x * self.embedding_factor
 

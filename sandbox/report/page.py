@@ -1,7 +1,6 @@
 """The page of a report: one self-contained HTML file with its figures, its table, failures and settings."""
 
 import base64
-import importlib.resources
 from collections.abc import Mapping, Sequence
 
 import jinja2
@@ -28,16 +27,13 @@ def render_page(
     apart: Sequence[str],
 ) -> str:
     """The page as HTML, with the figures embedded as PNG images; `apart` says in words which series differ."""
-    template = importlib.resources.files("sandbox.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     versions = [name for name in records.columns if name.startswith("versions.")]
     common = [key for key in config_keys(records) if records[key].nunique(dropna=False) == 1]
-    return environment.from_string(template).render(
+    return render(
+        "page.html.j2",
         title=", ".join(dict.fromkeys(records["study"])) or "Report",
         counts=outcomes(records),
-        figures=[_figure(name, drawing) for name, drawing in drawings.items()],
+        figures=embedded(drawings),
         table=table,
         interval=INTERVAL,
         edge_note=EDGE_NOTE,
@@ -51,13 +47,29 @@ def render_page(
     )
 
 
-def _figure(name: str, drawing: Drawing) -> dict[str, object]:
-    return {
-        "name": name,
-        "caption": drawing.caption,
-        "width": round(drawing.figure.get_figwidth() * _PIXELS_PER_INCH),
-        "png": base64.b64encode(drawing.png).decode(),
-    }
+def render(template: str, **values: object) -> str:
+    """A template beside this file, with these values in it."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("sandbox.report", ""),
+    )
+    return environment.get_template(template).render(**values)
+
+
+def embedded(drawings: Mapping[str, Drawing]) -> list[dict[str, object]]:
+    """The figures as templates show them, with PNG images in base64."""
+    return [
+        {
+            "name": name,
+            "caption": drawing.caption,
+            "width": round(drawing.figure.get_figwidth() * _PIXELS_PER_INCH),
+            "png": base64.b64encode(drawing.png).decode(),
+        }
+        for name, drawing in drawings.items()
+    ]
 
 
 def _values(column: pd.Series) -> str:

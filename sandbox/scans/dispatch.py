@@ -17,6 +17,7 @@ from sandbox.scans.kernels.pallas import run_pallas, why_not_pallas
 from sandbox.scans.kernels.plan import rows_and_columns_of
 from sandbox.scans.layout import cast, compute_dtype, initial_states, num_tokens
 from sandbox.scans.rule import Inputs, Outputs, Rule, State
+from sandbox.taps import Taps, open_taps
 from sandbox.target import target_platform
 
 Driver = Callable[..., tuple[Outputs, State]]
@@ -71,6 +72,8 @@ def run_rule(
     """
     check_chunk_size(chunk_size)
     check_inputs(inputs)
+    if (tapped := open_taps()) is not None:
+        return _run_tapped(rule, inputs, tapped, dtype=dtype, initial_state=initial_state)
     state = initial_states(rule, inputs) if initial_state is None else initial_state
     exact = compute_dtype(inputs)
     state = cast(state, exact)
@@ -101,6 +104,20 @@ def run_rule(
 
     run.defvjp(run_forward, lambda pullback, gradients: pullback(gradients))
     return run(state, inputs)
+
+
+def _run_tapped(
+    rule: Rule, inputs: Inputs, tapped: Taps, *, dtype: DTypeLike, initial_state: State | None
+) -> tuple[Outputs, State]:
+    """Runs the definition of `rule`, and lets the taps see it."""
+    tapped.scans.append((rule, inputs))
+    if not tapped.by_mixer:
+        inputs = inputs._replace(**{rule.values: tapped.pass_values(getattr(inputs, rule.values))})
+    state = initial_states(rule, inputs) if initial_state is None else initial_state
+    outputs, state = run_recurrent(rule, cast(state, compute_dtype(inputs)), inputs, dtype=dtype, chunk_size=None)
+    if not tapped.by_mixer:
+        tapped.read.append(jax.tree.leaves(outputs)[0])  # the real part of complex outputs
+    return outputs, state
 
 
 def resolve_implementation(

@@ -43,6 +43,12 @@ class Rule:
     examples: Mapping[str, Example]
     """Example inputs for tests and benchmarks, by the kinds that the rule distinguishes, such as of decay."""
 
+    values: str = "v"
+    """The input that is written to the state; outputs are linear in it."""
+
+    log_decay: Callable[[Inputs], Any] | None = None
+    """The log of the decays in inputs `[B, T, H, …]`: `[B, T, H, K]`, or one number for all K rows. None: none."""
+
     chunk: Update | None = None
     """The update by C tokens at once, C a power of two; None if the rule has no such form.
 

@@ -81,7 +81,7 @@ class Checkpoints:
         if not self._directory.exists():
             return None
         try:
-            return self._read(like)
+            return self.read(like)
         except Exception as error:
             if not self._directory.is_dir() or out_of_space(error):
                 raise
@@ -96,7 +96,8 @@ class Checkpoints:
         shutil.rmtree(self._directory)
         return None
 
-    def _read(self, like: Member) -> Progress | None:
+    def read(self, like: Member) -> Progress | None:
+        """As `restore`, but nothing is deleted: whatever cannot be read raises its error."""
         if (step := self._manager.latest_step()) is None:
             return None
         _check_hashes(self._directory / str(step))

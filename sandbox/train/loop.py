@@ -60,7 +60,7 @@ def fit(
     while True:
         before = [row for progress in trained for row in progress.history]
         log = functools.partial(_log, directory, listen, rates, before)
-        with Checkpoints(directory / (f"checkpoints-{rates[0]:g}" if tried else "checkpoints")) as checkpoints:
+        with Checkpoints(checkpoint_folder(directory, rates, problem.train.first_rates)) as checkpoints:
             trained.append(fit_population(problem, rates, seed, validation, checkpoints, checkpoint_seconds, log))
         scores.append(validation.score(problem, trained[-1].population.params))
         tried += rates
@@ -75,6 +75,13 @@ def fit(
         rates = further_rates(problem.train, fitted.rates, halved, fitted.validation)
         if not rates:
             return fitted
+
+
+def checkpoint_folder(
+    directory: pathlib.Path, rates: Sequence[float], first_rates: Sequence[float]
+) -> pathlib.Path:
+    """Where the population of these learning rates saves its checkpoints, in the folder of the run."""
+    return directory / ("checkpoints" if list(rates) == list(first_rates) else f"checkpoints-{rates[0]:g}")
 
 
 def fit_population(

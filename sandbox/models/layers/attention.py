@@ -35,6 +35,7 @@ from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
+from sandbox.taps import tap_read, tap_values
 from sandbox.target import kernels_are_interpreted, target_platform
 
 
@@ -145,7 +146,7 @@ class Attention(Mixer):
         q, k, v = (layer(x).reshape(heads) for layer in layers or (self.q, self.k, self.v))
         if self.config.positions is Positions.rope:
             q, k = rotate(q, positions), rotate(k, positions)
-        return q, k, v
+        return q, k, tap_values(v)
 
     def _attend(
         self,
@@ -186,7 +187,7 @@ class Attention(Mixer):
         return by_block(q, k, v, q_positions, k_positions, visible)
 
     def _merge(self, attended: Float[Array, "B T H K"]) -> Activations:
-        return self.out(attended.reshape(*attended.shape[:2], -1))
+        return self.out(tap_read(attended).reshape(*attended.shape[:2], -1))
 
 
 def alibi_slopes(num_heads: int) -> np.ndarray:

@@ -36,6 +36,7 @@ from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -96,7 +97,7 @@ class H3(Mixer):
         if self.config.implementation != "auto":
             return super().__call__(x)
         q, k, v = jnp.split(self.qkv(x), 3, axis=-1)
-        length = x.shape[1]
+        v, length = tap_values(v), x.shape[1]
         taps = self.shift.kernel[:length]
         shifted = long_convolution(k, jnp.pad(taps, ((0, length - taps.shape[0]), (0, 0))))
         return self._read(q, self.ssm(self._products(k, shifted, v)))
@@ -128,7 +129,7 @@ class H3(Mixer):
         width = self.config.head_dim
         q = q.reshape(*q.shape[:2], self.num_heads, width)
         y = y.reshape(q.shape[0], width, width, *y.shape[1:])
-        return self.out(jnp.einsum("bthi,bijth->bthj", q, y).reshape(*q.shape[:2], -1))
+        return self.out(tap_read(jnp.einsum("bthi,bijth->bthj", q, y)).reshape(*q.shape[:2], -1))
 
 
 H3Config.mixer = H3

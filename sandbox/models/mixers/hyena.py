@@ -40,6 +40,7 @@ from sandbox.models.mixer import Card, Mixer, MixerConfig
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations, Token
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -115,7 +116,7 @@ class Hyena(Mixer):
 
     def __call__(self, x: Activations) -> Activations:
         gate, inner_gate, v = jnp.split(self.conv(self.project(x)), 3, axis=-1)
-        u = inner_gate * v
+        u = inner_gate * tap_values(v)
         return self._read(gate, u, long_convolution(u, self.filter(x.shape[1])))
 
     def init_state(self, batch_size: int, max_len: int) -> HyenaState:
@@ -151,7 +152,7 @@ class Hyena(Mixer):
 
     def _read(self, gate: Activations, u: Activations, y: Activations) -> Activations:
         y = y + u * self.skip[...].astype(u.dtype)
-        return self.out(gate * y)
+        return self.out(tap_read(gate * y))
 
 
 def _dense(d_in: int, d_out: int, rngs: nnx.Rngs, *, use_bias: bool = True) -> Dense:

@@ -26,6 +26,7 @@ from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 EPSILON = 1e-6
 """Added to a sum of nonnegative weights before dividing by it."""
@@ -201,14 +202,14 @@ class LinearAttention(Mixer):
     def prefill(self, x: Activations, state: LinearAttentionState) -> tuple[Activations, LinearAttentionState]:
         heads = (*x.shape[:2], self.config.num_heads, -1)
         q, k = self._features(self.q(x).reshape(heads), self.k(x).reshape(heads), state.position)
-        v = self.v(x).reshape(heads)
+        v = tap_values(self.v(x).reshape(heads))
         if self.config.normalize:
             v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
         read, memory = gated_linear_attention(q, k, v, initial_state=state.memory, **self.config.scan_options)
         if self.config.normalize:
             read = self._normalize(read[..., :-1], read[..., -1:])
         position = None if state.position is None else state.position + x.shape[1]
-        return self.out(read.reshape(x.shape)), LinearAttentionState(memory, position)
+        return self.out(tap_read(read).reshape(x.shape)), LinearAttentionState(memory, position)
 
     def _features(
         self, q: Float[Array, "B T H I"], k: Float[Array, "B T H I"], position: Int[Array, ""] | None

@@ -26,6 +26,7 @@ from sandbox.option_checks import check_positive_number
 from sandbox.scans import diagonal_scan
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -90,12 +91,12 @@ class LRU(Mixer):
         log_modulus, phase = -jnp.exp(self.log_rates[...]), jnp.exp(self.log_phases[...])
         decay = jnp.exp(jax.lax.complex(log_modulus, phase))
         inputs = _complex(self.b(x).astype(jnp.float32))
-        inputs = inputs * jnp.exp(self.log_gamma[...])
+        inputs = tap_values(inputs * jnp.exp(self.log_gamma[...]))
         h, last = diagonal_scan(
             decay[None, None], inputs, initial_state=_complex(state.units), **self.config.scan_options
         )
         # The kernel of C holds Re C above -Im C.
-        y = self.c(_real(h).astype(x.dtype)) + x * self.skip[...].astype(x.dtype)
+        y = self.c(_real(tap_read(h)).astype(x.dtype)) + x * self.skip[...].astype(x.dtype)
         return jax.nn.glu(self.out(jax.nn.gelu(y, approximate=False))), LRUState(_real(last))
 
 

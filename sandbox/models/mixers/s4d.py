@@ -36,6 +36,7 @@ from sandbox.models.layers.diagonal_ssm import DiagonalSSM, Discretization, Init
 from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -87,7 +88,7 @@ class S4D(Mixer):
     def __call__(self, x: Activations) -> Activations:
         if self.config.implementation != "auto":
             return super().__call__(x)
-        return self._mix(self.ssm(x))
+        return self._mix(tap_read(self.ssm(tap_values(x))))
 
     def init_state(self, batch_size: int, max_len: int) -> S4DState:
         return S4DState(self.ssm.init_state(batch_size))

@@ -84,6 +84,8 @@ DIAGONAL_SCAN = Rule(
         "real, fixed decay": example(fixed=True),
     },
     column_inputs=frozenset(DiagonalScanInputs._fields),
+    values="x",
+    log_decay=lambda inputs: jnp.log(jnp.hypot(inputs.a, 0.0 if inputs.a_imag is None else inputs.a_imag)),
 )
 
 

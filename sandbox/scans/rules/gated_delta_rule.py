@@ -93,6 +93,7 @@ GATED_DELTA_RULE = Rule(
     default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
     steps_up_to=512,
     column_inputs=frozenset({"v"}),
+    log_decay=lambda inputs: inputs.log_decay,
 )
 
 

@@ -101,6 +101,7 @@ GATED_LINEAR_ATTENTION = Rule(
     },
     default_chunk_size=default_chunk_size,
     column_inputs=frozenset({"v"}),
+    log_decay=lambda inputs: inputs.log_decay,
 )
 
 

@@ -101,6 +101,7 @@ GENERALIZED_DELTA_RULE = Rule(
     default_chunk_size=lambda inputs: 16,  # measured on CPU, forward and backward
     steps_up_to=768,
     column_inputs=frozenset({"v"}),
+    log_decay=lambda inputs: inputs.log_decay,
 )
 
 

@@ -142,6 +142,7 @@ MLSTM = Rule(
     padding={"input_gate": NEVER},
     default_chunk_size=lambda inputs: 32,  # measured on CPU, forward and backward
     column_inputs=frozenset({"v"}),
+    log_decay=lambda inputs: inputs.log_forget,
     column_states=MLSTMState._make((True, False, False)),
 )
 

@@ -57,6 +57,8 @@ SELECTIVE_SCAN = Rule(
     initial_state=lambda inputs: jnp.zeros(inputs.A.shape),
     examples={"fixed A": example},
     column_inputs=frozenset({"x", "dt", "A"}),
+    values="x",
+    log_decay=lambda inputs: inputs.dt[..., None, :] * inputs.A,
 )
 
 

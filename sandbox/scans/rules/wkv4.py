@@ -80,6 +80,7 @@ WKV4 = Rule(
     initial_state=initial_state,
     examples={"fixed w and u": example},
     column_inputs=frozenset(WKV4Inputs._fields),
+    log_decay=lambda inputs: -inputs.w,
 )
 
 

@@ -1,0 +1,98 @@
+"""Everything that a look inside one trained model shows, as tables."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array
+
+from sandbox.probes.attention import AttentionSummary, implicit_attention_of_layers, summarize_attention
+from sandbox.probes.half_lives import half_lives_of_layers
+from sandbox.probes.memory import effective_rank, memories
+from sandbox.probes.recall import NOWHERE, accuracy_by, first_tests, questions, right_answers, sources
+from sandbox.probes.trained import TrainedModel
+from sandbox.tasks.task import Example, on_each
+
+DIFFICULTIES = ("distance", "pairs_since", "overwrites")
+
+
+class Look(NamedTuple):
+    """What was seen; layers are numbered from 0."""
+
+    weights: pd.DataFrame
+    """The implicit attention over the first sequence: `layer`, `query`, `token`, `weight`."""
+    tokens: list[str]
+    """That sequence in words."""
+    asked: list[tuple[int, int]]
+    """The position of each of its questions, and that of the answer."""
+    summaries: dict[int, AttentionSummary]
+    """Of the implicit attention of each layer, over all sequences."""
+    half_lives: dict[int, np.ndarray]
+    """Of each layer that has decays, over all sequences."""
+    recall: dict[str, pd.DataFrame]
+    """Accuracy by each of `DIFFICULTIES`."""
+    chance: float
+    """The accuracy of guessing, averaged over the sequences."""
+    ranks: pd.DataFrame
+    """Effective rank of the memories, averaged over sequences and heads: `layer`, `position`, `rank`."""
+    rows: dict[int, int]
+    """Rows of a head's memory, by layer."""
+
+
+def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
+    """Looks at the first test sequences: `sequences` of them, but recall at a whole batch."""
+    batch = first_tests(trained.task)
+    few = first_of(batch, sequences)
+    found = sources(few)
+    seen = jnp.asarray((np.asarray(few.weights) > 0) & (found != NOWHERE), jnp.float32)
+    matrices = implicit_attention_of_layers(trained.model, few.tokens)
+    summary = functools.partial(
+        summarize_attention, positions=few.positions, sources=jnp.asarray(np.maximum(found, 0)), weights=seen
+    )
+    answers = questions(batch, right_answers(trained.model, batch))
+    by = {column: accuracy_by(answers, column) for column in DIFFICULTIES} if len(answers) else {}
+    held = memories(trained.model, few.tokens)
+    return Look(
+        weights=_together([_weights(*each) for each in matrices.items()], ["layer", "query", "token", "weight"]),
+        tokens=[trained.task.describe_token(int(token)).name for token in few.tokens[0]],
+        asked=[(int(few.positions[0, i]), int(found[0, i])) for i in np.flatnonzero(seen[0])],
+        summaries={layer: summary(matrix) for layer, matrix in matrices.items()} if seen.any() else {},
+        half_lives=half_lives_of_layers(trained.model, few.tokens),
+        recall=by,
+        chance=float(on_each(trained.task.chance, batch.slices).mean()),
+        ranks=_ranks(held),
+        rows={layer: memory.shape[-2] for layer, memory in held.items()},
+    )
+
+
+def first_of(batch: Example, sequences: int) -> Example:
+    """The first sequences of a batch."""
+    return jax.tree.map(lambda leaf: leaf[:sequences], batch)
+
+
+def _weights(layer: int, matrix: Array) -> pd.DataFrame:
+    """The rows of one sequence, each with weights whose absolute values sum to one, averaged over heads."""
+    first = np.real(np.asarray(matrix[0]))
+    first = first.reshape(*first.shape[:2], -1)
+    total = np.abs(first).sum(axis=1, keepdims=True)
+    share = (first / np.where(total > 0, total, 1)).mean(axis=-1)
+    query, token = np.indices(share.shape)
+    columns = {"layer": layer, "query": query.ravel(), "token": token.ravel(), "weight": share.ravel()}
+    return pd.DataFrame(columns)
+
+
+def _ranks(held: dict[int, np.ndarray]) -> pd.DataFrame:
+    tables = [
+        pd.DataFrame(
+            {"layer": layer, "position": np.arange(len(memory)), "rank": effective_rank(memory).mean(axis=(1, 2))}
+        )
+        for layer, memory in held.items()
+    ]
+    return _together(tables, ["layer", "position", "rank"])
+
+
+def _together(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

@@ -1,0 +1,149 @@
+"""Figures of a look inside one trained model; each takes a table of what it shows (see `sandbox.probes`)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from sandbox.report.drawing import Drawing, NothingToDraw
+from sandbox.report.page import embedded, render
+from sandbox.report.style import COLORS, PAGE_WIDTH, accuracy_axis
+
+MOST_LAYERS = 3
+"""Layers that have a panel; a deeper model shows its last ones."""
+
+_MOST_NAMES = 34  # tokens that are written along an axis
+_SHORTEST, _LONGEST = 1.0, 1e5  # half-lives in tokens beyond which everything shares a bar
+
+DIFFICULTIES = {
+    "distance": "Tokens since the answer was seen",
+    "pairs_since": "Answers to other questions since",
+    "overwrites": "Earlier values of the same key",
+}
+
+
+def attention_figure(
+    weights: pd.DataFrame,
+    tokens: Sequence[str],
+    summaries: Mapping[int, str],
+    asked: Sequence[tuple[int, int]],
+) -> Drawing:
+    """The implicit attention of each layer over one sequence.
+
+    Args:
+        weights: columns `layer`, `query`, `token`, positions from 0, and `weight`, the share of the row's weight.
+        tokens: the sequence, in words.
+        summaries: what is written below each layer's number.
+        asked: the position of each question, and that of its answer, which get a ring.
+    """
+    layers = sorted(weights["layer"].unique())[-MOST_LAYERS:]
+    if not layers:
+        raise NothingToDraw("no layer is linear in its values")
+    panel = PAGE_WIDTH / max(2, len(layers))
+    figure = Figure(figsize=(panel * len(layers) + 0.6, 0.7 + 0.9 * panel), layout="constrained")
+    axes = figure.subplots(1, len(layers), squeeze=False)[0]
+    for ax, layer in zip(axes, layers, strict=True):
+        rows = weights[weights["layer"] == layer]
+        matrix = rows.pivot(index="query", columns="token", values="weight").to_numpy()
+        largest = max(float(np.abs(matrix).max()), 1e-6)
+        image = ax.imshow(matrix, cmap="RdBu_r", norm=TwoSlopeNorm(0, -largest, largest))
+        for query, answer in asked:
+            ax.plot(
+                answer, query, marker="o", markersize=4, markerfacecolor="none", color="black", markeredgewidth=0.6
+            )
+        ax.set_title(f"Layer {layer + 1}\n{summaries.get(layer, '')}".strip())
+        ax.set_xlabel("token that is read")
+        if len(tokens) <= _MOST_NAMES:
+            ax.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=5)
+            ax.set_yticks(range(len(tokens)), tokens, fontsize=5)
+        ax.grid(visible=False)
+        bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02)
+        bar.outline.set_visible(False)
+    axes[0].set_ylabel("token that reads")
+    caption = (
+        "Implicit attention: what share of what a token reads comes from each earlier value, averaged over heads "
+        "and channels; a negative weight subtracts a value. A sharp row has one dark cell, an even one is pale. "
+        "Rings mark the questions, at the token that holds the answer: a model that looks it up has a dark cell "
+        "in each."
+    )
+    return Drawing(weights.reset_index(drop=True), figure, caption)
+
+
+def half_lives_figure(lives: Mapping[int, np.ndarray], length: int) -> Drawing:
+    """Histograms of half-lives in tokens, by layer; `length` is that of the sequences."""
+    if not lives:
+        raise NothingToDraw("no layer has a decay")
+    edges = np.geomspace(_SHORTEST, _LONGEST, 31)
+    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    ax = figure.subplots()
+    rows = []
+    for number, (layer, values) in enumerate(sorted(lives.items())):
+        counts, _ = np.histogram(np.clip(values, _SHORTEST, _LONGEST * (1 - 1e-9)), edges)
+        shares = counts / counts.sum()
+        ax.stairs(
+            shares, edges, color=COLORS[number % len(COLORS)], fill=True, alpha=0.5, label=f"layer {layer + 1}"
+        )
+        for low, high, share in zip(edges[:-1], edges[1:], shares, strict=True):
+            rows.append({"layer": layer, "low": low, "high": high, "share": share})
+    ax.axvline(length, color="0.4", linewidth=0.8, linestyle=":")
+    ax.annotate("length", (length, ax.get_ylim()[1]), xytext=(3, -8), textcoords="offset points", fontsize=6)
+    ax.set_xscale("log")
+    ax.set_xlabel("Half-life [tokens]")
+    ax.set_ylabel("Share of gates")
+    ax.legend()
+    caption = (
+        "Half-lives that the gates set while the test sequences are read, over tokens, heads and rows; the last "
+        "bar has everything that is kept longer. A memory whose half-lives are short forgets within the sequence."
+    )
+    return Drawing(pd.DataFrame(rows), figure, caption)
+
+
+def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
+    """Accuracy against each difficulty of a question: tables of `sandbox.probes.recall.accuracy_by`, by column."""
+    tables = {column: table for column, table in tables.items() if len(table) > 1}
+    if not tables:
+        raise NothingToDraw("all questions are equally hard")
+    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    axes = figure.subplots(1, len(tables), squeeze=False, sharey=True)[0]
+    for ax, (column, table) in zip(axes, tables.items(), strict=True):
+        ax.errorbar(table[column], table["accuracy"], 1.96 * table["error"], color=COLORS[0], marker="o")
+        ax.axhline(chance, color="0.6", linewidth=0.7, linestyle=(0, (4, 2)))
+        ax.set_xlabel(DIFFICULTIES.get(column, column))
+        accuracy_axis(ax)
+    axes[0].set_ylabel("Recall accuracy")
+    frame = pd.concat(
+        [table.rename(columns={column: "value"}).assign(difficulty=column) for column, table in tables.items()]
+    )
+    caption = (
+        "Accuracy on test sequences by how far back the answer lies, and by what was written since; bars are 95 % "
+        "intervals over questions, the dashed line is chance."
+    )
+    return Drawing(frame.reset_index(drop=True), figure, caption)
+
+
+def rank_figure(ranks: pd.DataFrame, rows: Mapping[int, int]) -> Drawing:
+    """Effective rank of each memory over time: columns `layer`, `position`, `rank`; `rows` are those of a head."""
+    if ranks.empty:
+        raise NothingToDraw("no layer has a matrix memory")
+    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    ax = figure.subplots()
+    for number, layer in enumerate(sorted(rows)):
+        part, color = ranks[ranks["layer"] == layer], COLORS[number % len(COLORS)]
+        ax.plot(part["position"] + 1, part["rank"], color=color, label=f"layer {layer + 1}")
+        ax.axhline(rows[layer], color=color, linewidth=0.7, linestyle=":")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("Tokens read")
+    ax.set_ylabel("Effective rank")
+    ax.legend()
+    caption = (
+        "Directions that the memory of a head uses, the exponential of the entropy of its singular values; the "
+        "dotted line is the number of its rows, which it cannot exceed."
+    )
+    return Drawing(ranks.reset_index(drop=True), figure, caption)
+
+
+def render_inside(title: str, about: str, drawings: Mapping[str, Drawing], notes: Sequence[str]) -> str:
+    """The page of a look inside as HTML, with the figures embedded."""
+    return render("inside.html.j2", title=title, about=about, figures=embedded(drawings), notes=notes)
