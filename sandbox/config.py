@@ -56,7 +56,10 @@ class ReportConfig:
     """What the report of a study shows."""
 
     x: str = "state_bytes"
-    """x axis of the frontier: a cost, such as `training_flops_per_token`, or a key, such as `mixer.half_life`."""
+    """x axis of the frontier: a cost, such as `training_flops_per_token`, a key, such as `mixer.half_life`, or
+    `slice`, the difficulty."""
+    y: str = "accuracy"
+    """y axis of the frontier: `accuracy`; `exact`, the share of sequences without an error; or `free_running`."""
     columns: str = SLICE
     """Columns of the heatmap: `slice`, or a key, such as `mixer.decay`."""
 

@@ -121,6 +121,9 @@ RUN = ["study", "run_id"]
 MEMBER = [*RUN, "learning_rate", "seed"]
 """The columns that identify a member."""
 
+SHARES = ("accuracy", "exact", "free_running")
+"""The scores of a member that are shares, 0 to 1, and can be on the y axis."""
+
 MEASURES = ("state_bytes", "parameters", "training_flops_per_token", "decode_flops_per_token", "seconds")
 """The numeric columns that describe a run rather than a member."""
 

@@ -112,7 +112,7 @@ def compose_runs(
 def check_same(runs: Runs, base: DictConfig) -> None:
     """Raises InputError if runs differ in what belongs to the sweep: neither their results nor their names."""
     of_sweep = ("study", "output_dir", "jobs", "scale", "dry_run", "versions", "retry_failed", "stop_on_failure")
-    for key in (*of_sweep, "report.x", "report.columns"):
+    for key in (*of_sweep, "report.x", "report.y", "report.columns"):
         value_of = operator.attrgetter(key)
         values = list(dict.fromkeys(map(value_of, runs.values())))
         texts = ", ".join(str(value.name if isinstance(value, enum.Enum) else value) for value in values)

@@ -11,7 +11,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add_source(parser)
     add_report_folder(parser)
-    add("--x", default="state_bytes", metavar="COLUMN", help="x of the frontier (default: %(default)s)")
+    text = "x of the frontier: a cost, a config key, or slice, the difficulty (default: %(default)s)"
+    add("--x", default="state_bytes", metavar="COLUMN", help=text)
+    text = "y of the frontier: accuracy, exact (whole sequences) or free_running (default: %(default)s)"
+    add("--y", default="accuracy", metavar="COLUMN", help=text)
     text = "slice that the frontier shows, such as pairs=16 (default: the hardest that all tasks have)"
     add("--slice", metavar="NAME", help=text)
     text = "size in heatmap and curves (default: mixer.d_state if it varies, or the bytes)"
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.source,
             report_folder(args),
             x=args.x,
+            y=args.y,
             slice=args.slice,
             rows=args.rows,
             columns=args.columns,

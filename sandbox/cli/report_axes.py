@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InputError, did_you_mean
 from sandbox.renamed import renamed
-from sandbox.results import MEASURES, SLICE
+from sandbox.results import MEASURES, SHARES, SLICE
 
 if TYPE_CHECKING:
     from sandbox.config import Config
 
 
 def check_report(configs: "Iterable[Config]") -> None:
-    """Raises InputError if `report.x` is no number of these runs, or `report.columns` none of their options.
+    """Raises InputError for a `report.x` that is no number of these runs, or a `y` or `columns` that they lack.
 
     A run may lack the key, or have None there, as long as another has a number.
     """
@@ -25,8 +25,10 @@ def check_report(configs: "Iterable[Config]") -> None:
     varying = [key for key, found in values.items() if len(set(map(str, found))) > 1]
     numbers = [key for key, found in values.items() if _are_numbers(found)]
     report = configs[0].report if configs else None  # all have the same
-    if report and report.x not in (*MEASURES, *numbers):
-        there = ", ".join([*MEASURES, *(key for key in numbers if key in varying)])
+    if report and report.y not in SHARES:
+        raise InputError(f"report.y={report.y}: must be one of {', '.join(SHARES)}")
+    if report and report.x not in (SLICE, *MEASURES, *numbers):
+        there = ", ".join([SLICE, *MEASURES, *(key for key in numbers if key in varying)])
         hint = "" if report.x in values else renamed(report.x) or did_you_mean(report.x, [*MEASURES, *values])
         raise InputError(f"report.x={report.x}: no number of these runs{hint}; there are {there}")
     if report and report.columns not in (SLICE, *values):

@@ -31,16 +31,13 @@ from sandbox.option_types import from_plain
 from sandbox.report.intervals import half_width, mean_and_interval
 from sandbox.report.points import seed_columns, selected_members, varying_keys
 from sandbox.report.series import format_value
-from sandbox.results import ALL_EXAMPLES, RECORDS, RUN, SLICE
+from sandbox.results import ALL_EXAMPLES, RECORDS, RUN, SHARES, SLICE
 from sandbox.tables import collect
 
 CLAIMS = "claims.yaml"
 
 AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED = "agrees", "disagrees", "not settled", "not reached at this scale"
 """Verdicts: the whole interval is where the claim wants it, none of it, or a part; or the setting was not run."""
-
-SHARES = ("accuracy", "exact", "free_running")
-"""Columns whose intervals end at 0 and 1."""
 
 _ROUNDING = 1e-9  # of means of floats
 

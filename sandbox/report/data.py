@@ -1,6 +1,7 @@
 """The data of a report: what its figures and tables are drawn from, and what they show of it."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from sandbox.renamed import renamed
 from sandbox.report.points import check_axis, config_keys, in_order, make_points, size_column, varying_keys
 from sandbox.report.series import TASK, format_value
 from sandbox.report.slices import choose_slice
-from sandbox.results import MEASURES, SLICE
+from sandbox.results import MEASURES, SHARES, SLICE
 from sandbox.tables import collect, collect_curves
 
 
@@ -26,7 +27,11 @@ class ReportData:
     keys: list[str]
     """The columns that tell configurations apart."""
     x: str
-    """The column on the x axis of the frontier."""
+    """The column on the x axis of the frontier, or `slice`."""
+    y: str
+    """The column on its y axis."""
+    frontier_points: pd.DataFrame
+    """The points, with that column as their `accuracy`."""
     size: str
     """The column of model sizes."""
     columns: str
@@ -42,10 +47,14 @@ def read_data(
     rows: str | None,
     columns: str,
     only: Sequence[str] = (),
+    y: str = "accuracy",
 ) -> ReportData:
     """Reads the runs or the table at `source` and checks the options, which `write_report` describes."""
     records, evaluations = _chosen(collect(source), only), collect_curves(source)
-    check_axis(records, x, "--x")
+    if x != SLICE:
+        check_axis(records, x, "--x")
+    if y not in SHARES:
+        raise InputError(f"--y {y!r}: must be one of {', '.join(SHARES)}")
     if rows is not None:
         check_axis(records, rows, "--rows")
     keys = varying_keys(records)
@@ -54,12 +63,16 @@ def read_data(
         choices = [SLICE, *(key for key in keys if key in config_keys(records))]
         raise InputError(f"--columns {columns!r}: no such key{renamed(columns)}; there are {', '.join(choices)}")
     asked = [name for name in (x, rows, columns) if name is not None and name != SLICE]
+    points = make_points(records, [*MEASURES, *asked])
+    other = records if y == "accuracy" else records.assign(accuracy=records[y], chance=math.nan)
     return ReportData(
         records=records,
         evaluations=evaluations,
-        points=make_points(records, [*MEASURES, *asked]),
+        points=points,
+        frontier_points=points if y == "accuracy" else make_points(other, [*MEASURES, *asked]),
         keys=keys,
         x=x,
+        y=y,
         size=rows or size_column(records),
         columns=columns,
         slice_name=_choose_slice(records, slice, several_tasks=TASK in keys),

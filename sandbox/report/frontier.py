@@ -1,7 +1,8 @@
 """The frontier: recall against a cost, one line per series, over the Pareto frontier of each task.
 
 The x axis may also be any key of the config. Such a key is no cost, and has no frontier; a series without the key,
-such as softmax attention against `mixer.d_state`, is a horizontal line.
+such as softmax attention against `mixer.d_state`, is a horizontal line. Or it is `slice`: the number of each slice
+of a task, such as its length, with the size of a model in the name of its series.
 """
 
 import itertools
@@ -25,6 +26,7 @@ from sandbox.report.panels import panel_grid
 from sandbox.report.points import COUNTS
 from sandbox.report.rates import EDGE_MARK, EDGE_NOTE
 from sandbox.report.series import TASK, name_series, series_names, sort_by_series
+from sandbox.report.slices import parse_slice
 from sandbox.report.style import (
     CHANCE,
     COLUMN_WIDTH,
@@ -40,10 +42,18 @@ from sandbox.report.style import (
     shown_names,
     size_axis,
 )
-from sandbox.results import MEASURES
+from sandbox.results import MEASURES, SLICE
 
+DIFFICULTY = "difficulty"
+"""The column of the numbers of slices, if they are the x axis."""
+
+_Y_NAMES = {
+    "accuracy": ("Test accuracy", "Recall accuracy"),
+    "exact": ("Share of test sequences without an error", "Sequences all right"),
+    "free_running": ("Share of test sequences without an error, free-running", "All right, free-running"),
+}
 _CAPTION = (
-    f"Test accuracy ({{slice}}) at the learning rate that validation chose: mean over seeds with its {INTERVAL}."
+    f"{{score}} ({{slice}}) at the learning rate that validation chose: mean over seeds with its {INTERVAL}."
 )
 _FRONTIER_CAPTION = " Grey: the best mean of all series of a task up to there."
 _FRONTIER = "Pareto frontier"
@@ -77,12 +87,14 @@ def pareto(cost: ArrayLike, score: ArrayLike) -> np.ndarray:
     return np.array(kept, dtype=int)
 
 
-def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str) -> Drawing:
-    """The points of one slice against the column `x`, one panel per task.
+def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str, y: str = "accuracy") -> Drawing:
+    """The points of one slice against the column `x`, or of all slices if that is `slice`, one panel per task.
 
-    Raises NothingToDraw if no point has both x and accuracy.
+    `y` is what stands in the column `accuracy`. Raises NothingToDraw if no point has both x and accuracy.
     """
-    shown = points[points["slice"] == slice_name]
+    shown, what = points[points["slice"] == slice_name], slice_name
+    if x == SLICE:
+        shown, x, what = _by_difficulty(points, keys), DIFFICULTY, "each slice"
     task = [TASK] if TASK in keys and x != TASK else []
     names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
     frame = shown.assign(series=pd.concat(names) if names else "")
@@ -104,9 +116,27 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str)
     nearest = "Pareto frontier" if is_cost else "best"
     named = foremost(_nearness(frame, task, x), MOST_LINES)
     crowd = crowd_notes(len(named), frame["series"].nunique(), f"named, those nearest the {nearest}")
-    figure = _draw(lines, task, x, named, crowd)
-    caption = _CAPTION.format(slice=slice_name) + (_FRONTIER_CAPTION if is_cost else "")
-    return Drawing(lines, figure, caption, [*notes, *crowd])
+    figure = _draw(lines, task, x, y, named, crowd)
+    caption = _CAPTION.format(score=_Y_NAMES[y][0], slice=what) + (_FRONTIER_CAPTION if is_cost else "")
+    return Drawing(lines.rename(columns={"accuracy": y}), figure, caption, [*notes, *crowd])
+
+
+def _by_difficulty(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The points of slices with a number, which is their x; of each task only those of its first key of slices."""
+    parsed = [parse_slice(name) for name in points["slice"]]
+    numbers = np.array([number for _, number in parsed], float)
+    points = points.assign(difficulty=numbers, slice_key=[key for key, _ in parsed])
+    numbered = points[points[DIFFICULTY].notna()]
+    if numbered.empty:
+        raise NothingToDraw("no slice has a number")
+    tasks = numbered[TASK] if TASK in keys else pd.Series("", numbered.index)
+    first = numbered.groupby(tasks, sort=False)["slice_key"].transform("first")
+    return numbered[numbered["slice_key"] == first]
+
+
+def _slice_keys(frame: pd.DataFrame) -> str:
+    """What the numbers of the slices are, such as `length`, or `length or gap` of several tasks."""
+    return " or ".join(dict.fromkeys(parse_slice(name)[0] for name in frame["slice"])).capitalize()
 
 
 def _by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
@@ -123,22 +153,24 @@ def _nearness(frame: pd.DataFrame, task: Sequence[str], x: str) -> pd.Series:
     return below.groupby(frame["series"], sort=False).max()
 
 
-def _draw(frame: pd.DataFrame, task: Sequence[str], x: str, named: Sequence[str], notes: Sequence[str]) -> Figure:
+def _draw(
+    frame: pd.DataFrame, task: Sequence[str], x: str, y: str, named: Sequence[str], notes: Sequence[str]
+) -> Figure:
+    x_title = _slice_keys(frame) if x == DIFFICULTY else axis_name(x)
     panels = {str(rows[TASK].iloc[0]) if task else "": rows for rows in _by_task(frame, task)}
     if len(panels) == 1:
         figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
         axes = [figure.add_subplot()]
         accuracy_axis(axes[0])
-        axes[0].set_ylabel("Recall accuracy")
+        axes[0].set_ylabel(_Y_NAMES[y][1])
     else:
-        figure, grid = panel_grid(list(panels), axis_name(x), "Recall accuracy")
+        figure, grid = panel_grid(list(panels), x_title, _Y_NAMES[y][1])
         axes = list(grid.values())
     for ax, rows in zip(axes, panels.values(), strict=True):
         size_axis(ax, x, frame[x].dropna().tolist())
         chance_lines(ax, rows["chance"])
         _lines(ax, rows, x, named)
-        if len(panels) > 1:
-            ax.set_xlabel("")
+        ax.set_xlabel(x_title if len(panels) == 1 else "")
     edges = EDGE_NOTE if frame["edge"].any() else ""
     footnote(figure, interval_in_words(frame["num_seeds"]), edges, *notes)
     lines = {line.get_label(): line for ax in axes for line in ax.lines}

@@ -27,7 +27,7 @@ from sandbox.results import RUN, SLICE, STATUS_FAILED
 from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
-    "frontier": lambda data: frontier(data.points, data.keys, data.x, data.slice_name),
+    "frontier": lambda data: frontier(data.frontier_points, data.keys, data.x, data.slice_name, data.y),
     "heatmap": lambda data: heatmap(data.points, data.keys, data.size, data.columns, data.slice_name),
     "curves": lambda data: curves(data.records, data.evaluations, data.keys, data.size),
     "learning_rates": lambda data: learning_rates(data.records, data.keys, data.size, data.slice_name),
@@ -59,6 +59,7 @@ def write_report(
     out_dir: str | os.PathLike[str],
     *,
     x: str = "state_bytes",
+    y: str = "accuracy",
     slice: str | None = None,
     rows: str | None = None,
     columns: str = SLICE,
@@ -72,7 +73,8 @@ def write_report(
     Args:
         source: a folder of runs, or the `records.csv` collected from it (with `evaluations.csv` beside it).
         out_dir: created if it is missing; files of an earlier report in it are replaced.
-        x: the numeric column on the x axis of the frontier.
+        x: the numeric column on the x axis of the frontier, or `slice`, the difficulty.
+        y: the share on its y axis: `accuracy`, `exact` or `free_running`.
         slice: what the frontier shows, such as `pairs=16`; by default the hardest slice that all tasks have.
         rows: the size in heatmap and curves; by default `mixer.d_state` if every run has it and it varies, else
             the state bytes.
@@ -83,7 +85,7 @@ def write_report(
     Raises FileNotFoundError if there are no runs, and InputError for a name that the records do not have.
     """
     check_formats(formats)
-    data = read_data(source, x, slice, rows, columns, only)
+    data = read_data(source, x, slice, rows, columns, only, y)
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: functools.partial(_draw_or_say_why, draw, data) for name, draw in FIGURES.items()}
