@@ -1,6 +1,7 @@
 """How wide the window of good learning rates is, and where the best one lies at the end of its grid."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,17 +30,30 @@ def rate_windows(records: pd.DataFrame, keys: Sequence[str], slice_name: str) ->
     groups = members.groupby([*by, "learning_rate"], sort=False, dropna=False)
     means = groups["accuracy"].mean().reset_index()
     rows = [
-        dict(zip(by, values, strict=True)) | {WINDOW: _window(rates)}
+        dict(zip(by, values, strict=True)) | {WINDOW: _in_words(window(rates))}
         for values, rates in means.groupby(by, sort=False, dropna=False)
     ]
     return pd.DataFrame(rows, columns=[*by, WINDOW])
 
 
-def _window(means: pd.DataFrame) -> str:
+class Window(NamedTuple):
+    """A range of learning rates."""
+
+    lowest: float
+    highest: float
+    reaches_end: bool
+    """Whether it ends where the rates that were tried end, so that it may be wider."""
+
+
+def window(means: pd.DataFrame) -> Window | None:
+    """The learning rates around the best whose `accuracy` is within 5 points of its, without a worse one between.
+
+    `means` has a row per `learning_rate`. None if no rate has an accuracy.
+    """
     means = means.sort_values("learning_rate")
     rates, accuracies = means["learning_rate"].to_numpy(float), means["accuracy"].to_numpy(float)
     if not np.isfinite(accuracies).any():
-        return ""
+        return None
     best = int(np.nanargmax(accuracies))
     good = accuracies >= accuracies[best] - _WITHIN
     first, last = best, best
@@ -47,5 +61,10 @@ def _window(means: pd.DataFrame) -> str:
         first -= 1
     while last < len(rates) - 1 and good[last + 1]:
         last += 1
-    bound = "≥ " if first == 0 or last == len(rates) - 1 else ""
-    return f"{bound}{rates[last] / rates[first]:.3g}"
+    return Window(float(rates[first]), float(rates[last]), first == 0 or last == len(rates) - 1)
+
+
+def _in_words(found: Window | None) -> str:
+    if found is None:
+        return ""
+    return f"{'≥ ' if found.reaches_end else ''}{found.highest / found.lowest:.3g}"

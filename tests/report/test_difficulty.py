@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
+from invented_runs import write_run
 
 from sandbox.errors import InputError
 from sandbox.report import write_report
-from tests.invented_runs import write_run
 
 SLICES = {"all": 0.5, "length=20": 1.0, "length=80": 0.64}
 GAPS = {"all": 0.25, "gap=4": 0.49, "gap=8": 0.36}
@@ -16,7 +16,7 @@ def runs(tmp_path):
     """Two models on two tasks, whose difficulties have different names."""
     for number, (task, scores) in enumerate({"copy": SLICES, "needle": GAPS}.items()):
         for d_state in (8, 16):
-            members = {(0.01, seed): {name: value for name, value in scores.items()} for seed in range(3)}
+            members = {(0.01, seed): scores for seed in range(3)}
             config = {"task.name": task, "mixer.d_state": d_state}
             write_run(tmp_path, f"{number}{d_state}", members, selected=0.01, config=config, state_bytes=d_state)
     return tmp_path

@@ -1,0 +1,105 @@
+"""How many pairs each memory holds: `capacity.csv`, and a figure of it against the rows of the memory.
+
+Run: `python experiments/capacity/draw.py`
+"""
+
+import pathlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sandbox.report import write_report
+from sandbox.report.intervals import half_width
+from sandbox.report.points import selected_members
+from sandbox.report.slices import parse_slice
+from sandbox.report.style import COLUMN_WIDTH, RC, series_style
+from sandbox.results import RECORDS
+from sandbox.tables import collect, to_csv
+
+HERE = pathlib.Path(__file__).parent
+HELD = 0.9
+"""Accuracy at which a number of pairs counts as held."""
+
+
+def pairs_held(pairs: np.ndarray, accuracy: np.ndarray) -> float:
+    """The number of pairs at which the accuracy falls to `HELD`, between two that were tested by a straight line.
+
+    The largest tested if that is held too; 0 if the smallest is not.
+    """
+    order = np.argsort(pairs)
+    pairs, accuracy = pairs[order], accuracy[order]
+    below = np.flatnonzero(accuracy < HELD)
+    if not len(below):
+        return float(pairs[-1])
+    if (first := below[0]) == 0:
+        return 0.0
+    before, after = accuracy[first - 1], accuracy[first]
+    share = (before - HELD) / (before - after)
+    return float(pairs[first - 1] + share * (pairs[first] - pairs[first - 1]))
+
+
+def capacities() -> pd.DataFrame:
+    """A row per rule and number of rows: pairs held, the mean over seeds with its interval."""
+    members = selected_members(collect(HERE), "test")
+    parsed = members["slice"].map(parse_slice)
+    members = members.assign(pairs=parsed.str[1].astype(float))[parsed.str[0] == "pairs"]
+    largest = members["pairs"].max()
+    rows = []
+    for (label, size), of_model in members.groupby(["label", "mixer.d_state"], sort=False):
+        held = np.array(
+            [
+                pairs_held(seed["pairs"].to_numpy(), seed["accuracy"].to_numpy())
+                for _, seed in of_model.groupby("seed")
+            ]
+        )
+        half = half_width(held)
+        rows.append(
+            {
+                "label": label,
+                "rows": int(size),
+                "pairs": held.mean(),
+                "low": held.mean() - half,
+                "high": held.mean() + half,
+                "pairs_per_row": held.mean() / size,
+                "at_most_tested": bool((held == largest).any()),
+                "num_seeds": len(held),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Pairs held against the rows of the memory, a line per rule; dotted, as many pairs as rows."""
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
+    ax = figure.subplots()
+    sizes = sorted(table["rows"].unique())
+    ax.plot(sizes, sizes, color="0.6", linestyle=":", label="as many as rows")
+    for number, (label, rows) in enumerate(table.groupby("label", sort=False)):
+        style = series_style(number)
+        ax.vlines(rows["rows"], rows["low"], rows["high"], color=style["color"], linewidth=0.9)
+        ax.plot(rows["rows"], rows["pairs"], **style, label=label)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("Rows of the memory")
+    ax.set_ylabel(f"Pairs recalled at {HELD:.0%}")
+    ax.legend()
+    return figure
+
+
+def write_figures(out: pathlib.Path) -> None:
+    """Writes the report, the table of capacities and its figure into the folder `out`."""
+    write_report(HERE / RECORDS, out, x="mixer.d_state")
+    table = capacities()
+    (out / "capacity.csv").write_text(to_csv(table))
+    with mpl.rc_context(RC):
+        figure = drawn(table)
+        for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+            figure.savefig(out / f"capacity.{suffix}", metadata=metadata)
+
+
+if __name__ == "__main__":
+    write_figures(HERE)
+    print(capacities().to_string(index=False))
