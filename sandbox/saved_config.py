@@ -70,7 +70,7 @@ def _options(content: Any, config_type: Any, key: str = "", group: str = "") -> 
     for name in fields.keys() - content.keys():
         if (group, name) in ADDED_LATER:
             content = content | {name: ADDED_LATER[group, name]}
-        elif group or name in RESULT_KEYS:
+        elif (group or name) in RESULT_KEYS:
             raise ValueError(f"{prefix}{name} is missing")
     options = {name: _option(f"{prefix}{name}", value, fields[name].type) for name, value in content.items()}
     return config_type(**options)

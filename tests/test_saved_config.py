@@ -63,6 +63,7 @@ def test_a_run_from_before_an_option_has_what_it_had(tmp_path):
     assert default(model=hybrid).config_id == hashlib.sha256(hashed.encode()).hexdigest()[:12]
     for name in ("tracker", "jobs", "versions"):
         del content[name]
+    del content["report"]["y"]
     folder = save(default(model=hybrid), tmp_path, yaml.safe_dump(content))
     assert read_config(folder) == default(model=hybrid, output_dir=str(tmp_path))
 

@@ -73,6 +73,8 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
     }
     drawn = draw_all(figures, folder, args.formats, look.tokens)
     about = f"{trained.config.resolved_label}, learning rate {trained.learning_rate:g}, seed {trained.seed}"
+    if look.recall:
+        about += f"; asked at once {look.captured:.0%} of answers are right, {look.kept:.0%} of these still later"
     page = folder / "inside.html"
     page.write_text(render_inside(f"Inside {args.run.name}", about, drawn.drawings, drawn.notes), encoding="utf-8")
     lines = [about, *(f"layer {layer + 1}: {text}" for layer, text in summaries.items())]

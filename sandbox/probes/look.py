@@ -1,6 +1,7 @@
 """Everything that a look inside one trained model shows, as tables."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,15 @@ from jaxtyping import Array
 from sandbox.probes.attention import AttentionSummary, implicit_attention_of_layers, summarize_attention
 from sandbox.probes.half_lives import half_lives_of_layers
 from sandbox.probes.memory import effective_rank, memories
-from sandbox.probes.recall import NOWHERE, accuracy_by, first_tests, questions, right_answers, sources
+from sandbox.probes.recall import (
+    NOWHERE,
+    accuracy_by,
+    first_tests,
+    questions,
+    right_answers,
+    right_at_once,
+    sources,
+)
 from sandbox.probes.trained import TrainedModel
 from sandbox.tasks.task import Example, on_each
 
@@ -32,6 +41,10 @@ class Look(NamedTuple):
     """Of the implicit attention of each layer, over all sequences."""
     half_lives: dict[int, np.ndarray]
     """Of each layer that has decays, over all sequences."""
+    captured: float
+    """Share of the questions that are answered right when they are asked at once; nan if no answer was shown."""
+    kept: float
+    """Share of these that are still answered right at their own place."""
     recall: dict[str, pd.DataFrame]
     """Accuracy by each of `DIFFICULTIES`."""
     chance: float
@@ -52,7 +65,7 @@ def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
     summary = functools.partial(
         summarize_attention, positions=few.positions, sources=jnp.asarray(np.maximum(found, 0)), weights=seen
     )
-    answers = questions(batch, right_answers(trained.model, batch))
+    answers = questions(batch, right_answers(trained.model, batch), right_at_once(trained.model, batch))
     by = {column: accuracy_by(answers, column) for column in DIFFICULTIES} if len(answers) else {}
     held = memories(trained.model, few.tokens)
     return Look(
@@ -61,6 +74,8 @@ def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
         asked=[(int(few.positions[0, i]), int(found[0, i])) for i in np.flatnonzero(seen[0])],
         summaries={layer: summary(matrix) for layer, matrix in matrices.items()} if seen.any() else {},
         half_lives=half_lives_of_layers(trained.model, few.tokens),
+        captured=float(answers["at_once"].mean()) if len(answers) else math.nan,
+        kept=float(answers["right"][answers["at_once"]].mean()) if len(answers) else math.nan,
         recall=by,
         chance=float(on_each(trained.task.chance, batch.slices).mean()),
         ranks=_ranks(held),

@@ -34,13 +34,36 @@ def right_answers(model: LanguageModel, batch: Example) -> Bool[np.ndarray, "B M
     return np.asarray(jnp.argmax(model(batch.tokens, batch.positions), axis=-1) == batch.targets)
 
 
-def questions(batch: Example, right: Bool[np.ndarray, "B M"]) -> pd.DataFrame:
+def right_at_once(model: LanguageModel, batch: Example) -> Bool[np.ndarray, "B M"]:
+    """Whether the model answers each question right if it comes right after its answer was seen, and nothing else.
+
+    What is answered at once and not later was captured and then lost; what is not even answered at once was never
+    captured, or cannot be read.
+    """
+    found, length = np.maximum(sources(batch), 0), batch.tokens.shape[1]
+    tokens, positions = np.asarray(batch.tokens), np.asarray(batch.positions)
+    right = np.zeros(found.shape, bool)
+    for question in range(found.shape[1]):
+        asked = np.take_along_axis(tokens, positions[:, [question]], axis=1)
+        source = found[:, [question]]
+        place = np.arange(length + 1)
+        cut = np.where(place <= source, np.pad(tokens, ((0, 0), (0, 1))), np.where(place == source + 1, asked, 0))
+        logits = model(jnp.asarray(cut, batch.tokens.dtype), jnp.asarray(source + 1))
+        right[:, question] = (
+            np.asarray(jnp.argmax(logits[:, 0], axis=-1)) == np.asarray(batch.targets)[:, question]
+        )
+    return right
+
+
+def questions(
+    batch: Example, right: Bool[np.ndarray, "B M"], at_once: Bool[np.ndarray, "B M"] | None = None
+) -> pd.DataFrame:
     """A row per question of these sequences: whether it was answered right, and what makes it hard.
 
     `distance` is the number of tokens since the answer was last seen; `pairs_since` the number of different
     answers to other questions that were seen in between, for a task of pairs the pairs written since; `overwrites`
     how often the token of the question stood before something else earlier. Questions whose answer no earlier
-    token shows are left out.
+    token shows are left out. `at_once` is that of `right_at_once`, if it is given.
     """
     asked = np.asarray(batch.weights) > 0
     tokens, positions, found = np.asarray(batch.tokens), np.asarray(batch.positions), sources(batch)
@@ -58,6 +81,7 @@ def questions(batch: Example, right: Bool[np.ndarray, "B M"]) -> pd.DataFrame:
                 "pairs_since": len(answers & {int(token) for token in between}),
                 "overwrites": int(followed.sum()) if source > 0 else 0,
                 "right": bool(right[sequence, question]),
+                **({} if at_once is None else {"at_once": bool(at_once[sequence, question])}),
                 **{name: int(value[sequence]) for name, value in batch.slices.items()},
             }
         )
@@ -65,7 +89,10 @@ def questions(batch: Example, right: Bool[np.ndarray, "B M"]) -> pd.DataFrame:
 
 
 def accuracy_by(answers: pd.DataFrame, column: str, most_bins: int = 12) -> pd.DataFrame:
-    """Accuracy with its standard error in bins of a column, each of about equally many questions."""
+    """Accuracy with its standard error in bins of a column, each of about equally many questions.
+
+    The column `at_once` is the share that is right when asked at once, if the answers have it.
+    """
     values = answers[column]
     if values.nunique() > most_bins:
         bins = pd.qcut(values, most_bins, duplicates="drop")
@@ -76,4 +103,6 @@ def accuracy_by(answers: pd.DataFrame, column: str, most_bins: int = 12) -> pd.D
     table = pd.DataFrame({"accuracy": grouped.mean(), "questions": grouped.size()}).reset_index(names=column)
     share = table["accuracy"]
     table["error"] = np.sqrt(share * (1 - share) / table["questions"])
+    if "at_once" in answers:
+        table["at_once"] = answers["at_once"].astype(float).groupby(middle).mean().to_numpy()
     return table

@@ -109,16 +109,23 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     axes = figure.subplots(1, len(tables), squeeze=False, sharey=True)[0]
     for ax, (column, table) in zip(axes, tables.items(), strict=True):
         ax.errorbar(table[column], table["accuracy"], 1.96 * table["error"], color=COLORS[0], marker="o")
+        if "at_once" in table:
+            ax.plot(
+                table[column], table["at_once"], color="0.4", linestyle="--", marker=".", label="asked at once"
+            )
         ax.axhline(chance, color="0.6", linewidth=0.7, linestyle=(0, (4, 2)))
         ax.set_xlabel(DIFFICULTIES.get(column, column))
         accuracy_axis(ax)
     axes[0].set_ylabel("Recall accuracy")
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend()
     frame = pd.concat(
         [table.rename(columns={column: "value"}).assign(difficulty=column) for column, table in tables.items()]
     )
     caption = (
         "Accuracy on test sequences by how far back the answer lies, and by what was written since; bars are 95 % "
-        "intervals over questions, the dashed line is chance."
+        "intervals over questions, the thin dashed line is chance. Grey: the same questions asked right after the "
+        "answer was seen. What lies between the two was captured and then lost."
     )
     return Drawing(frame.reset_index(drop=True), figure, caption)
 

@@ -1,10 +1,12 @@
 """Each question knows how far its answer lies back, and how many pairs were written since."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from sandbox.probes.recall import accuracy_by, first_tests, questions, sources
+from sandbox.models.lm import LanguageModel
+from sandbox.probes.recall import accuracy_by, first_tests, questions, right_at_once, sources
 from sandbox.tasks import TASKS
 from sandbox.tasks.task import Example
 
@@ -29,6 +31,19 @@ def test_questions_of_a_batch():
         "right": [True, False, True],
         "pairs": [2, 2, 1],
     }
+
+
+def test_asked_at_once_the_sequence_ends_with_the_question():
+    class Reads(LanguageModel):
+        """Answers with the token before the last: the value of the pair that was just written."""
+
+        def __init__(self):
+            pass
+
+        def __call__(self, tokens, positions=None):
+            return jax.nn.one_hot(jnp.take_along_axis(tokens, positions - 1, axis=1), 16)
+
+    np.testing.assert_array_equal(right_at_once(Reads(), BATCH), [[True, True], [True, False]])
 
 
 def test_every_question_of_a_recall_task_has_a_source():
