@@ -19,6 +19,15 @@ from sandbox.results import ALL_EXAMPLES, RECORDS
 from sandbox.tables import collect, to_csv
 
 HERE = pathlib.Path(__file__).parent
+LEARNED = 0.5
+"""Validation accuracy below which a seed has learned nothing that a window could be around."""
+
+
+def width(members: pd.DataFrame) -> float:
+    """The width of the window of one seed in decades; 0 where no rate learns, as no rate is good then."""
+    found = window(members)
+    learned = members["accuracy"].max() >= LEARNED
+    return float(np.log10(found.highest / found.lowest)) if found is not None and learned else 0.0
 
 
 def windows() -> pd.DataFrame:
@@ -28,8 +37,7 @@ def windows() -> pd.DataFrame:
     for mixer, of_mixer in members.groupby("mixer.name", sort=False):
         means = of_mixer.groupby("learning_rate", as_index=False)["accuracy"].mean()
         whole = window(means)
-        of_seeds = [found for _, seed in of_mixer.groupby("seed") if (found := window(seed)) is not None]
-        decades = np.array([np.log10(found.highest / found.lowest) for found in of_seeds])
+        decades = np.array([width(seed) for _, seed in of_mixer.groupby("seed")])
         half = half_width(decades)
         rows.append(
             {
@@ -42,6 +50,7 @@ def windows() -> pd.DataFrame:
                 "decades": decades.mean(),
                 "low": decades.mean() - half,
                 "high": decades.mean() + half,
+                "decades_inside": np.nan if whole.reaches_end else decades.mean(),
                 "num_seeds": len(decades),
             }
         )

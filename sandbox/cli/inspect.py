@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from sandbox.probes import TrainedModel
 
 
+MOST_SEQUENCES = 256
+"""Sequences in a batch of tests."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints what is seen, and the files written. Exits with 2 for wrong input."""
     parser = Parser(prog="sandbox-inspect", description=__doc__)
@@ -23,11 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "learning rate of the member (default: the one that validation chose)"
     add("--learning-rate", type=float, metavar="RATE", help=text)
     add("--seed", type=int, metavar="N", help="seed of the member (default: the first)")
-    text = "test sequences that are looked at, recall at 256 (default: %(default)s)"
+    text = f"test sequences that are looked at, {MOST_SEQUENCES} at most; recall at all (default: %(default)s)"
     add("--sequences", type=positive, default=16, metavar="N", help=text)
     add("-o", "--out", type=pathlib.Path, metavar="DIR", help="folder to write to (default: inside/ in the run's)")
     add_formats(parser)
     args = parser.parse_args(argv)
+    if args.sequences > MOST_SEQUENCES:
+        parser.error(f"--sequences {args.sequences}: must be at most {MOST_SEQUENCES}")
 
     # Not at the top: importing jax takes a second, which --help should not.
     from sandbox.cli.startup import show_damage_as_lines, use_compile_cache
@@ -74,8 +80,10 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
     drawn = draw_all(figures, folder, args.formats, look.tokens)
     about = f"{trained.config.resolved_label}, learning rate {trained.learning_rate:g}, seed {trained.seed}"
     if look.recall:
-        about += f"; asked at once {look.captured:.0%} of answers are right, {look.kept:.0%} of these still later"
+        about += f"; asked at once, {look.captured:.0%} of the answers are right"
+        about += f", and {look.kept:.0%} of these still at their own place" if look.captured else ""
     page = folder / "inside.html"
-    page.write_text(render_inside(f"Inside {args.run.name}", about, drawn.drawings, drawn.notes), encoding="utf-8")
+    title = f"Inside {args.run.resolve().name}"
+    page.write_text(render_inside(title, about, drawn.drawings, drawn.notes), encoding="utf-8")
     lines = [about, *(f"layer {layer + 1}: {text}" for layer, text in summaries.items())]
     return [*lines, *drawn.notes, *(f"wrote {path}" for path in [*drawn.files, page])]

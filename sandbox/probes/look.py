@@ -1,6 +1,5 @@
 """Everything that a look inside one trained model shows, as tables."""
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -8,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
+from sandbox.models.lm import LanguageModel
 from sandbox.probes.attention import AttentionSummary, implicit_attention_of_layers, summarize_attention
 from sandbox.probes.half_lives import half_lives_of_layers
 from sandbox.probes.memory import effective_rank, memories
@@ -57,35 +57,53 @@ class Look(NamedTuple):
 
 def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
     """Looks at the first test sequences: `sequences` of them, but recall at a whole batch."""
-    batch = first_tests(trained.task)
-    few = first_of(batch, sequences)
-    found = sources(few)
-    seen = jnp.asarray((np.asarray(few.weights) > 0) & (found != NOWHERE), jnp.float32)
-    matrices = implicit_attention_of_layers(trained.model, few.tokens)
-    summary = functools.partial(
-        summarize_attention, positions=few.positions, sources=jnp.asarray(np.maximum(found, 0)), weights=seen
-    )
-    answers = questions(batch, right_answers(trained.model, batch), right_at_once(trained.model, batch))
-    by = {column: accuracy_by(answers, column) for column in DIFFICULTIES} if len(answers) else {}
-    held = memories(trained.model, few.tokens)
+    model, task = trained.model, trained.task
+    batch = first_tests(task)
+    found, few = sources(task, batch), first_of(batch, sequences)
+    answers = questions(batch, found, right_answers(model, batch), right_at_once(model, batch, found))
+    held = memories(model, few.tokens)
+    weights, summaries = _attention(model, few, found[:sequences])
     return Look(
-        weights=_together([_weights(*each) for each in matrices.items()], ["layer", "query", "token", "weight"]),
-        tokens=[trained.task.describe_token(int(token)).name for token in few.tokens[0]],
-        asked=[(int(few.positions[0, i]), int(found[0, i])) for i in np.flatnonzero(seen[0])],
-        summaries={layer: summary(matrix) for layer, matrix in matrices.items()} if seen.any() else {},
-        half_lives=half_lives_of_layers(trained.model, few.tokens),
+        weights=weights,
+        tokens=[task.describe_token(int(token)).name for token in few.tokens[0]],
+        asked=[(int(few.positions[0, i]), int(found[0, i])) for i in np.flatnonzero(found[0] != NOWHERE)],
+        summaries=summaries,
+        half_lives=half_lives_of_layers(model, few.tokens),
         captured=float(answers["at_once"].mean()) if len(answers) else math.nan,
         kept=float(answers["right"][answers["at_once"]].mean()) if len(answers) else math.nan,
-        recall=by,
-        chance=float(on_each(trained.task.chance, batch.slices).mean()),
+        recall={column: accuracy_by(answers, column) for column in DIFFICULTIES} if len(answers) else {},
+        chance=float(on_each(task.chance, batch.slices).mean()),
         ranks=_ranks(held),
         rows={layer: memory.shape[-2] for layer, memory in held.items()},
     )
 
 
-def first_of(batch: Example, sequences: int) -> Example:
-    """The first sequences of a batch."""
-    return jax.tree.map(lambda leaf: leaf[:sequences], batch)
+def _attention(
+    model: LanguageModel, batch: Example, found: Int[np.ndarray, "B M"]
+) -> tuple[pd.DataFrame, dict[int, AttentionSummary]]:
+    """The weights of the first sequence, and the summaries of all: one after the other, as matrices are large."""
+    tables: list[pd.DataFrame] = []
+    parts: dict[int, list[AttentionSummary]] = {}
+    counts = (found != NOWHERE).sum(axis=1)
+    for number in range(len(found)):
+        one, here = first_of(batch, number + 1, number), jnp.asarray(found[[number]])
+        for layer, matrix in implicit_attention_of_layers(model, one.tokens).items():
+            if number == 0:
+                tables.append(_weights(layer, matrix))
+            if counts[number]:
+                asked = (here != NOWHERE).astype(jnp.float32)
+                summary = summarize_attention(matrix, one.positions, jnp.maximum(here, 0), asked)
+                parts.setdefault(layer, []).append(summary)
+    summaries = {
+        layer: AttentionSummary(*np.average(of_layer, axis=0, weights=counts[counts > 0]).tolist())
+        for layer, of_layer in parts.items()
+    }
+    return _together(tables, ["layer", "query", "token", "weight"]), summaries
+
+
+def first_of(batch: Example, stop: int, start: int = 0) -> Example:
+    """Sequences `start` to `stop - 1` of a batch."""
+    return jax.tree.map(lambda leaf: leaf[start:stop], batch)
 
 
 def _weights(layer: int, matrix: Array) -> pd.DataFrame:

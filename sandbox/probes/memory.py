@@ -7,19 +7,24 @@ from jaxtyping import Array, Float
 
 from sandbox.models.lm import LanguageModel, ModelState
 from sandbox.models.mixer import Mixer
+from sandbox.probes.attention import mixer_inputs
 from sandbox.shapes import Activations, Tokens
 from sandbox.state_kinds import StateKind, kinds_of
 from sandbox.taps import taps
 
 
 def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Float[np.ndarray, "T B H K V"]]:
-    """The matrices that each layer with a matrix memory holds after each token, by its number from 0."""
+    """The matrices that each layer with a matrix memory holds after each token, by its number from 0.
+
+    A matrix memory is one that a scan with keys writes to, a matrix per head.
+    """
+    with_keys = [_keys(*layer) is not None for layer in mixer_inputs(model, tokens)]
 
     def matrices(state: ModelState) -> dict[int, Array]:
         found = {}
         for number, layer in enumerate(state):
             for kind, leaf in kinds_of(layer):
-                if kind is StateKind.memory and leaf.ndim == 4:
+                if with_keys[number] and kind is StateKind.memory and leaf.ndim == 4:
                     found[number] = leaf
         return found
 
@@ -54,11 +59,16 @@ def interference(mixer: Mixer, x: Activations) -> Float[np.ndarray, "B H T T"] |
 
     None for a mixer without a scan that has keys.
     """
+    keys = _keys(mixer, x)
+    if keys is None:
+        return None
+    norms = jnp.linalg.norm(keys, axis=-1, keepdims=True)
+    keys = keys / jnp.where(norms > 0, norms, 1)
+    return np.asarray(jnp.einsum("bthk,bshk->bhts", keys, keys))
+
+
+def _keys(mixer: Mixer, x: Activations) -> Float[Array, "B T H K"] | None:
+    """The keys of the first scan that has queries and keys."""
     with taps() as tapped:
         mixer(x)
-    for _, inputs in tapped.scans:
-        if (keys := getattr(inputs, "k", None)) is not None and keys.shape[-1] > 1:
-            norms = jnp.linalg.norm(keys, axis=-1, keepdims=True)
-            keys = keys / jnp.where(norms > 0, norms, 1)
-            return np.asarray(jnp.einsum("bthk,bshk->bhts", keys, keys))
-    return None
+    return next((inputs.k for _, inputs in tapped.scans if hasattr(inputs, "q")), None)

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from flax import nnx
+from jaxtyping import Array, Bool, Int
 
 from sandbox.models.lm import LanguageModel
 from sandbox.tasks import TaskConfig
@@ -12,7 +13,9 @@ from sandbox.tasks.task import Example
 from sandbox.train.evaluation import draw_evaluation
 
 NOWHERE = -1
-"""The source of an answer that no earlier token shows."""
+"""The source of an answer that no earlier token gives."""
+
+_LOOK_BACK = 4  # tokens before an answer that are compared with those before its question
 
 
 def first_tests(task: TaskConfig) -> Example:
@@ -20,68 +23,95 @@ def first_tests(task: TaskConfig) -> Example:
     return draw_evaluation(task, Split.TEST, 0)
 
 
-def sources(batch: Example) -> Int[np.ndarray, "B M"]:
-    """The last position before each question at which its answer stands; `NOWHERE` for an answer seen nowhere."""
+def sources(task: TaskConfig, batch: Example) -> Int[np.ndarray, "B M"]:
+    """Where the answer to each question is written: an earlier token, or `NOWHERE`.
+
+    An answer is written where its token follows the token of the question, as a value follows its key and a letter
+    of a string the letters before it. Of several such places it is the one before which the most tokens are those
+    before the question, and of these the last. `NOWHERE` for tasks whose answers do not follow their questions
+    (`TaskConfig.answers_follow`), such as parity.
+    """
     tokens, positions = np.asarray(batch.tokens), np.asarray(batch.positions)
-    shows = tokens[:, None, :] == np.asarray(batch.targets)[:, :, None]
-    shows &= np.arange(tokens.shape[1]) < positions[:, :, None]
-    last = tokens.shape[1] - 1 - np.argmax(shows[:, :, ::-1], axis=2)
-    return np.where(shows.any(axis=2), last, NOWHERE)
+    found = np.full(positions.shape, NOWHERE)
+    if not task.answers_follow:
+        return found
+    for sequence, question in np.argwhere(np.asarray(batch.weights) > 0):
+        row, position = tokens[sequence], positions[sequence, question]
+        places = np.flatnonzero(row[:position] == batch.targets[sequence, question])
+        alike = [_tokens_alike(row, int(place) - 1, int(position)) for place in places]
+        if alike and max(alike) > 0:
+            found[sequence, question] = max(zip(alike, places, strict=True))[1]
+    return found
+
+
+def _tokens_alike(row: Int[np.ndarray, "T"], place: int, position: int) -> int:
+    """How many tokens up to `place` are those up to `position`, `_LOOK_BACK` at most."""
+    count = 0
+    while count < min(_LOOK_BACK, place + 1) and row[place - count] == row[position - count]:
+        count += 1
+    return count
 
 
 def right_answers(model: LanguageModel, batch: Example) -> Bool[np.ndarray, "B M"]:
-    """Whether the model's answer to each question is the right one."""
-    return np.asarray(jnp.argmax(model(batch.tokens, batch.positions), axis=-1) == batch.targets)
+    """Whether the model's answer to each question is right, or one of the right ones where there are several."""
+    answers = _answers(model, batch.tokens, batch.positions)
+    if batch.legal is None:
+        return np.asarray(answers == batch.targets)
+    return np.asarray(jnp.take_along_axis(batch.legal, answers[..., None], axis=-1)[..., 0])
 
 
-def right_at_once(model: LanguageModel, batch: Example) -> Bool[np.ndarray, "B M"]:
-    """Whether the model answers each question right if it comes right after its answer was seen, and nothing else.
+def right_at_once(model: LanguageModel, batch: Example, found: Int[np.ndarray, "B M"]) -> Bool[np.ndarray, "B M"]:
+    """Whether the model answers each question right if it comes right after its answer, at `found`, was written.
 
     What is answered at once and not later was captured and then lost; what is not even answered at once was never
-    captured, or cannot be read.
+    captured, or cannot be read so early. False for questions whose answer is written nowhere.
     """
-    found, length = np.maximum(sources(batch), 0), batch.tokens.shape[1]
     tokens, positions = np.asarray(batch.tokens), np.asarray(batch.positions)
-    right = np.zeros(found.shape, bool)
+    place, right = np.arange(tokens.shape[1]), np.zeros(found.shape, bool)
     for question in range(found.shape[1]):
-        asked = np.take_along_axis(tokens, positions[:, [question]], axis=1)
-        source = found[:, [question]]
-        place = np.arange(length + 1)
-        cut = np.where(place <= source, np.pad(tokens, ((0, 0), (0, 1))), np.where(place == source + 1, asked, 0))
-        logits = model(jnp.asarray(cut, batch.tokens.dtype), jnp.asarray(source + 1))
-        right[:, question] = (
-            np.asarray(jnp.argmax(logits[:, 0], axis=-1)) == np.asarray(batch.targets)[:, question]
-        )
-    return right
+        asked, source = positions[:, [question]], np.maximum(found[:, [question]], 0)
+        repeated = np.take_along_axis(tokens, asked, axis=1)
+        cut = np.where(place <= source, tokens, np.where(place == source + 1, repeated, 0))
+        ahead = np.minimum(source + 1, tokens.shape[1] - 1)
+        answers = _answers(model, jnp.asarray(cut, batch.tokens.dtype), jnp.asarray(ahead, batch.positions.dtype))
+        right[:, question] = np.asarray(answers[:, 0] == batch.targets[:, question])
+    return right & (found != NOWHERE)
+
+
+@nnx.jit
+def _answers(model: LanguageModel, tokens: Int[Array, "B T"], positions: Int[Array, "B M"]) -> Int[Array, "B M"]:
+    return jnp.argmax(model(tokens, positions), axis=-1)
 
 
 def questions(
-    batch: Example, right: Bool[np.ndarray, "B M"], at_once: Bool[np.ndarray, "B M"] | None = None
+    batch: Example,
+    found: Int[np.ndarray, "B M"],
+    right: Bool[np.ndarray, "B M"],
+    at_once: Bool[np.ndarray, "B M"],
 ) -> pd.DataFrame:
-    """A row per question of these sequences: whether it was answered right, and what makes it hard.
+    """A row per question whose answer is written at `found`: whether it is answered right, and what makes it hard.
 
-    `distance` is the number of tokens since the answer was last seen; `pairs_since` the number of different
-    answers to other questions that were seen in between, for a task of pairs the pairs written since; `overwrites`
-    how often the token of the question stood before something else earlier. Questions whose answer no earlier
-    token shows are left out. `at_once` is that of `right_at_once`, if it is given.
+    `at_once` is that of `right_at_once`. `distance` is the number of tokens since the answer was written;
+    `pairs_since` the number of different answers to other questions among these, for a task of pairs the pairs
+    written since; `overwrites` how often the token of the question stood before another one earlier.
     """
     asked = np.asarray(batch.weights) > 0
-    tokens, positions, found = np.asarray(batch.tokens), np.asarray(batch.positions), sources(batch)
+    tokens, positions = np.asarray(batch.tokens), np.asarray(batch.positions)
     answers = {int(target) for target in np.asarray(batch.targets)[asked]}
     rows = []
     for sequence, question in np.argwhere(asked & (found != NOWHERE)):
         position, source = positions[sequence, question], found[sequence, question]
         between = tokens[sequence, source + 1 : position]
-        followed = tokens[sequence, : source - 1] == tokens[sequence, position]
+        followed = tokens[sequence, : max(source - 1, 0)] == tokens[sequence, position]
         rows.append(
             {
                 "sequence": int(sequence),
                 "position": int(position),
                 "distance": int(position - source),
                 "pairs_since": len(answers & {int(token) for token in between}),
-                "overwrites": int(followed.sum()) if source > 0 else 0,
+                "overwrites": int(followed.sum()),
                 "right": bool(right[sequence, question]),
-                **({} if at_once is None else {"at_once": bool(at_once[sequence, question])}),
+                "at_once": bool(at_once[sequence, question]),
                 **{name: int(value[sequence]) for name, value in batch.slices.items()},
             }
         )
@@ -89,9 +119,9 @@ def questions(
 
 
 def accuracy_by(answers: pd.DataFrame, column: str, most_bins: int = 12) -> pd.DataFrame:
-    """Accuracy with its standard error in bins of a column, each of about equally many questions.
+    """Accuracy with its standard error in bins of a column of `questions`, each of about equally many of them.
 
-    The column `at_once` is the share that is right when asked at once, if the answers have it.
+    The column `at_once` is the share that is right when asked at once.
     """
     values = answers[column]
     if values.nunique() > most_bins:
@@ -99,10 +129,7 @@ def accuracy_by(answers: pd.DataFrame, column: str, most_bins: int = 12) -> pd.D
         middle = values.groupby(bins, observed=True).transform("median")
     else:
         middle = values
-    grouped = answers["right"].astype(float).groupby(middle)
-    table = pd.DataFrame({"accuracy": grouped.mean(), "questions": grouped.size()}).reset_index(names=column)
-    share = table["accuracy"]
-    table["error"] = np.sqrt(share * (1 - share) / table["questions"])
-    if "at_once" in answers:
-        table["at_once"] = answers["at_once"].astype(float).groupby(middle).mean().to_numpy()
-    return table
+    scores = answers[["right", "at_once"]].astype(float).groupby(middle)
+    table = scores.mean().rename(columns={"right": "accuracy"}).assign(questions=scores.size())
+    table["error"] = np.sqrt(table["accuracy"] * (1 - table["accuracy"]) / table["questions"])
+    return table.reset_index(names=column)

@@ -55,7 +55,10 @@ def load_trained(
     rates = first if rate in first else [rate]
     problem = Problem(config.model, config.mixer, config.task, config.train)
     population = init_population(problem, config.seed, rates)
-    with Checkpoints(checkpoint_folder(directory, rates, first)) as checkpoints:
+    folder = checkpoint_folder(directory, rates, first)
+    if not folder.is_dir():
+        raise InputError(f"{directory}: has no checkpoint")
+    with Checkpoints(folder) as checkpoints:
         try:
             progress = checkpoints.read(population)
         except (OSError, ValueError) as error:

@@ -74,7 +74,7 @@ def attention_figure(
 def half_lives_figure(lives: Mapping[int, np.ndarray], length: int) -> Drawing:
     """Histograms of half-lives in tokens, by layer; `length` is that of the sequences."""
     if not lives:
-        raise NothingToDraw("no layer has a decay")
+        raise NothingToDraw("no layer has a scan with decays")
     edges = np.geomspace(_SHORTEST, _LONGEST, 31)
     figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
     ax = figure.subplots()
@@ -102,6 +102,8 @@ def half_lives_figure(lives: Mapping[int, np.ndarray], length: int) -> Drawing:
 
 def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     """Accuracy against each difficulty of a question: tables of `sandbox.probes.recall.accuracy_by`, by column."""
+    if not tables:
+        raise NothingToDraw("no answer follows an earlier token like its question")
     tables = {column: table for column, table in tables.items() if len(table) > 1}
     if not tables:
         raise NothingToDraw("all questions are equally hard")
@@ -125,7 +127,7 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     caption = (
         "Accuracy on test sequences by how far back the answer lies, and by what was written since; bars are 95 % "
         "intervals over questions, the thin dashed line is chance. Grey: the same questions asked right after the "
-        "answer was seen. What lies between the two was captured and then lost."
+        "answer was written. What lies between the two was captured and then lost."
     )
     return Drawing(frame.reset_index(drop=True), figure, caption)
 

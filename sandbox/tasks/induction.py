@@ -40,6 +40,7 @@ FIRST_LETTER = 2
 class InductionConfig(AlphabetConfig, VariableLengthConfig):
     """Induction heads on sequences whose length is uniform over `min_length..max_length`."""
 
+    answers_follow: ClassVar[bool] = True
     marks: ClassVar[tuple[str, ...]] = ("PAD", "!")
 
     min_length: int = 256

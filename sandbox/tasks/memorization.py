@@ -41,6 +41,7 @@ class MemorizationConfig(FixedLengthConfig, KeyValueConfig):
     map_seed: int = 12345
     """Seed that the map is drawn from."""
 
+    answers_follow: ClassVar[bool] = False
     zero_name: ClassVar[str] = "_"
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ task.vocab_size=16` is its in-context recall. Differences:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,8 @@ from sandbox.tasks.task import Example, TokenMeaning
 @dataclass(unsafe_hash=True)
 class NoisyConfig(FixedLengthConfig):
     """In-context recall among noise."""
+
+    answers_follow: ClassVar[bool] = True
 
     length: int = 128
     """Tokens of all pairs, even; the last value is not shown, so a sequence has one token less."""

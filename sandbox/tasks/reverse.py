@@ -18,6 +18,7 @@ the two can be compared. Differences:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -29,6 +30,8 @@ from sandbox.tasks.task import Example
 @dataclass(unsafe_hash=True)
 class ReverseConfig(StringConfig):
     """Reversal of strings whose length is uniform over `min_length..max_length`."""
+
+    answers_follow: ClassVar[bool] = False
 
     def sample(self, key: PRNGKey) -> Example:
         string = self.draw_string(key)

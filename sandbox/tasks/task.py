@@ -54,6 +54,9 @@ class TaskConfig(abc.ABC):
     version: ClassVar[int] = 1
     """Goes up by one when a task of the same options comes to give other results."""
 
+    answers_follow: ClassVar[bool] = False
+    """Whether an answer is a token that followed the token of its question earlier, as in recall and copying."""
+
     answers_are_read: ClassVar[bool] = False
     """Whether the token after each answer that is due, but the last, is that answer, as in copying."""
 

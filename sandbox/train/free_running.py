@@ -14,8 +14,8 @@ def free_running(problem: Problem, batch: Example, params: Params) -> Float[Arra
     """1 for each sequence whose answers are all right when each is read by the model that gave it.
 
     The model decodes the sequence with `step`, a token at a time: the prompt as it stands, then after each scored
-    position the token that it finds most likely there. Copying models are tested so by Jelassi et al. 2024
-    (arXiv:2402.01032, section 4); one wrong token may mislead all that follow. For tasks with `answers_are_read`.
+    position the token that it finds most likely there, so that one wrong token may mislead all that follow. For
+    tasks with `answers_are_read`.
     """
     model = problem.model_with(params)
     size, length = batch.tokens.shape

@@ -32,7 +32,7 @@ def imported_by(command, *arguments, code=0):
     return set(packages)
 
 
-@pytest.mark.parametrize("command", ["collect", "report", "show", "cost", "bench", "recommend", "tune"])
+@pytest.mark.parametrize("command", ["collect", "report", "show", "cost", "bench", "recommend", "tune", "inspect"])
 def test_help_of_the_other_commands_imports_nothing_heavy(command):
     assert imported_by(command, "--help") == set()
 

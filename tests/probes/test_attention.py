@@ -15,6 +15,13 @@ from sandbox.taps import taps
 
 NOT_LINEAR = {"lstm", "rnn", "short_conv"}
 D_MODEL, LENGTH = 16, 13
+SMALL = {
+    "sliding_window": {"d_state": 4},
+    "longformer": {"d_state": 4},
+    "bigbird": {"d_state": 4},
+    "linformer": {"d_state": 2, "block_size": 4},
+}
+"""Windows and blocks that are shorter than the sequence."""
 
 
 def made(name, **options):
@@ -25,7 +32,7 @@ def made(name, **options):
 @pytest.mark.slow(seconds=90)
 @pytest.mark.parametrize("name", sorted(MIXERS.keys() - NOT_LINEAR))
 def test_the_matrix_times_the_values_is_what_was_read(name):
-    mixer, x = made(name)
+    mixer, x = made(name, **SMALL.get(name, {}))
     matrix, read = implicit_attention(mixer, x)
     assert matrix.shape == (*read.shape[:2], LENGTH, *read.shape[2:])
     assert not np.asarray(matrix)[:, ~np.tri(LENGTH, dtype=bool)].any(), "looks ahead"
@@ -54,6 +61,14 @@ def test_of_a_decaying_memory_it_is_what_its_equation_says():
     matrix, _ = implicit_attention(mixer, x)
     for channel in range(matrix.shape[-1]):
         np.testing.assert_allclose(matrix[..., channel], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["h3", "s4d"])
+def test_a_scan_in_place_of_a_convolution_has_the_same_matrix(name):
+    by_convolution, read = implicit_attention(*made(name))
+    by_scan, read_by_scan = implicit_attention(*made(name, implementation="recurrent"))
+    np.testing.assert_allclose(read_by_scan, read, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(by_scan, by_convolution, rtol=1e-3, atol=1e-5)
 
 
 def test_a_model_has_the_matrices_of_its_layers():

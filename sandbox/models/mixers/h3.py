@@ -112,6 +112,7 @@ class H3(Mixer):
 
     def prefill(self, x: Activations, state: H3State) -> tuple[Activations, H3State]:
         q, k, v = jnp.split(self.qkv(x), 3, axis=-1)
+        v = tap_values(v)
         shifted, window = self.shift.prefill(k, state.conv)
         memory = state.memory.reshape(-1, *state.memory.shape[2:])
         y, memory = self.ssm.prefill(self._products(k, shifted, v), memory, **self.config.scan_options)

@@ -94,8 +94,8 @@ class S4D(Mixer):
         return S4DState(self.ssm.init_state(batch_size))
 
     def prefill(self, x: Activations, state: S4DState) -> tuple[Activations, S4DState]:
-        y, modes = self.ssm.prefill(x, state.modes, **self.config.scan_options)
-        return self._mix(y), S4DState(modes)
+        y, modes = self.ssm.prefill(tap_values(x), state.modes, **self.config.scan_options)
+        return self._mix(tap_read(y)), S4DState(modes)
 
     def _mix(self, y: Activations) -> Activations:
         return jax.nn.glu(self.out(jax.nn.gelu(y, approximate=False)))

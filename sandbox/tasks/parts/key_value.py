@@ -11,6 +11,7 @@ from sandbox.tasks.task import TaskConfig, TokenMeaning
 class KeyValueConfig(TaskConfig):
     """Base of tasks whose vocabulary is token 0, keys for the rest of the lower half, values in the upper half."""
 
+    answers_follow: ClassVar[bool] = True
     zero_name: ClassVar[str] = "0"
     """How token 0 is written."""
 

@@ -43,6 +43,7 @@ class QueriesConfig(MixtureConfig):
     difficulty_options: ClassVar[tuple[str, ...]] = ("length", "pairs")
     test_options: ClassVar[tuple[str, ...]] = ("test_lengths", "test_pairs")
     query_size: ClassVar[int] = 1
+    answers_follow: ClassVar[bool] = True
     """W: tokens of a query. Its slot has one more token, which is filler: the answer is never shown."""
 
     length: Any = 64

@@ -39,6 +39,7 @@ def mark(token: int) -> Piece:
 class StringConfig(AlphabetConfig, VariableLengthConfig):
     """Base of the tasks on strings whose length is uniform over `min_length..max_length`."""
 
+    answers_follow: ClassVar[bool] = True
     answers_are_read: ClassVar[bool] = True
     marks: ClassVar[tuple[str, ...]] = ("PAD", "BOS", "SEP", "EOS")
 
