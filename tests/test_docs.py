@@ -33,3 +33,8 @@ def test_the_table_of_mixers_is_that_of_the_code():
 def test_the_page_of_speeds_is_that_of_the_committed_tables():
     made = runpy.run_path(str(DOCS / "performance_page.py"))["page"]()
     assert made == (DOCS / "performance.md").read_text(), "out of date: run python docs/performance_page.py"
+
+
+def test_the_page_of_drift_is_that_of_the_committed_table():
+    made = runpy.run_path(str(DOCS / "drift_page.py"))["page"]()
+    assert made == (DOCS / "drift.md").read_text(), "out of date: run python docs/drift_page.py"

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from sandbox.report import write_report
 from sandbox.report.intervals import half_width
@@ -69,6 +70,8 @@ def drawn(table: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(table)), names)
     ax.invert_yaxis()
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("Learning rates within 5 points of the best")
     return figure
 

@@ -57,6 +57,7 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
     from sandbox.report.drawing import check_formats, draw_all
     from sandbox.report.inside import (
         attention_figure,
+        gates_figure,
         half_lives_figure,
         rank_figure,
         recall_figure,
@@ -74,6 +75,7 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
     figures = {
         "attention": lambda: attention_figure(look.weights, look.tokens, summaries, look.asked),
         "half_lives": lambda: half_lives_figure(look.half_lives, len(look.tokens)),
+        "gates": lambda: gates_figure(look.half_lives, look.tokens),
         "recall": lambda: recall_figure(look.recall, look.chance),
         "rank": lambda: rank_figure(look.ranks, look.rows),
     }

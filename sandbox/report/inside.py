@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.page import embedded, render
@@ -16,6 +17,8 @@ MOST_LAYERS = 3
 
 _MOST_NAMES = 34  # tokens that are written along an axis
 _SHORTEST, _LONGEST = 1.0, 1e5  # half-lives in tokens beyond which everything shares a bar
+
+_PLAIN = EngFormatter(sep="")
 
 DIFFICULTIES = {
     "distance": "Tokens since the answer was seen",
@@ -88,8 +91,10 @@ def half_lives_figure(lives: Mapping[int, np.ndarray], length: int) -> Drawing:
         for low, high, share in zip(edges[:-1], edges[1:], shares, strict=True):
             rows.append({"layer": layer, "low": low, "high": high, "share": share})
     ax.axvline(length, color="0.4", linewidth=0.8, linestyle=":")
-    ax.annotate("length", (length, ax.get_ylim()[1]), xytext=(3, -8), textcoords="offset points", fontsize=6)
+    top = ax.get_xaxis_transform()
+    ax.annotate("length of the sequences", (length, 1), xycoords=top, ha="center", va="bottom", fontsize=6)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(_PLAIN)
     ax.set_xlabel("Half-life [tokens]")
     ax.set_ylabel("Share of gates")
     ax.legend()
@@ -98,6 +103,45 @@ def half_lives_figure(lives: Mapping[int, np.ndarray], length: int) -> Drawing:
         "bar has everything that is kept longer. A memory whose half-lives are short forgets within the sequence."
     )
     return Drawing(pd.DataFrame(rows), figure, caption)
+
+
+def gates_figure(lives: Mapping[int, np.ndarray], tokens: Sequence[str]) -> Drawing:
+    """Half-lives over the first sequence: a row per row of the memory, the shortest-lived on top, by layer.
+
+    Args:
+        lives: of each layer `[B, T, …]`, as `sandbox.probes.half_lives` has them.
+        tokens: the sequence, in words.
+    """
+    of_first = {layer: values[0].reshape(len(tokens), -1).T for layer, values in sorted(lives.items())}
+    moving = {layer: rows for layer, rows in of_first.items() if not (rows == rows[:, :1]).all()}
+    if not moving:
+        raise NothingToDraw("no layer has decays that depend on the data")
+    layers = list(moving)[-MOST_LAYERS:]
+    figure = Figure(figsize=(PAGE_WIDTH, 0.8 + 1.3 * len(layers)), layout="constrained")
+    axes = figure.subplots(len(layers), 1, squeeze=False, sharex=True)[:, 0]
+    tables = []
+    shown = np.clip(np.concatenate([moving[layer].ravel() for layer in layers]), _SHORTEST, _LONGEST)
+    scale = LogNorm(shown.min(), shown.max())
+    for ax, layer in zip(axes, layers, strict=True):
+        rows = np.clip(moving[layer], _SHORTEST, _LONGEST)
+        rows = rows[np.argsort(np.log(rows).mean(axis=1))]
+        image = ax.imshow(rows, aspect="auto", cmap="cividis", norm=scale, interpolation="nearest")
+        ax.set_ylabel(f"layer {layer + 1}")
+        ax.set_yticks([])
+        ax.grid(visible=False)
+        row, token = np.indices(rows.shape)
+        columns = {"layer": layer, "row": row.ravel(), "token": token.ravel(), "half_life": rows.ravel()}
+        tables.append(pd.DataFrame(columns))
+    size = 5 if len(tokens) > _MOST_NAMES else 6
+    axes[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=size)
+    bar = figure.colorbar(image, ax=list(axes), label="Half-life [tokens]", pad=0.01, aspect=15, format=_PLAIN)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    bar.outline.set_visible(False)
+    caption = (
+        "How long each row of the memory would be kept if every token were like this one, as its gate says; rows "
+        "are ordered by their half-life. A dark cell is a token that clears the row."
+    )
+    return Drawing(pd.concat(tables, ignore_index=True), figure, caption)
 
 
 def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
