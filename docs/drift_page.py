@@ -25,17 +25,25 @@ their difference, as a share of that of the outputs, over the last tenth of the 
 def page() -> str:
     """The page in Markdown."""
     frame = pd.read_csv(RESULTS)
-    parts = [HEADER]
-    for dtype, rows in frame.groupby("dtype", sort=False):
-        most = rows.loc[rows["error"].idxmax()]
-        table = rows.pivot(index="mixer", columns="tokens", values="error").loc[rows["mixer"].unique()]
-        parts.append(f"\n## {dtype}\n\nThe largest is `{most['mixer']}`'s after {most['tokens']:,} tokens, ")
-        parts.append(f"{_text(most['error'])}; a number in {dtype} is rounded by up to {ROUNDING[str(dtype)]}.\n")
-        parts.append(f"\n| mixer | {' | '.join(f'{tokens:,} token' + 's' * (tokens > 1) for tokens in table)} |\n")
-        parts.append("| --- |" + " ---: |" * len(table.columns) + "\n")
-        for mixer, errors in table.iterrows():
-            parts.append(f"| `{mixer}` | {' | '.join(_text(error) for error in errors)} |\n")
-    return "".join(parts)
+    return HEADER + "".join(section(str(dtype), rows) for dtype, rows in frame.groupby("dtype", sort=False))
+
+
+def section(dtype: str, rows: pd.DataFrame) -> str:
+    """The table of one precision, below its largest differences."""
+    longest = rows["tokens"].max()
+    early, late = (_largest(rows[rows["tokens"] == tokens]) for tokens in (10, longest))
+    table = rows.pivot(index="mixer", columns="tokens", values="error").loc[rows["mixer"].unique()]
+    heads = " | ".join(f"{tokens:,} token" + "s" * (tokens > 1) for tokens in table)
+    lines = [f"| `{mixer}` | {' | '.join(map(_text, errors))} |\n" for mixer, errors in table.iterrows()]
+    return (
+        f"\n## {dtype}\n\nThe largest difference is {early} after 10 tokens and {late} after {longest:,}; one "
+        f"number in {dtype} is rounded by up to {ROUNDING[dtype]}.\n\n"
+        f"| mixer | {heads} |\n| --- |{' ---: |' * len(table.columns)}\n{''.join(lines)}"
+    )
+
+
+def _largest(rows: pd.DataFrame) -> str:
+    return f"{_text(rows['error'].max())} (`{rows.loc[rows['error'].idxmax(), 'mixer']}`)"
 
 
 def _text(error: float) -> str:

@@ -26,7 +26,7 @@ HELD = 0.9
 def pairs_held(pairs: np.ndarray, accuracy: np.ndarray) -> float:
     """The number of pairs at which the accuracy falls to `HELD`, between two that were tested by a straight line.
 
-    The largest tested if that is held too; 0 if the smallest is not.
+    The largest tested if that is held too; nan if the smallest is not, as the model may not have learned the task.
     """
     order = np.argsort(pairs)
     pairs, accuracy = pairs[order], accuracy[order]
@@ -34,7 +34,7 @@ def pairs_held(pairs: np.ndarray, accuracy: np.ndarray) -> float:
     if not len(below):
         return float(pairs[-1])
     if (first := below[0]) == 0:
-        return 0.0
+        return np.nan
     before, after = accuracy[first - 1], accuracy[first]
     share = (before - HELD) / (before - after)
     return float(pairs[first - 1] + share * (pairs[first] - pairs[first - 1]))

@@ -25,10 +25,10 @@ LEARNED = 0.5
 
 
 def width(members: pd.DataFrame) -> float:
-    """The width of the window of one seed in decades; 0 where no rate learns, as no rate is good then."""
+    """The width of the window of one seed in decades; nan where no rate learns, as no rate is good then."""
     found = window(members)
     learned = members["accuracy"].max() >= LEARNED
-    return float(np.log10(found.highest / found.lowest)) if found is not None and learned else 0.0
+    return float(np.log10(found.highest / found.lowest)) if found is not None and learned else np.nan
 
 
 def windows() -> pd.DataFrame:

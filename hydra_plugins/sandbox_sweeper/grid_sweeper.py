@@ -11,7 +11,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class GridSweeper(Sweeper):
@@ -27,6 +27,9 @@ class GridSweeper(Sweeper):
         from sandbox.cli.launchers import prepared
 
         config = prepared(config, hydra_context.config_loader)
+        # Hydra has resolved what it made this object of; `${task.length}` in a grid is that of each run.
+        unresolved: Any = OmegaConf.to_container(config.hydra.sweeper)
+        self.grids, self.scales = unresolved["grids"], unresolved["scales"]
         self.base = config
         self.config_loader = hydra_context.config_loader
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(

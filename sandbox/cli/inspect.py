@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "learning rate of the member (default: the one that validation chose)"
     add("--learning-rate", type=float, metavar="RATE", help=text)
     add("--seed", type=int, metavar="N", help="seed of the member (default: the first)")
-    text = f"test sequences that are looked at, {MOST_SEQUENCES} at most; recall at all (default: %(default)s)"
+    text = f"test sequences that are looked at, of {MOST_SEQUENCES}; recall is of all (default: %(default)s)"
     add("--sequences", type=positive, default=16, metavar="N", help=text)
     add("-o", "--out", type=pathlib.Path, metavar="DIR", help="folder to write to (default: inside/ in the run's)")
     add_formats(parser)
@@ -82,8 +82,8 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
     drawn = draw_all(figures, folder, args.formats, look.tokens)
     about = f"{trained.config.resolved_label}, learning rate {trained.learning_rate:g}, seed {trained.seed}"
     if look.recall:
-        about += f"; asked at once, {look.captured:.0%} of the answers are right"
-        about += f", and {look.kept:.0%} of these still at their own place" if look.captured else ""
+        about += f"; right after they were written {look.captured:.1%} of the answers are right"
+        about += f", and {look.kept:.1%} of these also where they are asked" if look.captured else ""
     page = folder / "inside.html"
     title = f"Inside {args.run.resolve().name}"
     page.write_text(render_inside(title, about, drawn.drawings, drawn.notes), encoding="utf-8")

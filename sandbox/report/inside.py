@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.page import embedded, render
-from sandbox.report.style import COLORS, PAGE_WIDTH, accuracy_axis
+from sandbox.report.style import CHANCE, COLORS, PAGE_WIDTH, accuracy_axis
 
 MOST_LAYERS = 3
 """Layers that have a panel; a deeper model shows its last ones."""
@@ -50,7 +50,8 @@ def attention_figure(
     for ax, layer in zip(axes, layers, strict=True):
         rows = weights[weights["layer"] == layer]
         matrix = rows.pivot(index="query", columns="token", values="weight").to_numpy()
-        largest = max(float(np.abs(matrix).max()), 1e-6)
+        rows_asked = [query for query, _ in asked] or list(range(1, len(matrix)))  # the first reads only itself
+        largest = max(float(np.abs(matrix[rows_asked]).max()), 1e-6)
         image = ax.imshow(matrix, cmap="RdBu_r", norm=TwoSlopeNorm(0, -largest, largest))
         for query, answer in asked:
             ax.plot(
@@ -68,8 +69,8 @@ def attention_figure(
     caption = (
         "Implicit attention: what share of what a token reads comes from each earlier value, averaged over heads "
         "and channels; a negative weight subtracts a value. A sharp row has one dark cell, an even one is pale. "
-        "Rings mark the questions, at the token that holds the answer: a model that looks it up has a dark cell "
-        "in each."
+        "Rings mark the questions, at the token that holds the answer: a model that looks it up there has a dark "
+        "red cell in each. One may answer right with pale rings, if what follows the memory sorts out a blur."
     )
     return Drawing(weights.reset_index(drop=True), figure, caption)
 
@@ -138,8 +139,9 @@ def gates_figure(lives: Mapping[int, np.ndarray], tokens: Sequence[str]) -> Draw
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.outline.set_visible(False)
     caption = (
-        "How long each row of the memory would be kept if every token were like this one, as its gate says; rows "
-        "are ordered by their half-life. A dark cell is a token that clears the row."
+        "How long what is in memory would be kept if every token were like this one, as its gates say: a strip "
+        "per row of the memory, or per head where a head has one gate, the shortest-lived on top. Darker is "
+        "shorter; the bar has the numbers."
     )
     return Drawing(pd.concat(tables, ignore_index=True), figure, caption)
 
@@ -148,6 +150,7 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     """Accuracy against each difficulty of a question: tables of `sandbox.probes.recall.accuracy_by`, by column."""
     if not tables:
         raise NothingToDraw("no answer follows an earlier token like its question")
+    alike = [DIFFICULTIES.get(column, column) for column, table in tables.items() if len(table) == 1]
     tables = {column: table for column, table in tables.items() if len(table) > 1}
     if not tables:
         raise NothingToDraw("all questions are equally hard")
@@ -159,21 +162,21 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
             ax.plot(
                 table[column], table["at_once"], color="0.4", linestyle="--", marker=".", label="asked at once"
             )
-        ax.axhline(chance, color="0.6", linewidth=0.7, linestyle=(0, (4, 2)))
+        ax.axhline(chance, **CHANCE)
         ax.set_xlabel(DIFFICULTIES.get(column, column))
         accuracy_axis(ax)
     axes[0].set_ylabel("Recall accuracy")
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend()
+    axes[0].legend()
     frame = pd.concat(
         [table.rename(columns={column: "value"}).assign(difficulty=column) for column, table in tables.items()]
     )
     caption = (
         "Accuracy on test sequences by how far back the answer lies, and by what was written since; bars are 95 % "
-        "intervals over questions, the thin dashed line is chance. Grey: the same questions asked right after the "
+        "intervals over questions. Grey: the same questions asked right after the "
         "answer was written. What lies between the two was captured and then lost."
     )
-    return Drawing(frame.reset_index(drop=True), figure, caption)
+    notes = [f"every question has the same number of {name[0].lower() + name[1:]}" for name in alike]
+    return Drawing(frame.reset_index(drop=True), figure, caption, notes)
 
 
 def rank_figure(ranks: pd.DataFrame, rows: Mapping[int, int]) -> Drawing:

@@ -35,3 +35,15 @@ def test_other_plugins_stand_beside_it(tmp_path):
     (other / "__init__.py").write_text("from hydra.plugins.search_path_plugin import SearchPathPlugin\n")
     program = f"import sys; sys.path.append({str(tmp_path)!r})\n{FIND}\nimport hydra_plugins.another"
     python(program)
+
+
+def test_an_interpolation_in_a_grid_is_that_of_each_run():
+    program = """
+import sys, unittest.mock
+from sandbox.cli.main import main
+with unittest.mock.patch("sandbox.cli.sweep.start") as start:
+    sys.argv = ["sandbox", "experiment=zoology_fig2", "scale=paper", "mixer=h3", "model.d_model=64"]
+    main()
+print(sorted((run.task.length, run.mixer.d_state) for run in start.call_args.args[0].values()))
+"""
+    assert python(program).decode().splitlines()[-1] == "[(64, 64), (128, 128), (256, 256), (512, 512)]"
