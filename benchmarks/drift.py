@@ -26,9 +26,7 @@ LENGTHS = (1, 10, 100, 1000, 10_000)
 def drift(name: str, dtype: str, lengths: tuple[int, ...]) -> list[dict[str, object]]:
     """A table row per number of tokens."""
     longest = max(lengths)
-    mixer = MIXERS[name](**({"filter_length": longest} if name == "hyena" else {})).make(
-        WIDTH, rngs=nnx.Rngs(0), dtype=jnp.dtype(dtype)
-    )
+    mixer = MIXERS[name]().make(WIDTH, rngs=nnx.Rngs(0), dtype=jnp.dtype(dtype))
     graph, variables = nnx.split(mixer)
     x = jax.random.normal(jax.random.key(1), (1, longest, WIDTH)).astype(dtype)
 
@@ -62,6 +60,8 @@ def main() -> None:
     parser.add_argument("mixers", nargs="*", metavar="mixer", help="default: all, which also writes the table")
     parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS)
     args = parser.parse_args()
+    if unknown := [name for name in args.mixers if name not in MIXERS]:
+        parser.error(f"{unknown[0]}: no such mixer; there are {', '.join(MIXERS)}")
     measure = functools.partial(drift, lengths=tuple(args.lengths))
     rows = []
     for name in args.mixers or MIXERS:

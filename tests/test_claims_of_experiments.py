@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 
 from sandbox.cli.compose import conf_dir, from_hydra, register_schema
 from sandbox.cli.compose_runs import compose_runs
-from sandbox.report.claims import CLAIMS, read_claims
-from sandbox.report.series import format_value
+from sandbox.report.claims import CLAIMS, read_claims, rows_with
 from sandbox.results import RECORDS, SLICE
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -43,17 +42,6 @@ def runs_of():
         yield composed
 
 
-def matching(runs, keys):
-    for key, value in keys.items():
-        if value is None:
-            runs = runs[runs[key].isna()]
-        elif isinstance(value, str):
-            runs = runs[runs[key].map(format_value) == value]
-        else:
-            runs = runs[runs[key] == value]
-    return runs
-
-
 def slices_of(job):
     tasks = from_hydra(compose("config", overrides=job)).task.test_tasks()
     values = [(name, value) for task in tasks for name, of_task in task.slice_values.items() for value in of_task]
@@ -70,6 +58,6 @@ def test_each_claim_asks_for_one_run(experiment, runs_of):
         if claim.file == RECORDS and claim.of:
             for keys in (claim.of, {**claim.of, **(claim.ahead_of or {})}):
                 wanted = keys.pop(SLICE, None)
-                found = matching(runs, keys)
+                found = rows_with(keys, runs)
                 assert len(found) == 1, (claim.claim, keys)
                 assert wanted is None or wanted in slices_of(found["job"].iloc[0]), (claim.claim, wanted)

@@ -5,18 +5,18 @@ Run: `python experiments/capacity/draw.py`
 
 import pathlib
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sandbox.report import write_report
+from sandbox.report.drawing import Drawing, draw_all
 from sandbox.report.intervals import half_width
 from sandbox.report.points import selected_members
 from sandbox.report.slices import parse_slice
-from sandbox.report.style import COLUMN_WIDTH, RC, series_style
+from sandbox.report.style import COLUMN_WIDTH, series_style
 from sandbox.results import RECORDS
-from sandbox.tables import collect, to_csv
+from sandbox.tables import collect
 
 HERE = pathlib.Path(__file__).parent
 HELD = 0.9
@@ -93,11 +93,7 @@ def write_figures(out: pathlib.Path) -> None:
     """Writes the report, the table of capacities and its figure into the folder `out`."""
     write_report(HERE / RECORDS, out, x="mixer.d_state")
     table = capacities()
-    (out / "capacity.csv").write_text(to_csv(table))
-    with mpl.rc_context(RC):
-        figure = drawn(table)
-        for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
-            figure.savefig(out / f"capacity.{suffix}", metadata=metadata)
+    draw_all({"capacity": lambda: Drawing(table, drawn(table))}, out, ("pdf", "png"), [])
 
 
 if __name__ == "__main__":

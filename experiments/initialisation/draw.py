@@ -4,18 +4,19 @@ For each folder of records beside this file, one per setting, `steps_to_learn.cs
 seed, and a figure of the same name shows them. Run: `python experiments/initialisation/draw.py`
 """
 
+import functools
 import pathlib
 from collections.abc import Collection
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from sandbox.report.drawing import Drawing, draw_all
 from sandbox.report.learned import at_best_rate, steps_to_learn
-from sandbox.report.style import COLORS, PAGE_WIDTH, RC
+from sandbox.report.style import COLORS, PAGE_WIDTH
 from sandbox.results import MEMBER, RUN
 from sandbox.tables import collect, collect_curves
 
@@ -99,11 +100,8 @@ def write_figures(out: pathlib.Path) -> None:
     for records in sorted(HERE.glob("*/records.csv")):
         table, folder = learned_at(records.parent), out / records.parent.name
         folder.mkdir(exist_ok=True)
-        table.to_csv(folder / "steps_to_learn.csv", index=False, lineterminator="\n")
-        with mpl.rc_context(RC):
-            figure = draw(table)
-            figure.savefig(folder / "steps_to_learn.png")
-            figure.savefig(folder / "steps_to_learn.pdf", metadata={"CreationDate": None})
+        figures = {"steps_to_learn": functools.partial(lambda table: Drawing(table, draw(table)), table)}
+        draw_all(figures, folder, ("pdf", "png"), [])
         whole = complete(table, set(table["start"]))
         print(f"{records.parent.name}, {whole['mixer'].nunique()} mixers with all starts")
         print(verdict(whole).to_string(), end="\n\n")

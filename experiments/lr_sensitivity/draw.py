@@ -5,19 +5,19 @@ Run: `python experiments/lr_sensitivity/draw.py`
 
 import pathlib
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from sandbox.report import write_report
+from sandbox.report.drawing import Drawing, draw_all
 from sandbox.report.intervals import half_width
 from sandbox.report.points import validation_members
 from sandbox.report.rates import window
-from sandbox.report.style import COLORS, COLUMN_WIDTH, RC
+from sandbox.report.style import COLORS, COLUMN_WIDTH
 from sandbox.results import ALL_EXAMPLES, RECORDS
-from sandbox.tables import collect, to_csv
+from sandbox.tables import collect
 
 HERE = pathlib.Path(__file__).parent
 LEARNED = 0.5
@@ -80,11 +80,7 @@ def write_figures(out: pathlib.Path) -> None:
     """Writes the report, the table of windows and their figure into the folder `out`."""
     write_report(HERE / RECORDS, out)
     table = windows()
-    (out / "windows.csv").write_text(to_csv(table))
-    with mpl.rc_context(RC):
-        figure = drawn(table)
-        for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
-            figure.savefig(out / f"windows.{suffix}", metadata=metadata)
+    draw_all({"windows": lambda: Drawing(table, drawn(table))}, out, ("pdf", "png"), [])
 
 
 if __name__ == "__main__":

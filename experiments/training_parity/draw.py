@@ -9,14 +9,14 @@ sides. A seed that never learned counts with all its steps, so that such a ratio
 
 import pathlib
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sandbox.report.drawing import Drawing, draw_all
 from sandbox.report.intervals import half_width
 from sandbox.report.learned import at_best_rate, steps_to_learn
-from sandbox.report.style import COLORS, COLUMN_WIDTH, RC
+from sandbox.report.style import COLORS, COLUMN_WIDTH
 from sandbox.results import RUN
 from sandbox.tables import collect_curves
 
@@ -79,11 +79,7 @@ def write_figures(out: pathlib.Path) -> None:
         return
     one, other = both_sides()
     table = compare(one, other)
-    table.to_csv(out / "comparison.csv", index=False, lineterminator="\n", float_format="%.4g")
-    with mpl.rc_context(RC):
-        figure = draw(one, other)
-        figure.savefig(out / "comparison.png")
-        figure.savefig(out / "comparison.pdf", metadata={"CreationDate": None})
+    draw_all({"comparison": lambda: Drawing(table, draw(one, other))}, out, ("pdf", "png"), [])
     print(table.to_string(index=False))
 
 

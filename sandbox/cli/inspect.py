@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from sandbox.probes import TrainedModel
 
 
-MOST_SEQUENCES = 256
-"""Sequences in a batch of tests."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints what is seen, and the files written. Exits with 2 for wrong input."""
     parser = Parser(prog="sandbox-inspect", description=__doc__)
@@ -27,13 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "learning rate of the member (default: the one that validation chose)"
     add("--learning-rate", type=float, metavar="RATE", help=text)
     add("--seed", type=int, metavar="N", help="seed of the member (default: the first)")
-    text = f"test sequences that are looked at, of {MOST_SEQUENCES}; recall is of all (default: %(default)s)"
+    text = "test sequences that are looked at; recall is of a whole batch of them (default: %(default)s)"
     add("--sequences", type=positive, default=16, metavar="N", help=text)
     add("-o", "--out", type=pathlib.Path, metavar="DIR", help="folder to write to (default: inside/ in the run's)")
     add_formats(parser)
     args = parser.parse_args(argv)
-    if args.sequences > MOST_SEQUENCES:
-        parser.error(f"--sequences {args.sequences}: must be at most {MOST_SEQUENCES}")
 
     # Not at the top: importing jax takes a second, which --help should not.
     from sandbox.cli.startup import show_damage_as_lines, use_compile_cache

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Int
 
+from sandbox.errors import InputError
 from sandbox.models.lm import LanguageModel
 from sandbox.probes.attention import AttentionSummary, implicit_attention_of_layers, summarize_attention
 from sandbox.probes.half_lives import half_lives_of_layers
@@ -24,6 +25,7 @@ from sandbox.probes.recall import (
 )
 from sandbox.probes.trained import TrainedModel
 from sandbox.tasks.task import Example, on_each
+from sandbox.train.evaluation import EVALUATION_BATCH
 
 DIFFICULTIES = ("distance", "pairs_since", "overwrites")
 
@@ -56,10 +58,15 @@ class Look(NamedTuple):
 
 
 def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
-    """Looks at the first test sequences: `sequences` of them, but recall at a whole batch."""
+    """Looks at the first test sequences: `sequences` of them, but recall at a whole batch.
+
+    Raises InputError for more sequences than a batch has.
+    """
+    if sequences > EVALUATION_BATCH:
+        raise InputError(f"{sequences} sequences: a batch of tests has {EVALUATION_BATCH}")
     model, task = trained.model, trained.task
     batch = first_tests(task)
-    found, few = sources(task, batch), first_of(batch, sequences)
+    found, few = sources(task, batch), part_of(batch, 0, sequences)
     answers = questions(batch, found, right_answers(model, batch), right_at_once(model, batch, found))
     held = memories(model, few.tokens)
     weights, summaries = _attention(model, few, found[:sequences])
@@ -86,7 +93,7 @@ def _attention(
     parts: dict[int, list[AttentionSummary]] = {}
     counts = (found != NOWHERE).sum(axis=1)
     for number in range(len(found)):
-        one, here = first_of(batch, number + 1, number), jnp.asarray(found[[number]])
+        one, here = part_of(batch, number, number + 1), jnp.asarray(found[[number]])
         for layer, matrix in implicit_attention_of_layers(model, one.tokens).items():
             if number == 0:
                 tables.append(_weights(layer, matrix))
@@ -101,7 +108,7 @@ def _attention(
     return _together(tables, ["layer", "query", "token", "weight"]), summaries
 
 
-def first_of(batch: Example, stop: int, start: int = 0) -> Example:
+def part_of(batch: Example, start: int, stop: int) -> Example:
     """Sequences `start` to `stop - 1` of a batch."""
     return jax.tree.map(lambda leaf: leaf[start:stop], batch)
 

@@ -11,6 +11,7 @@ from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split
 from sandbox.tasks.task import Example
 from sandbox.train.evaluation import draw_evaluation
+from sandbox.train.step import are_right
 
 NOWHERE = -1
 """The source of an answer that no earlier token gives."""
@@ -54,10 +55,7 @@ def _tokens_alike(row: Int[np.ndarray, "T"], place: int, position: int) -> int:
 
 def right_answers(model: LanguageModel, batch: Example) -> Bool[np.ndarray, "B M"]:
     """Whether the model's answer to each question is right, or one of the right ones where there are several."""
-    answers = _answers(model, batch.tokens, batch.positions)
-    if batch.legal is None:
-        return np.asarray(answers == batch.targets)
-    return np.asarray(jnp.take_along_axis(batch.legal, answers[..., None], axis=-1)[..., 0])
+    return np.asarray(are_right(_answers(model, batch.tokens, batch.positions), batch))
 
 
 def right_at_once(model: LanguageModel, batch: Example, found: Int[np.ndarray, "B M"]) -> Bool[np.ndarray, "B M"]:

@@ -199,7 +199,7 @@ def _measured(claim: Claim, records: pd.DataFrame) -> tuple[float, float, float,
 
 def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.Series:
     """A column of one model on test data at the selected learning rate, by seed."""
-    members = _rows({SLICE: ALL_EXAMPLES, **keys}, selected_members(records, "test"))
+    members = rows_with({SLICE: ALL_EXAMPLES, **keys}, selected_members(records, "test"))
     if len(members.drop_duplicates(RUN)) > 1:
         varying = [key for key in varying_keys(members) if key not in keys] or RUN
         raise InputError(f"{_in_words(keys)} are several runs, which differ in {', '.join(varying)}")
@@ -210,7 +210,7 @@ def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.S
 
 
 def _looked_up(claim: Claim, table: pd.DataFrame) -> tuple[float, float, float, int]:
-    rows = _rows(claim.of, table)
+    rows = rows_with(claim.of, table)
     if len(rows) > 1:
         raise InputError(f"{claim.file}: {_in_words(claim.of)} are {len(rows)} rows")
     row = rows.iloc[0]
@@ -225,7 +225,7 @@ def _looked_up(claim: Claim, table: pd.DataFrame) -> tuple[float, float, float, 
     return value, low, high, 0 if pd.isna(seeds) else int(seeds)
 
 
-def _rows(keys: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
+def rows_with(keys: Mapping[str, Any], table: pd.DataFrame) -> pd.DataFrame:
     """The rows with these values; raises InputError if there are none."""
     rows = table
     for key, value in keys.items():

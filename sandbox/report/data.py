@@ -63,13 +63,15 @@ def read_data(
         choices = [SLICE, *(key for key in keys if key in config_keys(records))]
         raise InputError(f"--columns {columns!r}: no such key{renamed(columns)}; there are {', '.join(choices)}")
     asked = [name for name in (x, rows, columns) if name is not None and name != SLICE]
-    points = make_points(records, [*MEASURES, *asked])
-    other = records if y == "accuracy" else records.assign(accuracy=records[y], chance=math.nan)
+    points = frontier_points = make_points(records, [*MEASURES, *asked])
+    if y != "accuracy":  # whose chance is not that of other shares
+        other = records.assign(accuracy=records[y], chance=math.nan)
+        frontier_points = make_points(other, [*MEASURES, *asked])
     return ReportData(
         records=records,
         evaluations=evaluations,
         points=points,
-        frontier_points=points if y == "accuracy" else make_points(other, [*MEASURES, *asked]),
+        frontier_points=frontier_points,
         keys=keys,
         x=x,
         y=y,

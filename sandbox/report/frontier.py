@@ -109,7 +109,8 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str,
             notes.append(f"{label} is left out, it was not scored on {slice_name}")
     frame = frame[drawable].reset_index(drop=True)
     if frame[x].isna().all():
-        raise NothingToDraw(f"no point with a value of {y} and of {x}")
+        score = "an accuracy" if y == "accuracy" else y
+        raise NothingToDraw(f"no point with {score} and a value of {x}")
     unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)] if is_cost else []
     frame["on_frontier"] = frame.index.isin(np.concatenate([[], *unbeaten]))
     lines = sort_by_series(frame, series_names(frame), [*task, x])

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from sandbox.tasks.task import Example
-from sandbox.train.step import Params, Problem
+from sandbox.train.step import Params, Problem, answers_by_position
 
 
 def free_running(problem: Problem, batch: Example, params: Params) -> Float[Array, "B"]:
@@ -19,7 +19,7 @@ def free_running(problem: Problem, batch: Example, params: Params) -> Float[Arra
     """
     model = problem.model_with(params)
     size, length = batch.tokens.shape
-    due, targets = _by_position(batch)
+    due, targets = answers_by_position(batch)
 
     def next_token(carry: tuple[Any, ...], column: tuple[Array, ...]) -> tuple[tuple[Any, ...], None]:
         state, answers, read, right = carry
@@ -37,12 +37,3 @@ def free_running(problem: Problem, batch: Example, params: Params) -> Float[Arra
     )
     (_, _, _, right), _ = jax.lax.scan(next_token, start, (batch.tokens.T, due.T, targets.T))
     return right.astype(jnp.float32)
-
-
-def _by_position(batch: Example) -> tuple[Bool[Array, "B T"], Int[Array, "B T"]]:
-    """Whether an answer is due at each position, and which."""
-    size, length = batch.tokens.shape
-    rows = jnp.arange(size)[:, None]
-    places = jnp.where(batch.weights > 0, batch.positions, length)  # unused ones lie past the end: dropped
-    due = jnp.zeros((size, length), bool).at[rows, places].set(True, mode="drop")
-    return due, jnp.zeros_like(batch.tokens).at[rows, places].set(batch.targets, mode="drop")

@@ -137,10 +137,14 @@ def position_scores(
     """Cross entropy in nats, and 1 for a right answer, at each of the M scored positions."""
     logits = problem.apply(params, batch)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-    answers = jnp.argmax(logits, axis=-1)
+    return losses, are_right(jnp.argmax(logits, axis=-1), batch).astype(jnp.float32)
+
+
+def are_right(answers: Int[Array, "B M"], batch: Example) -> Bool[Array, "B M"]:
+    """Whether each answer is the target, or one of the legal ones where there are several."""
     if batch.legal is None:
-        return losses, (answers == batch.targets).astype(jnp.float32)
-    return losses, jnp.take_along_axis(batch.legal, answers[..., None], axis=-1)[..., 0].astype(jnp.float32)
+        return answers == batch.targets
+    return jnp.take_along_axis(batch.legal, answers[..., None], axis=-1)[..., 0]
 
 
 def scored_everywhere(batch: Example) -> Example:
@@ -149,16 +153,22 @@ def scored_everywhere(batch: Example) -> Example:
     Padding after a sequence shorter than T is learned like other tokens.
     """
     size, length = batch.tokens.shape
-    rows = jnp.broadcast_to(jnp.arange(size)[:, None], batch.positions.shape)
-    answers = jnp.where(batch.weights > 0, batch.positions, length)  # unused ones lie past the end: dropped
-    next_tokens = jnp.roll(batch.tokens, -1, axis=1)
-    weights = jnp.ones((size, length)).at[:, -1].set(0.0)
+    due, targets = answers_by_position(batch)
     return batch._replace(
         positions=jnp.broadcast_to(jnp.arange(length)[None], (size, length)),
-        targets=next_tokens.at[rows, answers].set(batch.targets, mode="drop"),
-        weights=weights.at[rows, answers].set(1.0, mode="drop"),
+        targets=jnp.where(due, targets, jnp.roll(batch.tokens, -1, axis=1)),
+        weights=jnp.where(due, 1.0, jnp.ones((size, length)).at[:, -1].set(0.0)),
         legal=None,
     )
+
+
+def answers_by_position(batch: Example) -> tuple[Bool[Array, "B T"], Int[Array, "B T"]]:
+    """Whether an answer is due at each position, and which; 0 where none is."""
+    size, length = batch.tokens.shape
+    rows = jnp.broadcast_to(jnp.arange(size)[:, None], batch.positions.shape)
+    places = jnp.where(batch.weights > 0, batch.positions, length)  # unused ones lie past the end: dropped
+    due = jnp.zeros((size, length), bool).at[rows, places].set(True, mode="drop")
+    return due, jnp.zeros_like(batch.tokens).at[rows, places].set(batch.targets, mode="drop")
 
 
 def train_step(
