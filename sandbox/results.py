@@ -95,6 +95,12 @@ class Record:
     config: dict[str, Any]
     """The resolved config, flattened: `{"mixer.d_state": 16, ...}`."""
 
+    def __post_init__(self) -> None:
+        """Makes each NaN the same object, by which a record equals the one that is read from its file."""
+        for name, value in vars(self).items():
+            if isinstance(value, float) and math.isnan(value):
+                object.__setattr__(self, name, math.nan)
+
     def row(self) -> dict[str, Any]:
         """One flat row: the fields, then `versions.*`, then the config's own keys.
 
