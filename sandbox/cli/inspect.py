@@ -1,7 +1,7 @@
 """`sandbox-inspect outputs/quickstart/3f2a9c81b0d2`: a look inside the trained model of a finished run.
 
 Writes figures, their tables and a page: the implicit attention of each layer, the half-lives that its gates set,
-recall by how far back the answer lies and what was written since, and the rank of its memory over time.
+recall by how far back the answer lies and what was written since, and what its memory holds over time.
 """
 
 import argparse
@@ -53,9 +53,15 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
         attention_figure,
         gates_figure,
         half_lives_figure,
-        rank_figure,
         recall_figure,
         render_inside,
+    )
+    from sandbox.report.inside_memory import (
+        held_figure,
+        keys_figure,
+        rank_figure,
+        singular_values_figure,
+        writes_figure,
     )
 
     check_formats(args.formats)
@@ -71,7 +77,11 @@ def _look(args: argparse.Namespace, trained: "TrainedModel") -> list[str]:
         "half_lives": lambda: half_lives_figure(look.half_lives, len(look.tokens)),
         "gates": lambda: gates_figure(look.half_lives, look.tokens),
         "recall": lambda: recall_figure(look.recall, look.chance),
+        "held": lambda: held_figure(look.held),
         "rank": lambda: rank_figure(look.ranks, look.rows),
+        "singular_values": lambda: singular_values_figure(look.singular_values),
+        "writes": lambda: writes_figure(look.writes, look.tokens),
+        "keys": lambda: keys_figure(look.alike, look.tokens),
     }
     drawn = draw_all(figures, folder, args.formats, look.tokens)
     about = f"{trained.config.resolved_label}, learning rate {trained.learning_rate:g}, seed {trained.seed}"

@@ -1,9 +1,9 @@
 """Everything that a look inside one trained model shows, as tables."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ from sandbox.errors import InputError
 from sandbox.models.lm import LanguageModel
 from sandbox.probes.attention import AttentionSummary, implicit_attention_of_layers, summarize_attention
 from sandbox.probes.half_lives import half_lives_of_layers
-from sandbox.probes.memory import effective_rank, memories
+from sandbox.probes.linear_probe import held_answers
+from sandbox.probes.memory import Memory, effective_rank, interference, memories, singular_values, writes
 from sandbox.probes.recall import (
     NOWHERE,
     accuracy_by,
     first_tests,
+    part_of,
     questions,
     right_answers,
     right_at_once,
@@ -51,10 +53,18 @@ class Look(NamedTuple):
     """Accuracy by each of `DIFFICULTIES`."""
     chance: float
     """The accuracy of guessing, averaged over the sequences."""
+    held: pd.DataFrame
+    """Answers that a linear probe finds in the memories (`held_answers`)."""
     ranks: pd.DataFrame
     """Effective rank of the memories, averaged over sequences and heads: `layer`, `position`, `rank`."""
     rows: dict[int, int]
     """Rows of a head's memory, by layer."""
+    singular_values: pd.DataFrame
+    """Their singular values, averaged likewise: `layer`, `position`, `number` from 1, `value`."""
+    writes: pd.DataFrame
+    """What each token of the first sequence changes (`writes`), with its `layer`."""
+    alike: pd.DataFrame
+    """Cosines between its keys, averaged over heads without their sign: `layer`, `token`, `other`, `cosine`."""
 
 
 def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
@@ -80,8 +90,12 @@ def look_inside(trained: TrainedModel, sequences: int = 16) -> Look:
         kept=float(answers["right"][answers["at_once"]].mean()) if len(answers) else math.nan,
         recall={column: accuracy_by(answers, column) for column in DIFFICULTIES} if len(answers) else {},
         chance=float(on_each(task.chance, batch.slices).mean()),
-        ranks=_ranks(held),
-        rows={layer: memory.shape[-2] for layer, memory in held.items()},
+        held=held_answers(model, batch, found),
+        ranks=_of_layers(held, _ranks),
+        rows={layer: memory.keys.shape[-1] for layer, memory in held.items()},
+        singular_values=_of_layers(held, _singular_values),
+        writes=_of_layers(held, lambda memory: writes(_first(memory))),
+        alike=_of_layers(held, _alike),
     )
 
 
@@ -108,11 +122,6 @@ def _attention(
     return _together(tables, ["layer", "query", "token", "weight"]), summaries
 
 
-def part_of(batch: Example, start: int, stop: int) -> Example:
-    """Sequences `start` to `stop - 1` of a batch."""
-    return jax.tree.map(lambda leaf: leaf[start:stop], batch)
-
-
 def _weights(layer: int, matrix: Array) -> pd.DataFrame:
     """The rows of one sequence, each with weights whose absolute values sum to one, averaged over heads."""
     first = np.real(np.asarray(matrix[0]))
@@ -124,14 +133,31 @@ def _weights(layer: int, matrix: Array) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _ranks(held: dict[int, np.ndarray]) -> pd.DataFrame:
-    tables = [
-        pd.DataFrame(
-            {"layer": layer, "position": np.arange(len(memory)), "rank": effective_rank(memory).mean(axis=(1, 2))}
-        )
-        for layer, memory in held.items()
-    ]
-    return _together(tables, ["layer", "position", "rank"])
+def _of_layers(held: dict[int, Memory], table: Callable[[Memory], pd.DataFrame]) -> pd.DataFrame:
+    """The table of each layer's memory, below each other, with the column `layer`."""
+    return _together([table(memory).assign(layer=layer) for layer, memory in held.items()], ["layer"])
+
+
+def _first(memory: Memory) -> Memory:
+    """Of the first sequence."""
+    return Memory(memory.matrices[:, :1], memory.queries[:1], memory.keys[:1])
+
+
+def _ranks(memory: Memory) -> pd.DataFrame:
+    ranks = effective_rank(memory.matrices).mean(axis=(1, 2))
+    return pd.DataFrame({"position": np.arange(len(ranks)), "rank": ranks})
+
+
+def _singular_values(memory: Memory) -> pd.DataFrame:
+    values = singular_values(memory.matrices).mean(axis=(1, 2))
+    position, number = np.indices(values.shape)
+    return pd.DataFrame({"position": position.ravel(), "number": number.ravel() + 1, "value": values.ravel()})
+
+
+def _alike(memory: Memory) -> pd.DataFrame:
+    cosines = np.abs(interference(memory.keys[:1])[0]).mean(axis=0)
+    token, other = np.indices(cosines.shape)
+    return pd.DataFrame({"token": token.ravel(), "other": other.ravel(), "cosine": cosines.ravel()})
 
 
 def _together(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

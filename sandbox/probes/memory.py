@@ -1,8 +1,10 @@
-"""What the memory of a layer holds while a sequence is read: its rank over time, and how alike its keys are."""
+"""What a layer's memory holds as a sequence is read: its rank, what a token changes, and how alike keys are."""
+
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Array, Float
 
 from sandbox.models.lm import LanguageModel, ModelState
@@ -13,18 +15,23 @@ from sandbox.state_kinds import StateKind, kinds_of
 from sandbox.taps import taps
 
 
-def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Float[np.ndarray, "T B H K V"]]:
-    """The matrices that each layer with a matrix memory holds after each token, by its number from 0.
+class Memory(NamedTuple):
+    """The matrices of a layer after each token, with the queries and keys of the tokens."""
 
-    A matrix memory is one that a scan with keys writes to, a matrix per head.
-    """
-    with_keys = [_keys(*layer) is not None for layer in mixer_inputs(model, tokens)]
+    matrices: Float[np.ndarray, "T B H K V"]
+    queries: Float[np.ndarray, "B T H K"]
+    keys: Float[np.ndarray, "B T H K"]
+
+
+def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Memory]:
+    """The memory of each layer whose scan with keys writes to matrices, one per head; layers count from 0."""
+    scans = {number: _queries_and_keys(*layer) for number, layer in enumerate(mixer_inputs(model, tokens))}
 
     def matrices(state: ModelState) -> dict[int, Array]:
         found = {}
         for number, layer in enumerate(state):
             for kind, leaf in kinds_of(layer):
-                if with_keys[number] and kind is StateKind.memory and leaf.ndim == 4:
+                if scans[number] is not None and kind is StateKind.memory and leaf.ndim == 4:
                     found[number] = leaf
         return found
 
@@ -34,7 +41,19 @@ def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Float[np.ndarray
 
     batch, length = tokens.shape
     _, over_time = jax.lax.scan(read, model.init_state(batch, length), tokens.T)
-    return {number: np.asarray(values) for number, values in over_time.items()}
+    return {
+        number: Memory(np.asarray(over_time[number]), *scan)
+        for number, scan in scans.items()
+        if scan is not None and number in over_time
+    }
+
+
+def _queries_and_keys(mixer: Mixer, x: Activations) -> tuple[np.ndarray, np.ndarray] | None:
+    """The queries and keys of a mixer's first scan that has them; None for a mixer without one."""
+    with taps() as tapped:
+        mixer(x)
+    found = next((inputs for _, inputs in tapped.scans if hasattr(inputs, "q")), None)
+    return None if found is None else (np.asarray(found.q), np.asarray(found.k))
 
 
 def singular_values(memory: Float[np.ndarray, "*rest K V"]) -> Float[np.ndarray, "*rest S"]:
@@ -54,21 +73,29 @@ def effective_rank(memory: Float[np.ndarray, "*rest K V"]) -> Float[np.ndarray, 
     return np.where(total[..., 0] > 0, np.exp(entropy), 0.0)
 
 
-def interference(mixer: Mixer, x: Activations) -> Float[np.ndarray, "B H T T"] | None:
-    """Cosines between the keys of all tokens, which say how much of one value is read with the key of another.
+def writes(memory: Memory) -> pd.DataFrame:
+    """What each token changes in a memory, averaged over sequences: columns `position`, `own_key`, `others`.
 
-    None for a mixer without a scan that has keys.
+    Both are shares of the squared size of the memory after the token, ‖S_t‖². `own_key` is what changes along the
+    token's key, ‖kᵀ(S_t - S_{t-1})‖² for a key of length one: what it writes, and what it overwrites. `others` is
+    the rest of ‖S_t - S_{t-1}‖², which other keys lose or gain by it. A memory that adds without decay changes
+    along the token's key alone.
     """
-    keys = _keys(mixer, x)
-    if keys is None:
-        return None
-    norms = jnp.linalg.norm(keys, axis=-1, keepdims=True)
-    keys = keys / jnp.where(norms > 0, norms, 1)
-    return np.asarray(jnp.einsum("bthk,bshk->bhts", keys, keys))
+    matrices = memory.matrices
+    change = np.diff(matrices, axis=0, prepend=np.zeros_like(matrices[:1]))
+    along = np.einsum("bthk,tbhkv->tbhv", of_length_one(memory.keys), change)
+    size, own, whole = (np.square(part).reshape(*part.shape[:2], -1).sum(-1) for part in (matrices, along, change))
+    own, others = (np.where(size > 0, part / np.where(size > 0, size, 1), 0) for part in (own, whole - own))
+    return pd.DataFrame({"position": np.arange(len(size)), "own_key": own.mean(1), "others": others.mean(1)})
 
 
-def _keys(mixer: Mixer, x: Activations) -> Float[Array, "B T H K"] | None:
-    """The keys of the first scan that has queries and keys."""
-    with taps() as tapped:
-        mixer(x)
-    return next((inputs.k for _, inputs in tapped.scans if hasattr(inputs, "q")), None)
+def interference(keys: Float[np.ndarray, "B T H K"]) -> Float[np.ndarray, "B H T T"]:
+    """Cosines between the keys of all tokens, which say how much of one value is read with the key of another."""
+    unit = of_length_one(keys)
+    return np.einsum("bthk,bshk->bhts", unit, unit)
+
+
+def of_length_one(vectors: Float[np.ndarray, "*rest K"]) -> Float[np.ndarray, "*rest K"]:
+    """The vectors, scaled to length one; a zero stays zero."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)

@@ -1,5 +1,6 @@
 """What makes a question hard: every answer of a model, with how far back and under how much else it lies."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -22,6 +23,11 @@ _LOOK_BACK = 4  # tokens before an answer that are compared with those before it
 def first_tests(task: TaskConfig) -> Example:
     """The first examples that models of this task are tested on."""
     return draw_evaluation(task, Split.TEST, 0)
+
+
+def part_of(batch: Example, start: int, stop: int) -> Example:
+    """Sequences `start` to `stop - 1` of a batch."""
+    return jax.tree.map(lambda leaf: leaf[start:stop], batch)
 
 
 def sources(task: TaskConfig, batch: Example) -> Int[np.ndarray, "B M"]:

@@ -15,7 +15,9 @@ from sandbox.report.style import CHANCE, COLORS, PAGE_WIDTH, accuracy_axis
 MOST_LAYERS = 3
 """Layers that have a panel; a deeper model shows its last ones."""
 
-_MOST_NAMES = 34  # tokens that are written along an axis
+MOST_NAMES = 34
+"""Tokens that are written along an axis."""
+
 _SHORTEST, _LONGEST = 1.0, 1e5  # half-lives in tokens beyond which everything shares a bar
 
 _PLAIN = EngFormatter(sep="")
@@ -59,7 +61,7 @@ def attention_figure(
             )
         ax.set_title(f"Layer {layer + 1}\n{summaries.get(layer, '')}".strip())
         ax.set_xlabel("token that is read")
-        if len(tokens) <= _MOST_NAMES:
+        if len(tokens) <= MOST_NAMES:
             ax.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=5)
             ax.set_yticks(range(len(tokens)), tokens, fontsize=5)
         ax.grid(visible=False)
@@ -133,7 +135,7 @@ def gates_figure(lives: Mapping[int, np.ndarray], tokens: Sequence[str]) -> Draw
         row, token = np.indices(rows.shape)
         columns = {"layer": layer, "row": row.ravel(), "token": token.ravel(), "half_life": rows.ravel()}
         tables.append(pd.DataFrame(columns))
-    size = 5 if len(tokens) > _MOST_NAMES else 6
+    size = 5 if len(tokens) > MOST_NAMES else 6
     axes[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=size)
     bar = figure.colorbar(image, ax=list(axes), label="Half-life [tokens]", pad=0.01, aspect=15, format=_PLAIN)
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
@@ -177,27 +179,6 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     )
     notes = [f"every question has the same number of {name[0].lower() + name[1:]}" for name in alike]
     return Drawing(frame.reset_index(drop=True), figure, caption, notes)
-
-
-def rank_figure(ranks: pd.DataFrame, rows: Mapping[int, int]) -> Drawing:
-    """Effective rank of each memory over time: columns `layer`, `position`, `rank`; `rows` are those of a head."""
-    if ranks.empty:
-        raise NothingToDraw("no layer has a matrix memory")
-    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
-    ax = figure.subplots()
-    for number, layer in enumerate(sorted(rows)):
-        part, color = ranks[ranks["layer"] == layer], COLORS[number % len(COLORS)]
-        ax.plot(part["position"] + 1, part["rank"], color=color, label=f"layer {layer + 1}")
-        ax.axhline(rows[layer], color=color, linewidth=0.7, linestyle=":")
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("Tokens read")
-    ax.set_ylabel("Effective rank")
-    ax.legend()
-    caption = (
-        "Directions that the memory of a head uses, the exponential of the entropy of its singular values; the "
-        "dotted line is the number of its rows, which it cannot exceed."
-    )
-    return Drawing(ranks.reset_index(drop=True), figure, caption)
 
 
 def render_inside(title: str, about: str, drawings: Mapping[str, Drawing], notes: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def test_every_member_is_the_one_of_its_record(trained):
 def test_the_command_writes_figures_tables_and_a_page(trained, tmp_path, capsys):
     directory, _ = trained
     assert main([str(directory), "-o", str(tmp_path), "--sequences", "4", "--formats", "png"]) == 0
-    names = {"attention", "half_lives", "gates", "recall", "rank"}
+    names = {"attention", "half_lives", "gates", "recall", "held", "rank", "singular_values", "writes", "keys"}
     assert {path.name for path in tmp_path.iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "csv")} | {
         "inside.html"
     }
