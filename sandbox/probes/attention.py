@@ -29,6 +29,7 @@ def implicit_attention(mixer: Mixer, x: Activations) -> tuple[Matrix, Num[Array,
 
     Every channel of a value has a matrix of its own, which is the same for all channels of a head unless the mixer
     has decays per channel of a value, as Mamba has. Where heads share values, each has its matrix.
+    Of several values of one token it is the sum of their weights.
 
     Raises InputError for a mixer whose memory is not linear in its values, such as an LSTM.
     """

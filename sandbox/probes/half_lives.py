@@ -25,6 +25,8 @@ def half_lives(mixer: Mixer, x: Activations) -> Float[Array, "B T H *rows"] | No
     for rule, inputs in tapped.scans:
         log_decay = None if rule.log_decay is None else rule.log_decay(inputs)
         if log_decay is not None:
+            if (steps := log_decay.shape[1] // x.shape[1]) > 1:  # several for each token
+                log_decay = log_decay.reshape(*x.shape[:2], steps, *log_decay.shape[2:]).sum(axis=2)
             found = jnp.where(log_decay < 0, math.log(2) / jnp.maximum(-log_decay, 1e-30), jnp.inf)
             return jnp.broadcast_to(found, (*x.shape[:2], *found.shape[2:]))
     return None

@@ -49,10 +49,11 @@ def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Memory]:
 
 
 def _queries_and_keys(mixer: Mixer, x: Activations) -> tuple[np.ndarray, np.ndarray] | None:
-    """The queries and keys of a mixer's first scan that has them; None for a mixer without one."""
+    """The queries and keys of a mixer's first scan that has one of each for a token; None for one without."""
     with taps() as tapped:
         mixer(x)
-    found = next((inputs for _, inputs in tapped.scans if hasattr(inputs, "q")), None)
+    with_keys = (inputs for _, inputs in tapped.scans if hasattr(inputs, "q"))
+    found = next((inputs for inputs in with_keys if inputs.k.shape[1] == x.shape[1]), None)
     return None if found is None else (np.asarray(found.q), np.asarray(found.k))
 
 

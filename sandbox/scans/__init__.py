@@ -22,7 +22,7 @@ Kernels compute in float32; the other implementations keep float64 inputs in flo
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule
 from sandbox.scans.rule import Rule
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, diagonal_scan
-from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_rule
+from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_product, gated_delta_rule
 from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, gated_linear_attention
 from sandbox.scans.rules.generalized_delta_rule import GENERALIZED_DELTA_RULE, generalized_delta_rule
 from sandbox.scans.rules.mlstm import MLSTM, MLSTMState, mlstm
@@ -53,6 +53,7 @@ __all__ = [
     "WKV4State",
     "diagonal_scan",
     "draw_batch",
+    "gated_delta_product",
     "gated_delta_rule",
     "gated_linear_attention",
     "generalized_delta_rule",

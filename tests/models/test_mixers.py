@@ -12,9 +12,11 @@ from flax import nnx
 
 from sandbox.models.mixer import Card
 from sandbox.models.mixers import MIXERS
+from sandbox.models.mixers.fox import FoXConfig
 from sandbox.models.mixers.gated_deltanet import GatedDeltaNetConfig
 from sandbox.models.mixers.h3 import H3Config
 from sandbox.models.mixers.linear_attention import LinearAttentionConfig
+from sandbox.models.mixers.mamba3 import Mamba3Config
 from sandbox.models.mixers.outer import Decay, FeatureMap, OuterConfig, Update
 from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
@@ -29,6 +31,8 @@ VARIANTS = {name: config() for name, config in MIXERS.items()} | {
     "linear_attention, hedgehog": LinearAttentionConfig(num_heads=3, feature_map=FeatureMap.hedgehog),
     "retnet, xpos": RetNetConfig(num_heads=3, positions=RetentionPositions.xpos),
     "gated_deltanet, grouped": GatedDeltaNetConfig(d_state=5, num_value_heads=4, negative_eigenvalues=True),
+    "mamba3, rank": Mamba3Config(d_state=9, rank=3, chunk_size=4),
+    "fox, pro": FoXConfig(num_heads=4, num_kv_heads=2, pro=True),
     "h3, heads": H3Config(d_state=4, head_dim=3, chunk_size=4),
     "short_conv, width 1": ShortConvConfig(width=1),
     "outer, everything": OuterConfig(

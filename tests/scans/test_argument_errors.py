@@ -1,6 +1,5 @@
 """Errors of the public functions for bad arguments: one line with the argument and what is allowed."""
 
-import jaxtyping
 import numpy as np
 import pytest
 from agreement import in_precision
@@ -17,14 +16,6 @@ by_every_function = pytest.mark.parametrize("function", RULES)
 def drawn(function):
     """Five tokens."""
     return in_precision(draw(function, EXAMPLES[function], tokens=5), np.float32)
-
-
-@pytest.fixture
-def without_shape_checker():
-    """Lets the errors of the public functions through, which the shape checker of the tests would precede."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 OF_MATRIX_STATES = [

@@ -21,3 +21,11 @@ def rotate(
     x32 = x.astype(jnp.float32)
     partners = jnp.concatenate([x32[..., half:], x32[..., :half]], axis=-1)
     return (x32 * cos + partners * sin).astype(x.dtype)
+
+
+def rotate_by(x: Float[Array, "*rest K"], angles: Float[Array, "*parts A"]) -> Float[Array, "*rest K"]:
+    """Rotates channels 2i and 2i + 1 by angle i, in float32; K = 2A."""
+    pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
+    cos, sin, (even, odd) = jnp.cos(angles), jnp.sin(angles), jnp.moveaxis(pairs, -1, 0)
+    turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
+    return turned.reshape(x.shape).astype(x.dtype)

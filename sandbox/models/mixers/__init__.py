@@ -2,8 +2,12 @@
 
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers.bigbird import BigBirdConfig
+from sandbox.models.mixers.comba import CombaConfig
 from sandbox.models.mixers.deltanet import DeltaNetConfig
+from sandbox.models.mixers.fox import FoXConfig
 from sandbox.models.mixers.gated_deltanet import GatedDeltaNetConfig
+from sandbox.models.mixers.gated_deltanet2 import GatedDeltaNet2Config
+from sandbox.models.mixers.gated_deltaproduct import GatedDeltaProductConfig
 from sandbox.models.mixers.gla import GLAConfig
 from sandbox.models.mixers.h3 import H3Config
 from sandbox.models.mixers.hgrn2 import HGRN2Config
@@ -16,6 +20,7 @@ from sandbox.models.mixers.lru import LRUConfig
 from sandbox.models.mixers.lstm import LSTMConfig
 from sandbox.models.mixers.mamba import MambaConfig
 from sandbox.models.mixers.mamba2 import Mamba2Config
+from sandbox.models.mixers.mamba3 import Mamba3Config
 from sandbox.models.mixers.mlstm import MLSTMConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.retnet import RetNetConfig
@@ -32,6 +37,7 @@ from sandbox.models.mixers.softmax import SoftmaxConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
+    "fox": FoXConfig,
     "sliding_window": SlidingWindowConfig,
     "longformer": LongformerConfig,
     "bigbird": BigBirdConfig,
@@ -49,12 +55,16 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "mlstm": MLSTMConfig,
     "mamba": MambaConfig,
     "mamba2": Mamba2Config,
+    "mamba3": Mamba3Config,
     "s4d": S4DConfig,
     "lru": LRUConfig,
     "rglru": RGLRUConfig,
     "deltanet": DeltaNetConfig,
     "gated_deltanet": GatedDeltaNetConfig,
     "kda": KDAConfig,
+    "gated_deltanet2": GatedDeltaNet2Config,
+    "comba": CombaConfig,
+    "gated_deltaproduct": GatedDeltaProductConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
     "h3": H3Config,

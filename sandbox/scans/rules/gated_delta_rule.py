@@ -28,6 +28,7 @@ from sandbox.scans.rules.parts.matrix_state import (
     over_time,
 )
 from sandbox.shapes import PRNGKey
+from sandbox.taps import tap_read, tap_values
 
 State = Float[Array, "K V"]
 
@@ -133,3 +134,55 @@ def gated_delta_rule(
         implementation=implementation,
         chunk_size=chunk_size,
     )
+
+
+def gated_delta_product(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T N H K"],
+    v: Float[Array, "B T N H V"],
+    beta: Float[Array, "B T N H"],
+    log_decay: LogDecay = None,
+    *,
+    initial_state: Float[Array, "B H K V"] | None = None,
+    implementation: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """N steps of the delta rule for each token: the gated delta rule over T · N tokens, read at each N-th.
+
+        S ← diag(exp(log_decay_t)) S_{t-1} ,   S ← S + beta_j k_j (v_j - Sᵀ k_j)ᵀ for j = 1 … N ,   o_t = Sᵀ q_t
+
+    Source: DeltaProduct (arXiv:2502.10297, section 3).
+
+    Args:
+        q: queries.
+        k, v, beta: keys, values and step sizes of the steps of each token, as in `gated_delta_rule`.
+        log_decay: as in `gated_linear_attention`; a token decays once, before its first step.
+        chunk_size: counts steps.
+    """
+    if k.ndim != 5 or v.ndim != 5 or beta.ndim != 4:
+        raise ValueError(f"k {k.shape}, v {v.shape}, beta {beta.shape} must be [B, T, N, H, …]")
+    batch, length, steps = k.shape[:3]
+    v = tap_values(v)
+
+    def at(step: int, x: Float[Array, "B T H R"]) -> Float[Array, "B S H R"]:
+        """The array as that of one step of each token, with zeros at the others."""
+        widths = [(0, 0), (0, 0), (step, steps - 1 - step), (0, 0), (0, 0)]
+        return one_by_one(jnp.pad(x[:, :, None], widths))
+
+    def one_by_one(x: Float[Array, "B T N *rest"]) -> Float[Array, "B S *rest"]:
+        return x.reshape(batch, length * steps, *x.shape[3:])
+
+    if log_decay is not None:
+        decays = (batch, length, *log_decay.shape[-2:])
+        log_decay = at(0, jnp.broadcast_to(log_decay, decays))
+    read, state = gated_delta_rule(
+        at(steps - 1, q),
+        one_by_one(k),
+        one_by_one(v),
+        one_by_one(beta),
+        log_decay,
+        initial_state=initial_state,
+        implementation=implementation,
+        chunk_size=chunk_size,
+    )
+    return tap_read(read[:, steps - 1 :: steps]), state

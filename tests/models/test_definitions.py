@@ -1,0 +1,204 @@
+"""Newer mixers against the equations of their papers, token by token in float64, with the mixers' parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sandbox.models.mixers.comba import CombaConfig
+from sandbox.models.mixers.fox import FoXConfig
+from sandbox.models.mixers.gated_deltanet2 import GatedDeltaNet2Config
+from sandbox.models.mixers.gated_deltaproduct import GatedDeltaProductConfig
+from sandbox.models.mixers.mamba3 import Mamba3Config
+
+WIDTH, TOKENS, HEADS = 12, 9, 2
+
+
+def made(config):
+    """A mixer whose parameters are away from their start, its parameters in float64, an input, and its output."""
+    mixer = config.make(WIDTH, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    moved = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), nnx.state(mixer, nnx.Param))
+    nnx.update(mixer, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), moved))
+    x = jax.random.normal(jax.random.key(1), (1, TOKENS, WIDTH))
+    params = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(mixer, nnx.Param))):
+        params[".".join(str(key.key) for key in path)] = np.asarray(leaf, np.float64)
+    return params, np.asarray(x[0], np.float64), np.asarray(mixer(x)[0], np.float64)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def rms(x, scale=1.0, epsilon=1e-5):
+    return x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + epsilon) * scale
+
+
+def convolved(params, x):
+    """silu of the short convolution over queries, keys and values; its kernel has the token itself first."""
+    kernel, projected = params["conv.kernel"], x @ params["qkv.kernel"]
+    padded = np.concatenate([np.zeros((len(kernel) - 1, projected.shape[1])), projected])
+    return silu(sum(padded[i : i + TOKENS] * kernel[-1 - i] for i in range(len(kernel))))
+
+
+def run(step, shape):
+    """What each token reads, as `step(state, token)` says for each head."""
+    state, read = np.zeros((HEADS, *shape)), []
+    for token in range(TOKENS):
+        out = []
+        for head in range(HEADS):
+            state[head], y = step(state[head], token, head)
+            out.append(y)
+        read.append(out)
+    return np.array(read)
+
+
+def split(x, *sizes):
+    return [
+        part.reshape(TOKENS, *size) for part, size in zip(np.split(x, _ends(sizes), axis=1), sizes, strict=True)
+    ]
+
+
+def _ends(sizes):
+    return np.cumsum([np.prod(size) for size in sizes])[:-1]
+
+
+def scalar_decay(params, x):
+    return np.exp(-np.exp(params["log_rates"]) * softplus(x @ params["dt.kernel"] + params["dt_bias"]))
+
+
+def finished(params, x, read, gate):
+    normal = rms(read, params["norm.scale"]).reshape(TOKENS, -1)
+    return normal * gate(x) @ params["out.kernel"]
+
+
+def test_gated_deltaproduct():
+    steps, rows, columns = 3, 4, WIDTH
+    params, x, y = made(GatedDeltaProductConfig(num_heads=HEADS, d_state=rows, num_steps=steps))
+    keys, values = (HEADS, rows), (steps, HEADS, columns)
+    q, k, v = split(convolved(params, x), keys, (steps, *keys), values)
+    q, k, decay = unit(q) / np.sqrt(rows), unit(k), scalar_decay(params, x)
+    beta = 2 * sigmoid(x @ params["beta.kernel"]).reshape(TOKENS, steps, HEADS)
+
+    def step(state, t, h):
+        state = decay[t, h] * state
+        for j in range(steps):
+            state = state + beta[t, j, h] * np.outer(k[t, j, h], v[t, j, h] - k[t, j, h] @ state)
+        return state, q[t, h] @ state
+
+    read = run(step, (rows, columns))
+    np.testing.assert_allclose(y, finished(params, x, read, lambda x: silu(x @ params["gate.kernel"])), atol=2e-5)
+
+
+def test_comba():
+    rows, columns = 4, WIDTH
+    params, x, y = made(CombaConfig(num_heads=HEADS, d_state=rows))
+    q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
+    q = unit(q - params["correction"] * sigmoid(params["compared"]) * k) / np.sqrt(rows)
+    k, decay, beta = unit(k), scalar_decay(params, x), sigmoid(x @ params["beta.kernel"])
+
+    def step(state, t, h):
+        error = v[t, h] - k[t, h] @ state  # before it decays
+        state = decay[t, h] * state + beta[t, h] * np.outer(k[t, h], error)
+        return state, q[t, h] @ state
+
+    read = run(step, (rows, columns))
+    np.testing.assert_allclose(
+        y, finished(params, x, read, lambda x: sigmoid(x @ params["gate.kernel"])), atol=2e-5
+    )
+
+
+def test_gated_deltanet2():
+    rows, columns = 4, WIDTH // HEADS
+    params, x, y = made(GatedDeltaNet2Config(num_heads=HEADS, d_state=rows))
+    q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
+    q, k = unit(q) / np.sqrt(rows), unit(k)
+    dt = (x @ params["dt.down.kernel"] @ params["dt.up.kernel"]).reshape(TOKENS, HEADS, rows)
+    decay = np.exp(-np.exp(params["log_rates"]) * softplus(dt + params["dt_bias"]))
+    erase = sigmoid(x @ params["beta.kernel"]).reshape(TOKENS, HEADS, rows)
+    write = sigmoid(x @ params["write.kernel"]).reshape(TOKENS, HEADS, columns)
+
+    def step(state, t, h):
+        state = decay[t, h][:, None] * state
+        state = state + np.outer(k[t, h], write[t, h] * v[t, h] - (erase[t, h] * k[t, h]) @ state)
+        return state, q[t, h] @ state
+
+    def gate(x):
+        return sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
+
+    np.testing.assert_allclose(y, finished(params, x, run(step, (rows, columns)), gate), atol=2e-5)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_mamba3(rank):
+    rows, channels = 9, 2 * WIDTH
+    config = Mamba3Config(num_heads=HEADS, d_state=rows, rank=rank)
+    params, x, y = made(config)
+    columns = channels // HEADS
+    sizes = [(HEADS, columns)] * 2 + [(rank, rows)] * 2 + [(HEADS,)] * 3 + [(config.angles,)]
+    z, u, b, c, dt, rate, share, turn = split(x @ params["project.kernel"], *sizes)
+    dt = softplus(dt + params["dt_bias"])
+    decay, share = np.exp(-dt * np.maximum(softplus(rate), 1e-4)), sigmoid(share)
+    angle = np.cumsum(np.pi * dt[:, :, None] * np.tanh(turn)[:, None], axis=0)
+    mixes = {name: params.get(f"mix_{name}", np.ones((1, 1, 1))) for name in ("values", "gates", "outputs")}
+
+    def direction(raw, name, t, h):
+        """[R, N], turned: pairs of channels as complex numbers."""
+        moved = rms(raw[t], params[f"{name}_norm.scale"]) + params[f"{name}_bias"][:, h]
+        even, odd = (moved[:, start : 2 * config.angles : 2] for start in (0, 1))
+        pairs = (even + 1j * odd) * np.exp(1j * angle[t, h])
+        even[...], odd[...] = pairs.real, pairs.imag
+        return moved
+
+    def written(t, h):
+        return direction(b, "key", t, h).T @ (mixes["values"][:, min(h, mixes["values"].shape[1] - 1)] * u[t, h])
+
+    def step(state, t, h):
+        before = (1 - share[t, h]) * dt[t, h] * written(t - 1, h) if t else 0
+        state = decay[t, h] * (state + before) + share[t, h] * dt[t, h] * written(t, h)
+        head = min(h, mixes["values"].shape[1] - 1)
+        read = direction(c, "query", t, h) @ state + params["skip"][h] * mixes["values"][:, head] * u[t, h]
+        out = mixes["outputs"][:, head] * read * silu(mixes["gates"][:, head] * z[t, h])
+        return state, out.sum(axis=0)
+
+    out = run(step, (rows, columns)).reshape(TOKENS, -1) @ params["out.kernel"]
+    np.testing.assert_allclose(y, out, atol=2e-5)
+
+
+@pytest.mark.parametrize("pro", [False, True])
+def test_fox(pro):
+    params, x, y = made(FoXConfig(num_heads=HEADS, pro=pro))
+    size = (HEADS, WIDTH // HEADS)
+    q, k, v = ((x @ params[f"{name}.kernel"]).reshape(TOKENS, *size) for name in "qkv")
+    if pro:
+        mixed = []
+        for number, part in enumerate((k, v)):
+            share = sigmoid(x @ params[f"shifts.{number}.kernel"])[..., None]
+            before = np.concatenate([np.zeros((1, *size)), part[:-1]])
+            mixed.append(share * before + (1 - share) * part)
+        q, k, v = rms(q, params["norms.0.scale"]), rms(mixed[0], params["norms.1.scale"]), mixed[1]
+    forget = sigmoid(x @ params["forget.kernel"] + params["forget.bias"])
+    read = np.zeros((TOKENS, *size))
+    for t in range(TOKENS):
+        for h in range(HEADS):
+            kept = [np.prod(forget[i + 1 : t + 1, h]) for i in range(t + 1)]
+            weights = np.exp(k[: t + 1, h] @ q[t, h] / np.sqrt(size[1])) * kept
+            read[t, h] = weights / weights.sum() @ v[: t + 1, h]
+    if pro:
+        read = rms(read, params["norms.2.scale"])
+    read = read.reshape(TOKENS, -1) * (sigmoid(x @ params["gate.kernel"]) if pro else 1)
+    np.testing.assert_allclose(y, read @ params["out.kernel"], atol=2e-5)
