@@ -10,6 +10,8 @@ from sandbox.models.mixers.comba import CombaConfig
 from sandbox.models.mixers.fox import FoXConfig
 from sandbox.models.mixers.gated_deltanet2 import GatedDeltaNet2Config
 from sandbox.models.mixers.gated_deltaproduct import GatedDeltaProductConfig
+from sandbox.models.mixers.log_linear_gated_deltanet import LogLinearGatedDeltaNetConfig
+from sandbox.models.mixers.log_linear_gla import LogLinearGLAConfig
 from sandbox.models.mixers.mamba3 import Mamba3Config
 
 WIDTH, TOKENS, HEADS = 12, 9, 2
@@ -177,6 +179,55 @@ def test_mamba3(rank):
 
     out = run(step, (rows, columns)).reshape(TOKENS, -1) @ params["out.kernel"]
     np.testing.assert_allclose(y, out, atol=2e-5)
+
+
+def level_weights(params, x):
+    raw = (x @ params["levels.from_x.kernel"]).reshape(TOKENS, *params["levels.scale"].shape)
+    return softplus(params["levels.scale"] * raw)
+
+
+def by_levels(weights, transition, written, q):
+    """What each token reads where each earlier one is carried alone, and weighted by its level."""
+    carried, read = [], np.zeros((TOKENS, HEADS, written(0, 0).shape[1]))
+    for t in range(TOKENS):
+        carried = [[transition(t, h) @ state[h] for h in range(HEADS)] for state in carried]
+        carried.append([written(t, h) for h in range(HEADS)])
+        for h in range(HEADS):
+            read[t, h] = sum(weights[t, h, (t ^ j).bit_length()] * q[t, h] @ carried[j][h] for j in range(t + 1))
+    return read
+
+
+def test_log_linear_gated_deltanet():
+    rows, columns = 4, WIDTH
+    params, x, y = made(LogLinearGatedDeltaNetConfig(num_heads=HEADS, d_state=rows))
+    q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
+    q, k = unit(q) / np.sqrt(rows), unit(k)
+    decay, beta = scalar_decay(params, x), sigmoid(x @ params["beta.kernel"])
+
+    def transition(t, h):
+        return decay[t, h] * (np.eye(rows) - beta[t, h] * np.outer(k[t, h], k[t, h]))
+
+    read = by_levels(level_weights(params, x), transition, lambda t, h: beta[t, h] * np.outer(k[t, h], v[t, h]), q)
+    np.testing.assert_allclose(y, finished(params, x, read, lambda x: silu(x @ params["gate.kernel"])), atol=2e-5)
+
+
+def test_log_linear_gla():
+    rows, channels = 4, 2 * WIDTH
+    params, x, y = made(LogLinearGLAConfig(num_heads=HEADS, d_state=rows))
+    z, convolving, dt = np.split(x @ params["project.kernel"], [channels, 2 * channels + 2 * rows], axis=1)
+    padded = np.concatenate([np.zeros((3, convolving.shape[1])), convolving])
+    xbc = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)) + params["conv.bias"])
+    u, b, c = split(xbc, (HEADS, channels // HEADS), (rows,), (rows,))
+    dt = softplus(dt + params["dt_bias"])
+    decay, q = np.exp(-dt * np.exp(params["log_rates"])), np.repeat(c[:, None], HEADS, axis=1)
+    read = by_levels(
+        level_weights(params, x),
+        lambda t, h: decay[t, h] * np.eye(rows),
+        lambda t, h: dt[t, h] * np.outer(b[t], u[t, h]),
+        q,
+    )
+    out = (read + params["skip"][:, None] * u).reshape(TOKENS, -1) * silu(z)
+    np.testing.assert_allclose(y, rms(out, params["norm.scale"]) @ params["out.kernel"], atol=2e-5)
 
 
 @pytest.mark.parametrize("pro", [False, True])

@@ -14,7 +14,7 @@ projections use the default of `Dense` instead of N(0, 0.02²), and K is `d_stat
 """
 
 import dataclasses
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense, LowRank
 from sandbox.models.layers.gates import step_size_decay
+from sandbox.models.layers.log_linear import Levels
 from sandbox.models.layers.norms import RMSNorm, l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.mixer import MatrixMemoryConfig, Mixer
@@ -113,9 +114,10 @@ class ChannelDecayConfig(DeltaRuleConfig):
 
 
 class DeltaRuleState(NamedTuple):
-    """The memory and the last inputs of the short convolution."""
+    """The memory, a matrix per head or its levels, and the last inputs of the short convolution."""
 
-    memory: Annotated[Float[Array, "B H K V"], StateKind.memory]
+    memory: Annotated[Float[Array, "B H K V"] | Levels | None, StateKind.memory]
+    """None: empty, and not kept, as in training."""
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 
@@ -152,8 +154,8 @@ class DeltaRule(Mixer):
         return self.out(read if gate is None else read * gate), DeltaRuleState(memory, window)
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: Float[Array, "B H K V"]
-    ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
+    ) -> tuple[Float[Array, "B T H V"], Any]:
         """What is read from the memory, and the memory after it; `qkv` are queries, keys and values, convolved."""
         q, k, v = self._split(qkv)
         return gated_delta_rule(

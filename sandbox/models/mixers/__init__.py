@@ -15,6 +15,8 @@ from sandbox.models.mixers.hyena import HyenaConfig
 from sandbox.models.mixers.kda import KDAConfig
 from sandbox.models.mixers.linear_attention import BasedConfig, LinearAttentionConfig, PerformerConfig
 from sandbox.models.mixers.linformer import LinformerConfig
+from sandbox.models.mixers.log_linear_gated_deltanet import LogLinearGatedDeltaNetConfig
+from sandbox.models.mixers.log_linear_gla import LogLinearGLAConfig
 from sandbox.models.mixers.longformer import LongformerConfig
 from sandbox.models.mixers.lru import LRUConfig
 from sandbox.models.mixers.lstm import LSTMConfig
@@ -56,6 +58,7 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "mamba": MambaConfig,
     "mamba2": Mamba2Config,
     "mamba3": Mamba3Config,
+    "log_linear_gla": LogLinearGLAConfig,
     "s4d": S4DConfig,
     "lru": LRUConfig,
     "rglru": RGLRUConfig,
@@ -65,6 +68,7 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "gated_deltanet2": GatedDeltaNet2Config,
     "comba": CombaConfig,
     "gated_deltaproduct": GatedDeltaProductConfig,
+    "log_linear_gated_deltanet": LogLinearGatedDeltaNetConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
     "h3": H3Config,

@@ -12,7 +12,7 @@ is in `layers/delta_rule.py`.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +49,8 @@ class Comba(ScalarDecayDeltaRule):
         self.correction = NoWeightDecay(jnp.full((config.num_heads, 1), 0.02, jnp.float32))
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: Float[Array, "B H K V"]
-    ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
+    ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
         share = self.correction[...] * jax.nn.sigmoid(self.compared[...])
         by_head = (*x.shape[:2], self.config.num_heads, self.rows)

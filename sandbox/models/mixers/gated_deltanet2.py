@@ -11,7 +11,7 @@ in `layers/delta_rule.py`.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +52,8 @@ class GatedDeltaNet2(ChannelDecayDeltaRule):
         self.write = Dense(d_model, d_model, rngs=rngs)
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: Float[Array, "B H K V"]
-    ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
+    ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
         k, log_decay = self._unit_vectors(k), self._log_decay(x)
         erased = self._beta(x).reshape(k.shape) * k * jnp.exp(log_decay)

@@ -10,7 +10,7 @@ It runs as the gated delta rule over n times as many tokens. The rest is in `lay
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Array, Float
 
@@ -54,8 +54,8 @@ class GatedDeltaProduct(ScalarDecayDeltaRule):
     config: GatedDeltaProductConfig
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: Float[Array, "B H K V"]
-    ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
+    ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
         steps = (*x.shape[:2], self.config.num_steps)
         return gated_delta_product(
