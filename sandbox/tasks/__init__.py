@@ -5,6 +5,7 @@ from sandbox.tasks.compositional import CompositionalConfig
 from sandbox.tasks.compression import CompressionConfig
 from sandbox.tasks.copy import CopyConfig
 from sandbox.tasks.duplicate_ngram import DuplicateNgramConfig
+from sandbox.tasks.dyck import DyckConfig
 from sandbox.tasks.forgetting import ForgettingConfig
 from sandbox.tasks.fuzzy import FuzzyConfig
 from sandbox.tasks.icll import ICLLConfig
@@ -12,6 +13,7 @@ from sandbox.tasks.induction import InductionConfig
 from sandbox.tasks.memorization import MemorizationConfig
 from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
 from sandbox.tasks.mqar import MQARConfig
+from sandbox.tasks.multi_hop import MultiHopConfig
 from sandbox.tasks.needle import NeedleConfig
 from sandbox.tasks.ngram_lookup import NgramLookupConfig
 from sandbox.tasks.noisy import NoisyConfig
@@ -19,13 +21,17 @@ from sandbox.tasks.parity import ParityConfig
 from sandbox.tasks.reverse import ReverseConfig
 from sandbox.tasks.selective_copy import SelectiveCopyConfig
 from sandbox.tasks.stacked import StackedConfig
+from sandbox.tasks.swaps import SwapsConfig
 from sandbox.tasks.task import TaskConfig
+from sandbox.tasks.versions import VersionsConfig
 from sandbox.tasks.word_problem import WordProblemConfig
 
 TASKS: dict[str, type[TaskConfig]] = {
     "mqar": MQARConfig,
     "ar": ARConfig,
     "forgetting": ForgettingConfig,
+    "versions": VersionsConfig,
+    "multi_hop": MultiHopConfig,
     "compositional": CompositionalConfig,
     "stacked": StackedConfig,
     "noisy": NoisyConfig,
@@ -42,6 +48,8 @@ TASKS: dict[str, type[TaskConfig]] = {
     "parity": ParityConfig,
     "modular_arithmetic": ModularArithmeticConfig,
     "word_problem": WordProblemConfig,
+    "swaps": SwapsConfig,
+    "dyck": DyckConfig,
     "icll": ICLLConfig,
 }
 """Every task by the name that selects it: `task=mqar`."""

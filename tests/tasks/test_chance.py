@@ -25,6 +25,8 @@ SMALL = {
     "mqar": {"vocab_size": 16, "length": 32, "pairs": (2, 4)},
     "ar": {"vocab_size": 16, "pairs": (2, 4)},
     "forgetting": {"vocab_size": 16, "length": 32, "pairs": (2, 4), "num_updates": 2},
+    "versions": {"vocab_size": 20, "pairs": (1, 3)},
+    "multi_hop": {"vocab_size": 20, "num_chains": 3, "chain_length": 3},
     "compositional": {"vocab_size": 24, "length": 32, "pairs": (1, 4)},
     "stacked": {"num_keys": 8, "num_values": 8, "pairs": (2, 4)},
     "noisy": {"vocab_size": 16, "noise_vocab_size": 4, "length": 16},
@@ -41,6 +43,8 @@ SMALL = {
     "parity": {"min_length": 7, "max_length": 8},
     "modular_arithmetic": {"min_length": 5, "max_length": 9},
     "word_problem": {"min_length": 3, "max_length": 5, "group": Group.S3},
+    "swaps": {"min_length": 6, "max_length": 7},
+    "dyck": {"min_length": 6, "max_length": 9, "max_depth": 3},
     "icll": {"num_symbols": 6, "max_states": 5, "min_strings": 4, "max_strings": 5, "max_length": 5},
 }
 """Options with which a task is drawn and read quickly; a new one has its defaults."""

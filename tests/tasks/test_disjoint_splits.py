@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 
 from sandbox.tasks import TASKS
+from sandbox.tasks.dyck import DyckConfig
 from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
 from sandbox.tasks.parity import ParityConfig
 from sandbox.tasks.parts.expressions import num_bracketed
 from sandbox.tasks.parts.groups import Group
 from sandbox.tasks.streams import Split, hash_numbers, sample_at, split_of
+from sandbox.tasks.swaps import SwapsConfig
 from sandbox.tasks.word_problem import WordProblemConfig
 
 FEW = {
     "parity": ParityConfig(min_length=3, max_length=11, test_lengths=[9]),
     "modular_arithmetic": ModularArithmeticConfig(min_length=3, max_length=7, test_lengths=[5]),
     "word_problem": WordProblemConfig(group=Group.S3, min_length=2, max_length=5, test_lengths=[4]),
+    "swaps": SwapsConfig(group=Group.S3, min_length=3, max_length=7, test_lengths=[6]),
+    "dyck": DyckConfig(max_depth=3, min_length=4, max_length=9, test_lengths=[8]),
 }
 
 
