@@ -15,16 +15,16 @@ import tempfile
 import pandas as pd
 import yaml
 
+from sandbox.cli.reproduce import commands
 from sandbox.files import write_atomically
 from sandbox.report import write_report
 from sandbox.report.claims import AGREES, CLAIMS, COLUMNS, DISAGREES, NOT_REACHED, NOT_SETTLED, claims_table
+from sandbox.report.finding import read_finding
 from sandbox.results import RECORDS
 from sandbox.tables import to_csv
 
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parent / "conf" / "experiment"
-IN_SHORT = "**In short.**"
-"""How the paragraph of a README begins that the gallery shows."""
 
 
 def folders() -> list[pathlib.Path]:
@@ -39,7 +39,7 @@ def draw(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
         runpy.run_path(str(folder / "draw.py"))["write_figures"](out)
     elif (folder / RECORDS).is_file():
         options = yaml.safe_load(config.read_text()).get("report", {}) if config.is_file() else {}
-        write_report(folder / RECORDS, out, **options)
+        write_report(folder / RECORDS, out, commands=commands, **options)
     written = [path.relative_to(out) for path in sorted(out.rglob("*")) if path.is_file()]
     return [str(name) for name in written if (folder / name).is_file()]
 
@@ -68,8 +68,8 @@ def _section(folder: pathlib.Path) -> str:
     lines = [f"## [{folder.name}]({folder.name}/README.md)", f"*{question}*"]
     if figure := re.search(r"^!\[(.*?)\]\((\S+)\)$", text, re.MULTILINE):
         lines.append(f"![{figure[1]}]({folder.name}/{figure[2]})")
-    if short := re.search(rf"^{re.escape(IN_SHORT)} (.*?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL):
-        lines.append(re.sub(r"\]\((?!https?://)", f"]({folder.name}/", short[1].strip()))
+    if finding := read_finding(folder):
+        lines.append(re.sub(r"\]\((?!https?://)", f"]({folder.name}/", finding.in_short))
     return "\n\n".join(lines) + "\n"
 
 

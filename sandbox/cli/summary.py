@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 from rich.box import SIMPLE_HEAD
@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from sandbox.cli.display import console
+from sandbox.cli.reproduce import commands
 from sandbox.errors import InputError, NoSpace
 from sandbox.files import out_of_space, write_atomically
 from sandbox.report.fonts import without_glyph
@@ -60,24 +61,24 @@ def summarise_runs(folder: pathlib.Path, labels: Labels, report: "ReportConfig")
             console.print(f"{name}: {out / name}")
 
 
-def _report(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, str]) -> Table:
+def _report(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, Any]) -> Table:
     """The scores of a report on the tables among these files, which is written unless it is there."""
     out.mkdir(exist_ok=True)
     with filelock.FileLock(out / LOCK):  # commands that share a sweep end together
         return _report_alone(out, files, options)
 
 
-def _report_alone(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, str]) -> Table:
+def _report_alone(out: pathlib.Path, files: Mapping[str, str], options: Mapping[str, Any]) -> Table:
     if (out / PAGE).is_file() and all(_holds(out / name, text) for name, text in files.items()):
         return scores_of(out / RECORDS)
     (out / PAGE).unlink(missing_ok=True)
     for name, text in files.items():
         write_atomically(out / name, text)
     try:
-        return write_report(out / RECORDS, out, **options).table
+        return write_report(out / RECORDS, out, commands=commands, **options).table
     except InputError as error:  # no run that has the key has come to an end
         console.print(f"the report leaves out its options: {error}")
-        return write_report(out / RECORDS, out).table
+        return write_report(out / RECORDS, out, commands=commands).table
 
 
 def _holds(path: pathlib.Path, text: str) -> bool:

@@ -96,7 +96,7 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str,
     if x == SLICE:
         shown, x, what = _by_difficulty(points, keys), DIFFICULTY, "each slice"
     task = [TASK] if TASK in keys and x != TASK else []
-    names = [name_series(rows, keys, [x]) for rows in _by_task(shown, task)]
+    names = [name_series(rows, keys, [x]) for rows in by_task(shown, task)]
     frame = shown.assign(series=pd.concat(names) if names else "")
     frame = frame[["label", "series", *task, "slice", x, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
     is_cost = x in MEASURES
@@ -111,7 +111,7 @@ def frontier(points: pd.DataFrame, keys: Sequence[str], x: str, slice_name: str,
     if frame[x].isna().all():
         score = "an accuracy" if y == "accuracy" else y
         raise NothingToDraw(f"no point with {score} and a value of {x}")
-    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in _by_task(frame, task)] if is_cost else []
+    unbeaten = [rows.index[pareto(rows[x], rows["accuracy"])] for rows in by_task(frame, task)] if is_cost else []
     frame["on_frontier"] = frame.index.isin(np.concatenate([[], *unbeaten]))
     lines = sort_by_series(frame, series_names(frame), [*task, x])
     nearest = "Pareto frontier" if is_cost else "best"
@@ -140,7 +140,7 @@ def _slice_keys(frame: pd.DataFrame) -> str:
     return " or ".join(dict.fromkeys(parse_slice(name)[0] for name in frame["slice"])).capitalize()
 
 
-def _by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
+def by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
     """The table rows of each task, because scores of different tasks do not compete."""
     return [rows for _, rows in frame.groupby(TASK, sort=False)] if task else [frame]
 
@@ -148,7 +148,7 @@ def _by_task(frame: pd.DataFrame, task: Sequence[str]) -> list[pd.DataFrame]:
 def _nearness(frame: pd.DataFrame, task: Sequence[str], x: str) -> pd.Series:
     """How far the best point of each series is below the best accuracy at no higher cost, with a minus sign."""
     below = pd.Series(0.0, frame.index)
-    for rows in _by_task(frame, task):
+    for rows in by_task(frame, task):
         ordered = rows.sort_values([x, "accuracy"], ascending=[True, False])
         below[ordered.index] = ordered["accuracy"] - ordered["accuracy"].cummax()
     return below.groupby(frame["series"], sort=False).max()
@@ -158,7 +158,7 @@ def _draw(
     frame: pd.DataFrame, task: Sequence[str], x: str, y: str, named: Sequence[str], notes: Sequence[str]
 ) -> Figure:
     x_title = _slice_keys(frame) if x == DIFFICULTY else axis_name(x)
-    panels = {str(rows[TASK].iloc[0]) if task else "": rows for rows in _by_task(frame, task)}
+    panels = {str(rows[TASK].iloc[0]) if task else "": rows for rows in by_task(frame, task)}
     if len(panels) == 1:
         figure = Figure(figsize=(COLUMN_WIDTH, 2.5), layout="constrained")
         axes = [figure.add_subplot()]

@@ -1,14 +1,21 @@
-"""The page of a report: one self-contained HTML file with its figures, its table, failures and settings."""
+"""The page of a report: one self-contained HTML file with charts, tables, failures and settings."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import dataclasses
+import pathlib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
+from sandbox.report.claims import CLAIMS, claims_table
+from sandbox.report.data import ReportData
 from sandbox.report.drawing import Drawing
+from sandbox.report.finding import read_finding, without_markdown
 from sandbox.report.intervals import INTERVAL
-from sandbox.report.points import config_keys, failures
+from sandbox.report.points import config_keys, diverged_runs, failures
 from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.series import format_value
 from sandbox.report.tables import Table
@@ -18,33 +25,90 @@ _PIXELS_PER_INCH = 128
 _RAN_ON = ("platform", "implementation", "population", "commit")
 
 
+@dataclasses.dataclass(frozen=True)
+class Watching:
+    """Of a page that is written while runs go on: when, how many are not finished, and how often it is."""
+
+    written: str
+    unfinished: int
+    seconds: int
+
+
 def render_page(
-    records: pd.DataFrame,
+    data: ReportData,
     table: Table,
+    csv: str,
     drawings: Mapping[str, Drawing],
     notes: Sequence[str],
-    keys: Sequence[str],
     apart: Sequence[str],
+    *,
+    commands: Mapping[tuple[str, str], str],
+    folder: pathlib.Path,
+    watching: Watching | None = None,
 ) -> str:
-    """The page as HTML, with the figures embedded as PNG images; `apart` says in words which series differ."""
+    """The page as HTML: interactive charts, figures that have no chart as PNG images, and tables.
+
+    Args:
+        table: the scores as they are printed; `csv` has them all, for the reader to keep.
+        drawings: the figures.
+        notes: what is left out, a line each.
+        apart: says in words which series differ.
+        commands: the command of each run by its study and id, where known.
+        folder: where the records stand, and with them perhaps claims and a README.
+        watching: None if no runs are waited for.
+    """
+    # Not at the top: a command that finds its report written should not load a second's worth of Vega.
+    from sandbox.report.charts.on_page import page_charts
+    from sandbox.report.vega import chart_scripts
+
+    records, finding = data.records, read_finding(folder)
+    charts = page_charts(data, drawings, commands)
+    replaced = {chart.replaces for chart in charts.values()}
     versions = [name for name in records.columns if name.startswith("versions.")]
     common = [key for key in config_keys(records) if records[key].nunique(dropna=False) == 1]
     return render(
         "page.html.j2",
         title=", ".join(dict.fromkeys(records["study"])) or "Report",
+        watching=watching,
+        reload=reload_tag(watching.seconds) if watching else "",
+        finding=finding and finding._replace(in_short=without_markdown(finding.in_short)),
         counts=outcomes(records),
-        figures=embedded(drawings),
+        charts=charts,
+        scripts=chart_scripts({name: chart.chart for name, chart in charts.items()}) if charts else "",
+        figures=embedded({name: drawing for name, drawing in drawings.items() if name not in replaced}),
         table=table,
+        csv=base64.b64encode(csv.encode()).decode(),
+        claims=_claims(folder),
         interval=INTERVAL,
         edge_note=EDGE_NOTE,
         notes=notes,
         apart=apart,
         failures=failures(records).to_dict("records"),
+        diverged=diverged_runs(records).to_dict("records"),
         ran_on={name: _values(records[name]) for name in _RAN_ON}
         | {name.removeprefix("versions."): _values(records[name]) for name in versions},
-        varied={key: _values(records[key]) for key in keys},
+        varied={key: _values(records[key]) for key in data.keys},
         common={key: format_value(records[key].iloc[0]) for key in common},
     )
+
+
+def reload_tag(seconds: int) -> Markup:
+    """What makes a browser load the page again after these seconds."""
+    return Markup(f'<meta http-equiv="refresh" content="{seconds}">')
+
+
+def _claims(folder: pathlib.Path) -> list[dict[str, str]]:
+    """The claims beside the records, with our value and its interval as text."""
+    if not (folder / CLAIMS).is_file():
+        return []
+    rows = claims_table(folder).to_dict("records")
+    return [{**{str(key): str(value) for key, value in row.items()}, "value": _ours(row)} for row in rows]
+
+
+def _ours(row: Mapping[Hashable, Any]) -> str:
+    if row["ours"] != row["ours"]:
+        return ""
+    return f"{row['ours']:.3g}" + (f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else "")
 
 
 def render(template: str, **values: object) -> str:

@@ -12,7 +12,7 @@ from sandbox.errors import InputError
 from sandbox.renamed import renamed
 from sandbox.report.intervals import mean_and_interval
 from sandbox.report.series import STATE_SIZE
-from sandbox.results import ALL_EXAMPLES, MEASURES, RUN, STATUS_DIVERGED, STATUS_FAILED
+from sandbox.results import ALL_EXAMPLES, MEASURES, MEMBER, RUN, STATUS_DIVERGED, STATUS_FAILED
 
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
@@ -118,6 +118,16 @@ def failures(records: pd.DataFrame) -> pd.DataFrame:
     failed = records[records["status"].str.startswith(STATUS_FAILED)]
     failed = failed.drop_duplicates(RUN)[["study", "label", "run_id", "status"]]
     return failed.assign(status=[status.splitlines()[0] for status in failed["status"]])
+
+
+def diverged_runs(records: pd.DataFrame) -> pd.DataFrame:
+    """One table row per run with diverged members: study, run_id, label, their number and learning rates."""
+    members = records[records["status"] == STATUS_DIVERGED].drop_duplicates(MEMBER)
+    rates = members["learning_rate"].map("{:g}".format)
+    runs = members.assign(rates=rates).groupby([*RUN, "label"], sort=False)
+    return runs.agg(
+        members=("rates", "size"), rates=("rates", lambda texts: ", ".join(dict.fromkeys(texts)))
+    ).reset_index()
 
 
 def runs_not_shown(records: pd.DataFrame) -> int:

@@ -189,8 +189,7 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
     ax.set_xlabel(axis_name(column))
     if high >= _LARGE:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    narrow = column != "state_bytes" and low < high < 4 * low
-    if low <= 0 or narrow:  # a logarithmic axis cannot show a model without state
+    if not is_logarithmic(column, values):
         return
     ax.set_xscale("log", base=2)
     margin = (high / low) ** 0.06 if high > low else 2
@@ -211,6 +210,13 @@ def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:
         )
         plain = high < _LARGE or (column == "length" and high < 10 * _LARGE)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}") if plain else EngFormatter(sep=""))
+
+
+def is_logarithmic(column: str, values: Iterable[Number]) -> bool:
+    """Whether an axis of these sizes is logarithmic, which cannot show a model without state."""
+    known = [value for value in values if value == value]
+    low, high = min(known, default=0), max(known, default=0)
+    return low > 0 and (column == "state_bytes" or not low < high < 4 * low)
 
 
 def log_ticks(low: Number, high: Number) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -18,7 +18,7 @@ from sandbox.report.frontier import frontier
 from sandbox.report.heatmap import heatmap
 from sandbox.report.latex import to_latex
 from sandbox.report.learning_rates import learning_rates
-from sandbox.report.page import render_page
+from sandbox.report.page import Watching, render_page
 from sandbox.report.points import failures, runs_not_shown
 from sandbox.report.rates import rate_windows
 from sandbox.report.slices import a_few_of
@@ -65,6 +65,8 @@ def write_report(
     columns: str = SLICE,
     formats: Sequence[str] = ("pdf", "png"),
     only: Sequence[str] = (),
+    commands: Callable[[pd.DataFrame], Mapping[tuple[str, str], str]] = lambda records: {},
+    watching: Watching | None = None,
 ) -> Report:
     """Writes every figure, the table and one page about the runs at `source` into `out_dir`.
 
@@ -81,6 +83,8 @@ def write_report(
         columns: the columns of the heatmap: `slice`, or a key of the config such as `mixer.decay`.
         formats: of the figures: pdf, png, svg.
         only: texts KEY=VALUE, which leave out runs with other values; several of one key are alternatives.
+        commands: gives the command that makes each run again, by study and run id, for the page to show.
+        watching: what the page says of runs that are not finished; None: nothing.
 
     Raises FileNotFoundError if there are no runs, and InputError for a name that the records do not have.
     """
@@ -98,12 +102,28 @@ def write_report(
         "table.csv": to_csv(table),
         "table.tex": to_latex(printed),
         DIFFERENCES: to_csv(apart),
-        PAGE: render_page(data.records, printed, drawn.drawings, notes, data.keys, words),
     }
+    texts[PAGE] = render_page(
+        data,
+        printed,
+        texts["table.csv"],
+        drawn.drawings,
+        notes,
+        words,
+        commands=commands(data.records),
+        folder=records_folder(source),
+        watching=watching,
+    )
     for name, text in texts.items():
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]
     return Report(files, notes, printed, words)
+
+
+def records_folder(source: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder of the runs, or of the table that was collected from them."""
+    path = pathlib.Path(source)
+    return path.parent if path.is_file() else path
 
 
 def _texts(data: ReportData) -> list[str]:

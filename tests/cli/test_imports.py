@@ -10,7 +10,8 @@ from sandbox.config import Config
 from sandbox.models.mixers import MIXERS
 from sandbox.tasks import TASKS
 
-HEAVY = {"jax", "flax", "numpy", "pandas", "matplotlib", "rich"}
+HEAVY = {"jax", "flax", "numpy", "pandas", "matplotlib", "altair", "vl_convert", "rich"}
+DRAWING = {"numpy", "pandas", "matplotlib", "altair", "vl_convert"}
 
 PROGRAM = """
 import atexit, sys
@@ -74,7 +75,7 @@ def test_a_wrong_search_is_refused_before_anything_heavy_is_imported():
 def test_records_are_collected_and_drawn_without_jax(tmp_path):
     write_run(tmp_path, "a", {(1e-3, 0): 0.5}, selected=1e-3)
     assert imported_by("collect", tmp_path) == {"numpy", "pandas"}
-    assert imported_by("report", tmp_path, "--formats", "svg") == {"numpy", "pandas", "matplotlib"}
+    assert imported_by("report", tmp_path, "--formats", "svg") == DRAWING
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]], ids=["a run", "a sweep"])
@@ -83,5 +84,7 @@ def test_a_finished_command_is_summarised_without_jax(mode, tmp_path):
     run = write_run(config.directory.parent, config.run_id, {(1e-3, 0): 0.5}, selected=1e-3)
     write_metrics(run, [(100, 1e-3, 0, 0.5)])
     packages = imported_by("main", *mode, f"output_dir={tmp_path}")
-    assert packages == {"numpy", "pandas", "matplotlib", "rich"}
+    assert packages == DRAWING | {"rich"}
     assert (config.directory.parent / "report" / "report.html").is_file()
+    again = imported_by("main", *mode, f"output_dir={tmp_path}")
+    assert again == packages - {"altair", "vl_convert"}, "the page is there"

@@ -13,7 +13,7 @@ from sandbox.report import write, write_report
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "add_a_figure.md").read_text()
 
 
-def test_a_figure_is_added_as_the_page_says(sweep, tmp_path):
+def test_a_figure_is_added_as_the_page_says(sweep, tmp_path, monkeypatch):
     (file,) = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
     after_file = PAGE.split("```")[-1]
     (path,) = re.findall(r"^This is `(sandbox/report/\w+)\.py`", PAGE, flags=re.MULTILINE)
@@ -23,8 +23,8 @@ def test_a_figure_is_added_as_the_page_says(sweep, tmp_path):
     module = types.ModuleType(path.replace("/", "."))
     exec(compile(file, f"{path}.py", "exec"), vars(module))
 
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # and none that the report imports is forgotten
     with (
-        unittest.mock.patch.dict(sys.modules, {module.__name__: module}),
         unittest.mock.patch.dict(write.FIGURES),
         unittest.mock.patch.dict(vars(write)),
     ):

@@ -1,0 +1,1 @@
+"""The interactive charts of a page: functions from tables to Altair charts."""

@@ -1,0 +1,301 @@
+"""The main chart of a page: any score against any cost or numeric key, with what is shown chosen by the reader."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from sandbox.report.charts.parts import (
+    CONFIG,
+    CONFIGS,
+    MARKS,
+    OTHER_MARKS,
+    OTHERS,
+    color,
+    csv_data,
+    dimmed,
+    entry_width,
+    finished,
+    of_config,
+    scaled,
+    shape,
+    title_of,
+    tooltip,
+)
+from sandbox.report.charts.tables import ChartTables
+from sandbox.report.frontier import DIFFICULTY
+from sandbox.report.intervals import INTERVAL
+from sandbox.report.series import short_key
+from sandbox.report.style import is_logarithmic
+from sandbox.results import MEASURES
+
+X, Y, LOG, SLICE_SHOWN, TASK_SHOWN, GROUPED_BY = (
+    "x_axis",
+    "y_axis",
+    "log_x",
+    "slice_shown",
+    "task_shown",
+    "grouped_by",
+)
+"""The parameters that a reader sets, which are signals of the Vega view."""
+
+LEGEND = "legend_click"
+"""The selection that a click on the legend makes, of values of `group`."""
+
+GROUP_COLUMN, SERIES_COLUMN = "group_column", "series_column"
+"""The parameters that follow: the columns of configurations that have the names of groups, and of series."""
+
+FIELDS = {
+    "group:N": "group",
+    "label:N": "label",
+    "settings:N": "settings",
+    "slice:N": "slice",
+    "x:Q": "x",
+    "mean:Q": "mean",
+    "low:Q": "from",
+    "high:Q": "to",
+    "num_seeds:Q": "seeds",
+    "num_diverged:Q": "diverged",
+    "rate:Q": "learning rate",
+    "command:N": "command",
+}
+"""What is said of a point, by a pointer and in the table of the chart."""
+
+_SERIES = "series"
+_HEIGHT = 360
+_SCORE_NAMES = {
+    "accuracy": "Test accuracy",
+    "exact": "Sequences all right",
+    "free_running": "All right, free-running",
+    "loss": "Test loss [nats]",
+}
+_IS_COST = f"indexof({json.dumps(MEASURES)}, {X}) >= 0"
+_IS_NAMED = f"datum.group != '{OTHERS}'"
+_X_LABELS = (
+    f"{X} != 'state_bytes' ? format(value, value < 10000 ? '.4~g' : '.3~s') : "
+    "value < 1024 ? format(value, '.3~g') + ' B' : value < 1048576 ? format(value / 1024, '.3~g') + ' KiB' : "
+    "format(value / 1048576, '.3~g') + ' MiB'"
+)
+
+
+def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
+    """Means over seeds with their intervals and each seed, lines of series, the Pareto front, and chance.
+
+    A reader chooses the axes, slice, task, and what has a colour and a marker. A point without a value on the x
+    axis is a horizontal line.
+
+    Args:
+        tables: see `chart_tables`. The columns of `points` and `seeds` must be those that `ChartTables` names.
+        keys: the config keys that vary.
+    """
+    points = _resolved(alt.Chart(csv_data("points", tables.points)), tables)
+    seeds = alt.Chart(csv_data("seeds", tables.seeds)).transform_lookup(
+        "point",
+        alt.LookupData(
+            data=csv_data("points", tables.points), key="point", fields=[CONFIG, "slice", "task", DIFFICULTY]
+        ),
+    )
+    widths = {column: entry_width(tables.configs[column]) for column in tables.groups.values()}
+    entry = f"{json.dumps(widths)}[{GROUP_COLUMN}]"
+    layers = [
+        _front(points),
+        *_chance(points),
+        _others(points),
+        _seeds(_resolved(seeds, tables)),
+        *_means(points, entry),
+        *_levels(points, entry),
+        *_titles(tables, keys),
+    ]
+    chart = alt.layer(*layers).add_params(*_controls(tables, keys)).properties(height=_HEIGHT)
+    about = (
+        f"Scores on test data, mean and {INTERVAL} over seeds, against a cost or a setting. "
+        "The table below the chart has each point and its command."
+    )
+    return finished(chart, about, {CONFIGS: tables.configs, "points": tables.points, "seeds": tables.seeds})
+
+
+def _resolved(chart: alt.Chart, tables: ChartTables) -> alt.Chart:
+    """The data with what the choices make of them: `group`, `series`, the score, `x`, and `at`, its place."""
+    of_slice = f"{X} == '{DIFFICULTY}' ? isValid(datum.{DIFFICULTY}) : datum.slice == {SLICE_SHOWN}"
+    shown = f"datum.task == {TASK_SHOWN} && ({of_slice})"
+    return (
+        chart.transform_filter(shown)
+        .transform_lookup(**of_config(tables.configs))
+        .transform_calculate(
+            group=f"datum.of[{GROUP_COLUMN}]",
+            series=f"datum.of[{SERIES_COLUMN}]",
+            x=f"{X} == '{DIFFICULTY}' ? datum.{DIFFICULTY} : toNumber(datum.of[{X}])",
+            mean=f"datum[{Y}]",
+            low=f"datum[{Y} + ' low']",
+            high=f"datum[{Y} + ' high']",
+            label="datum.of.label",
+            settings="datum.of.settings",
+            rate="datum.of.rate",
+            command=f"datum.of.command ? datum.of.command + {json.dumps(tables.shared)} : ''",
+        )
+        .transform_calculate(
+            at=f"!isValid(datum.x) || ({LOG} && datum.x <= 0) ? null : {LOG} ? log(datum.x) / LN2 : datum.x"
+        )
+        .transform_filter("isValid(datum.mean)")
+    )
+
+
+def _x() -> alt.X:
+    """Place on the x axis: of a logarithmic one the exponent, since the kind of a scale cannot be switched."""
+    labels = _X_LABELS.replace("value", f"({LOG} ? pow(2, datum.value) : datum.value)")
+    whole_exponents = alt.expr(f"{LOG} && span(domain('x')) > 1.5 ? 1 : 0")
+    axis = alt.Axis(title=None, labelExpr=labels, tickCount=6, tickMinStep=whole_exponents, labelOverlap=True)
+    return alt.X("at:Q", scale=alt.Scale(zero=False, nice=False, padding=14), axis=axis)
+
+
+def _y(field: str) -> alt.Y:
+    """Place on the y axis."""
+    labels = f"{Y} == 'loss' ? format(datum.value, '.3~g') : format(datum.value, '.0%')"
+    axis = alt.Axis(title=None, labelExpr=labels, tickCount=6)
+    return alt.Y(f"{field}:Q", axis=axis)
+
+
+def _front(points: alt.Chart) -> alt.Chart:
+    """The best mean at no higher cost, over all that is shown; a setting that is no cost has none."""
+    return (
+        points.transform_filter("isValid(datum.at)")
+        .transform_calculate(score=f"{Y} == 'loss' ? -datum.mean : datum.mean")
+        .transform_window(
+            best="max(score)",
+            sort=[alt.SortField("at", order="ascending"), alt.SortField("score", order="descending")],
+            frame=[None, 0],
+        )
+        .transform_calculate(front=f"{Y} == 'loss' ? -datum.best : datum.best")
+        .mark_line(
+            interpolate="step-after",
+            strokeWidth=7,
+            color="#ddd",
+            aria=False,
+            opacity=alt.expr(f"{_IS_COST} ? 1 : 0"),
+        )
+        .encode(x=_x(), y=_y("front"))
+    )
+
+
+def _chance(points: alt.Chart) -> list[Any]:
+    """The accuracy of the best blind guess, where it is known."""
+    known = points.transform_filter(f"{Y} == 'accuracy' && isValid(datum.chance)").transform_aggregate(
+        num_points="count()", groupby=["chance"]
+    )
+    text = known.mark_text(text="chance", align="right", dy=-6, fontSize=10, color="#666", aria=False)
+    return [
+        known.mark_rule(strokeDash=[4, 3], color="#777").encode(
+            y=scaled("y", "chance"), tooltip=tooltip({"chance:Q": "chance"})
+        ),
+        text.encode(x=alt.value(alt.expr("width - 2")), y=scaled("y", "chance")),
+    ]
+
+
+def _levels(points: alt.Chart, entry: str) -> list[Any]:
+    """A model without the key on the x axis, such as softmax attention without a size of its state."""
+    missing = points.transform_filter(f"!isValid(datum.x) && !({_IS_COST})")
+    shared = {"y": scaled("y", "mean"), "opacity": dimmed(), "tooltip": tooltip(FIELDS)}
+    ends = missing.mark_point(filled=True, size=70, cursor="pointer")
+    return [
+        missing.mark_rule(strokeDash=[6, 3], strokeWidth=1.5).encode(**shared, color=scaled("color", "group")),
+        ends.encode(
+            **shared, x=alt.value(alt.expr("width")), color=color("group", entry), shape=shape("group", entry)
+        ),
+    ]
+
+
+def _others(points: alt.Chart) -> alt.Chart:
+    """The means of groups that the legend has no room for."""
+    marks = points.transform_filter(f"isValid(datum.at) && !({_IS_NAMED})").mark_point(
+        filled=True, size=24, color="#999", cursor="pointer"
+    )
+    place = {"x": scaled("x", "at"), "y": scaled("y", "mean")}
+    return marks.properties(name=OTHER_MARKS).encode(**place, opacity=dimmed(0.5), tooltip=tooltip(FIELDS))
+
+
+def _seeds(seeds: alt.Chart) -> alt.Chart:
+    placed = seeds.transform_filter(f"isValid(datum.at) && {_IS_NAMED}").mark_point(
+        filled=True, size=22, aria=False
+    )
+    return placed.encode(x=_x(), y=_y("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
+
+
+def _means(points: alt.Chart, entry: str) -> list[Any]:
+    """The intervals, the lines of series, and on top the means, which a pointer and a click find."""
+    points = points.transform_filter(_IS_NAMED)
+    placed = points.transform_filter("isValid(datum.at)")
+    place = alt.value(alt.expr("isValid(datum.at) ? scale('x', datum.at) : -9"))  # of a level beside the chart
+    ends = points.transform_calculate(low="isValid(datum.low) ? datum.low : datum.mean").transform_calculate(
+        high="isValid(datum.high) ? datum.high : datum.mean"
+    )
+    intervals = ends.mark_rule(strokeWidth=1, clip=True, aria=False)
+    lines = placed.mark_line(strokeWidth=1.5, aria=False)
+    means = placed.mark_point(filled=True, size=70, stroke="white", strokeWidth=0.6, cursor="pointer")
+    legend_click = alt.selection_point(name=LEGEND, fields=["group"], bind="legend")
+    drawn = {"color": scaled("color", "group"), "opacity": dimmed()}
+    return [
+        intervals.encode(**drawn, x=place, y=_y("low"), y2="high:Q"),
+        lines.encode(**drawn, x=_x(), y=_y("mean"), detail=["series:N", "group:N"]),
+        means.properties(name=MARKS)
+        .encode(
+            x=_x(),
+            y=_y("mean"),
+            color=color("group", entry),
+            shape=shape("group", entry),
+            opacity=dimmed(),
+            tooltip=tooltip(FIELDS),
+        )
+        .add_params(legend_click),
+    ]
+
+
+def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
+    """The titles of the axes, which follow the choices as those of Vega-Lite cannot."""
+    x_names, y_names = json.dumps(_x_names(tables, keys)), json.dumps(_SCORE_NAMES)
+    one = alt.Chart(alt.InlineData(values=[{}]))
+    y_text = f"{y_names}[{Y}] + ({X} == '{DIFFICULTY}' ? '' : ', ' + {SLICE_SHOWN})"
+    if len(tables.tasks) > 1:
+        y_text += f" + ', ' + {TASK_SHOWN}"
+    x_title = one.mark_text(text=alt.expr(f"{x_names}[{X}]"), fontSize=11, aria=False)
+    y_title = one.mark_text(text=alt.expr(y_text), fontSize=11, align="left", aria=False)
+    whole = alt.Chart(alt.InlineData(values=[{"end": 0}, {"end": 1}])).mark_tick(opacity=0, aria=False)
+    return [
+        whole.encode(y=_y("end")),  # every share; a loss may go on
+        x_title.encode(x=alt.value(alt.expr("width / 2")), y=alt.value(_HEIGHT + 34)),
+        y_title.encode(x=alt.value(-30), y=alt.value(-12)),
+    ]
+
+
+def _x_names(tables: ChartTables, keys: Sequence[str]) -> dict[str, str]:
+    return {name: title_of(name, keys) for name in tables.axes}
+
+
+def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
+    x_names = _x_names(tables, keys)
+    own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
+    groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
+    by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
+    columns = f"{GROUPED_BY} == '{_SERIES}' ? {json.dumps(by_series)}[{X}] : {json.dumps(own)}[{GROUPED_BY}]"
+    sizes = tables.configs[tables.axes[0]] if tables.axes[0] in tables.configs else tables.points[DIFFICULTY]
+    return [
+        _choice(X, "x axis", x_names),
+        _choice(Y, "y axis", {name: _SCORE_NAMES[name] for name in tables.scores}),
+        _choice(SLICE_SHOWN, "slice", {name: name for name in tables.slices}),
+        _choice(TASK_SHOWN, "task", {name: name or "–" for name in tables.tasks}),
+        _choice(GROUPED_BY, "colour and marker", groups),
+        alt.param(
+            name=LOG, value=is_logarithmic(tables.axes[0], sizes), bind=alt.binding_checkbox(name="logarithmic x")
+        ),
+        alt.param(name=SERIES_COLUMN, expr=f"{json.dumps(tables.series)}[{X}]"),
+        alt.param(name=GROUP_COLUMN, expr=columns),
+    ]
+
+
+def _choice(name: str, title: str, choices: dict[str, str]) -> alt.Parameter:
+    """A drop-down list of values -> their names, the first of which is chosen; with one value there is no list."""
+    first = next(iter(choices))
+    if len(choices) == 1:
+        return alt.param(name=name, value=first)
+    listed = alt.binding_select(options=list(choices), labels=list(choices.values()), name=title)
+    return alt.param(name=name, value=first, bind=listed)

@@ -1,0 +1,79 @@
+// Glue between the charts, which are Vega's, and the page: the highlight, the command, tables, sorting.
+"use strict";
+(async () => {
+  const drawn = Object.entries(window.charts || {}).map(async ([name, view]) => [name, await view]);
+  const views = Object.fromEntries(await Promise.all(drawn));
+  const main = views.explore;
+
+  // The data of the marks that a chart lists as a table.
+  function shown(item) {
+    if (["shown_marks", "others_shown_marks"].includes(item.name)) return item.items.map((mark) => mark.datum);
+    return (item.items || []).flatMap(shown);
+  }
+
+  function fill(details) {
+    const fields = Object.entries(JSON.parse(details.dataset.fields));
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const [, title] of fields) {
+      const cell = head.appendChild(document.createElement("th"));
+      cell.scope = "col";
+      cell.textContent = title;
+    }
+    const body = table.createTBody();
+    for (const datum of shown(views[details.dataset.chart].scenegraph().root)) {
+      const row = body.insertRow();
+      for (const [field] of fields) row.insertCell().textContent = datum[field] ?? "";
+    }
+    details.querySelector("div").replaceChildren(table);
+  }
+
+  function highlight(names) {
+    const lit = names.length ? { column: main.signal("group_column"), names } : null;
+    for (const view of Object.values(views)) view.signal("highlighted", lit).runAsync();
+    document.getElementById("highlight").value = names.length === 1 ? names[0] : "";
+  }
+
+  function listGroups() {
+    const groups = main.scale("color").domain().map((name) => new Option(name, name));
+    document.getElementById("highlight").replaceChildren(new Option("all", ""), ...groups);
+  }
+
+  function showCommand(command) {
+    const field = document.getElementById("command");
+    const said = document.getElementById("copied");
+    field.value = command;
+    field.select();
+    const copied = navigator.clipboard ? navigator.clipboard.writeText(command) : Promise.reject();
+    copied.then(() => (said.textContent = "Copied."), () => (said.textContent = "Selected, to be copied."));
+  }
+
+  function sort(head) {
+    const body = head.closest("table").tBodies[0];
+    const upward = head.getAttribute("aria-sort") !== "ascending";
+    const value = (row) => row.cells[head.cellIndex].dataset.value ?? row.cells[head.cellIndex].textContent.trim();
+    const compare = new Intl.Collator("en", { numeric: true }).compare;
+    const order = (a, b) => (a === "" || b === "" ? (a === "") - (b === "") : // what is missing comes last
+      (upward ? 1 : -1) * (isNaN(a) || isNaN(b) ? compare(a, b) : a - b));
+    body.append(...[...body.rows].sort((a, b) => order(value(a), value(b))));
+    for (const other of head.parentNode.cells) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", upward ? "ascending" : "descending");
+    body.parentNode.classList.add("sorted");
+  }
+
+  for (const head of document.querySelectorAll("th[aria-sort]")) {
+    head.querySelector("button").addEventListener("click", () => sort(head));
+  }
+  for (const details of document.querySelectorAll("details[data-chart]")) {
+    details.addEventListener("toggle", () => details.open && fill(details));
+  }
+  if (!main) return;
+  listGroups();
+  main.addSignalListener("legend_click", (_, chosen) => highlight((chosen && chosen.group) || []));
+  main.addSignalListener("group_column", () => main.runAfter(() => { listGroups(); highlight([]); }));
+  main.addEventListener("click", (_, item) => item && item.datum && item.datum.command && showCommand(item.datum.command));
+  document.getElementById("highlight").addEventListener("change", (event) => highlight([event.target.value].filter(Boolean)));
+  document.getElementById("explore").addEventListener("change", () => main.runAfter(() => {
+    document.querySelectorAll("details[data-chart=explore][open]").forEach(fill);
+  }));
+})();
