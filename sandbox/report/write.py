@@ -103,17 +103,8 @@ def write_report(
         "table.tex": to_latex(printed),
         DIFFERENCES: to_csv(apart),
     }
-    texts[PAGE] = render_page(
-        data,
-        printed,
-        texts["table.csv"],
-        drawn.drawings,
-        notes,
-        words,
-        commands=commands(data.records),
-        folder=records_folder(source),
-        watching=watching,
-    )
+    page = functools.partial(render_page, commands=commands(data.records), folder=records_folder(source))
+    texts[PAGE] = page(data, printed, texts["table.csv"], drawn.drawings, notes, words, watching=watching)
     for name, text in texts.items():
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]

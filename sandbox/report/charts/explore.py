@@ -252,7 +252,8 @@ def _means(points: alt.Chart, entry: str) -> list[Any]:
 
 def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
     """The titles of the axes, which follow the choices as those of Vega-Lite cannot."""
-    x_names, y_names = json.dumps(_x_names(tables, keys)), json.dumps(_SCORE_NAMES)
+    x_names = json.dumps({name: title_of(name, keys) for name in tables.axes})
+    y_names = json.dumps(_SCORE_NAMES)
     one = alt.Chart(alt.InlineData(values=[{}]))
     y_text = f"{y_names}[{Y}] + ({X} == '{DIFFICULTY}' ? '' : ', ' + {SLICE_SHOWN})"
     if len(tables.tasks) > 1:
@@ -267,12 +268,8 @@ def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
     ]
 
 
-def _x_names(tables: ChartTables, keys: Sequence[str]) -> dict[str, str]:
-    return {name: title_of(name, keys) for name in tables.axes}
-
-
 def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
-    x_names = _x_names(tables, keys)
+    x_names = {name: title_of(name, keys) for name in tables.axes}
     own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
     groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
     by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}

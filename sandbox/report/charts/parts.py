@@ -43,7 +43,7 @@ _LETTER, _SYMBOL, _LEGEND_OFFSET = (
     40,
     40,
 )  # pixels: a letter, what else an entry takes, space for a title above
-_NUMBER_FORMAT = ".3~g"
+_NUMBER_FORMAT = ",.4~r"
 
 
 def csv_data(name: str, table: pd.DataFrame) -> alt.NamedData:
