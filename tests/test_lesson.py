@@ -56,6 +56,13 @@ def test_the_lesson_works_in_a_browser():
         page.get_by_label("length, as a power of two").first.press("End")
         chart.get_by_text("8,192 tokens").wait_for()
 
+        for choice in page.locator(".chart select").all():
+            for number in range(choice.locator("option").count()):
+                choice.select_option(index=number)
+        for slider in page.locator(".chart input").all():
+            slider.press("End")
+            slider.press("Home")
+
         page.set_viewport_size({"width": 390, "height": 800})
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
         for name in page.locator("section").evaluate_all("all => all.map((one) => one.id)"):

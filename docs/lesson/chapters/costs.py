@@ -30,6 +30,8 @@ MEASURES = {
     "time per token, decoding": "seconds to write one more token",
 }
 """The quantities of the first chapter, as crossovers.csv names them."""
+LONGEST = 16384
+"""Tokens at the right end of the first chart."""
 UNITS = dict(zip(MEASURES, ("B", "", "s", "s"), strict=True))
 
 COST_COMMAND = """uv run sandbox-cost mixer=softmax,retnet,gla,mamba2,gated_deltanet,rwkv7 \\
@@ -41,7 +43,7 @@ COST_COMMAND = """uv run sandbox-cost mixer=softmax,retnet,gla,mamba2,gated_delt
 def _curves(frames: Frames) -> pd.DataFrame:
     """Every quantity by series and length."""
     costs, states = frames["costs"], frames["states"]
-    carried = states[(states["state_kind"] == "all") & states["length"].between(1, 16384)]
+    carried = states[(states["state_kind"] == "all") & states["length"].between(1, LONGEST)]
     prefill = costs[costs["phase"] == "prefill"]
     parts = [
         carried.assign(measure="bytes carried", value=carried["bytes"]),
@@ -67,7 +69,7 @@ def _two_curves(frames: Frames) -> alt.TopLevelMixin:
         .transform_calculate(machine="datum.series == 'softmax' ? 'attention' : 'recurrence'")
     )
     axis = quantities(UNITS, "measure")
-    x = alt.X("length:Q", title="tokens in the sequence", scale=log_scale())
+    x = alt.X("length:Q", title="tokens in the sequence", scale=log_scale(1, LONGEST))
     y = alt.Y("value:Q", scale=log_scale(), axis=axis)
     color = alt.Color("machine:N", scale=choices(MACHINES), title=None)
     here = base.transform_filter("datum.length == pow(2, doublings)")
@@ -178,12 +180,14 @@ def _simulator_numbers(frames: Frames) -> Mapping[str, Any]:
     by_token = frames["tokens"].set_index(["model", "token"]).sort_index()
     last = int(frames["tokens"]["token"].max())
     attention, recurrence = by_token.loc["attention"], by_token.loc["recurrence"]
+    more = attention.loc[last, "operations"] - attention.loc[last - 1, "operations"]
     return {
         "last": last,
         "cell": _cell(frames["tokens"]),
         "attention": attention,
         "recurrence": recurrence,
-        "more": attention.loc[last, "operations"] - attention.loc[last - 1, "operations"],
+        "more": more,
+        "at_any_length": (attention.loc[1, "operations"] - more) * last / attention["operations"].sum(),
         "same": int((attention["bytes"] <= recurrence["bytes"]).sum()),
         "totals": {name: rows["operations"].sum() for name, rows in by_token.groupby("model")},
     }

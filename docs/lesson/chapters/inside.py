@@ -18,7 +18,7 @@ def _sharp_or_smooth(frames: Frames) -> alt.TopLevelMixin:
     """The rows of two trained models at one question; the temperature changes that of softmax."""
     read = frames["attention"]
     total = read["weight"].abs().groupby([read["model"], read["question"]]).transform("sum")
-    read = read.assign(share=(read["weight"] / total).round(5))
+    read = read.assign(share=(read["weight"] / total).map("{:.5g}".format).astype(float))
     text = text_of(frames)
     names = ", ".join(f"'{token}'" for token in text["token"])
     axis = alt.Axis(title=None, labelExpr=f"[{names}][datum.value]", labelAngle=0, labelOverlap=False)

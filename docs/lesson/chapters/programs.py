@@ -201,8 +201,15 @@ def _chunks_numbers(frames: Frames) -> Mapping[str, Any]:
         "gain": best[["speed", "speed_low", "speed_high"]].tolist(),
         "longest": int(none.index.max()),
         "loss": none.loc[none.index.max(), "seconds"] / best["seconds"],
-        "best_chunks": dict(both.groupby("decay", sort=False)["seconds"].idxmin().tolist()),
+        "near": {decay: _near_the_best(rows) for decay, rows in both.groupby("decay", sort=False)},
     }
+
+
+def _near_the_best(rows: pd.DataFrame) -> tuple[int, int]:
+    """The smallest and the largest chunk whose median lies within the spread of the fastest."""
+    rows = rows.droplevel("decay")
+    within = rows.index[rows["seconds"] <= rows.loc[rows["seconds"].idxmin(), "high_seconds"]]
+    return int(within.min()), int(within.max())
 
 
 CHUNKS = Chapter(

@@ -111,7 +111,7 @@ def _family(frames: Frames) -> alt.TopLevelMixin:
     y = alt.Y(
         "bytes:Q",
         title="bytes of state",
-        scale=log_scale(100, float(frame["bytes"].max())),
+        scale=log_scale(100, 2 * float(frame["bytes"].max())),
         axis=alt.Axis(labelExpr="format(datum.value, '~s') + 'B'", tickCount=6),
     )
     here = alt.Chart(frame).transform_filter("datum.length == pow(2, power)")
