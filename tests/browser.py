@@ -4,13 +4,14 @@ import contextlib
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=f"no browser on PATH: {', '.join(NAMES)}")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,15 +31,24 @@ class Opened(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_page(path: pathlib.Path, width: int = 1280, height: int = 900) -> Iterator[Opened]:
+def chromium() -> Iterator[Browser]:
+    """A browser, for several pages one after the other."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            opened = Opened(browser.new_page(viewport={"width": width, "height": height}), [], [])
-            opened.page.on("console", lambda message: opened.messages.append(f"{message.type}: {message.text}"))
-            opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
-            opened.page.on("request", lambda request: opened.requests.append(request.url))
-            opened.page.goto(path.as_uri())
-            yield opened
+            yield browser
         finally:
             browser.close()
+
+
+def open_page(
+    browser: Browser, path: pathlib.Path, width: int = 1280, height: int = 900, **options: Any
+) -> Opened:
+    """The page in a tab of its own, with all its charts drawn."""
+    opened = Opened(browser.new_page(viewport={"width": width, "height": height}, **options), [], [])
+    opened.page.on("console", lambda message: opened.messages.append(f"{message.type}: {message.text}"))
+    opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
+    opened.page.on("request", lambda request: opened.requests.append(request.url))
+    opened.page.goto(path.as_uri())
+    opened.page.evaluate("Promise.all(Object.values(window.charts)).then(() => 0)")
+    return opened

@@ -3,25 +3,18 @@
 import base64
 import itertools
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from browser import chromium, needs_chromium, open_page
 from invented_runs import write_metrics, write_run
 from matplotlib.figure import Figure
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-OPTIONS += ["--disable-component-update", "--disable-sync"]
 LARGEST, SLOWEST = 2_000_000, 2.0
 """Bytes and seconds of the page of 500 runs; the time is that of an idle machine."""
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason=f"no browser on PATH: {', '.join(BROWSERS)}"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = [needs_chromium, pytest.mark.xdist_group("browser")]
 
 LABELS = ("delta rule", "linear", "softmax")
 CLAIMS = """
@@ -42,12 +35,8 @@ claims:
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def invented(root, sizes=(8, 16)):
@@ -94,21 +83,16 @@ def report(tmp_path_factory):
 
 
 def opened(browser, path, **options):
-    """The page in a tab of its own, with what it said and asked for."""
-    tab = browser.new_page(**options)
-    tab.said, tab.asked = [], []
-    tab.on("console", lambda message: tab.said.append(message.text))
-    tab.on("pageerror", lambda error: tab.said.append(str(error)))
-    tab.on("request", lambda request: tab.asked.append(request.url))
-    tab.goto(path.as_uri())
-    tab.evaluate("Promise.all(Object.values(window.charts)).then(() => 0)")
+    """The tab of a page that is ready, with what it said and asked for."""
+    tab, messages, requests = open_page(browser, path, **options)
     tab.wait_for_function("document.querySelector('#highlight').options.length > 0")
+    tab.said, tab.asked = messages, requests
     return tab
 
 
 @pytest.fixture
 def page(browser, report):
-    tab = opened(browser, report / "report.html", viewport={"width": 1280, "height": 900})
+    tab = opened(browser, report / "report.html", width=1280)
     yield tab
     tab.close()
 
@@ -252,7 +236,7 @@ def test_diverged_runs_are_named(page):
 
 
 def test_a_phone_shows_it_without_sideways_scrolling(browser, report):
-    tab = opened(browser, report / "report.html", viewport={"width": 390, "height": 800}, is_mobile=True)
+    tab = opened(browser, report / "report.html", width=390, height=800, is_mobile=True)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate("document.querySelector('#explore svg').clientWidth") > 250
     assert tab.said == []
