@@ -50,7 +50,21 @@ def read_data(
     y: str = "accuracy",
 ) -> ReportData:
     """Reads the runs or the table at `source` and checks the options, which `write_report` describes."""
-    records, evaluations = _chosen(collect(source), only), collect_curves(source)
+    return report_data(collect(source), collect_curves(source), x, slice, rows, columns, only, y)
+
+
+def report_data(
+    records: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    x: str,
+    slice: str | None,
+    rows: str | None,
+    columns: str,
+    only: Sequence[str] = (),
+    y: str = "accuracy",
+) -> ReportData:
+    """What a report shows of these tables, as `collect` and `collect_curves` of `sandbox.tables` make them."""
+    records = _chosen(records, only)
     if x != SLICE:
         check_axis(records, x, "--x")
     if y not in SHARES:

@@ -1,5 +1,6 @@
 """Drawings, which are figures with the data they show, and the files that they are written to."""
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -79,7 +80,7 @@ def draw_all(
     The figures may show any of the `texts`, in which a letter that no font has gets a note.
     """
     drawn = Drawn({}, [], without_glyph(texts))
-    with mpl.rc_context(RC | {"font.family": families(texts)}):
+    with drawing_style(texts):
         for name, draw in figures.items():
             for suffix in (*FORMATS, "csv"):
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
@@ -92,6 +93,11 @@ def draw_all(
             drawn.files.extend(drawing.write(folder, name, formats))
             drawn.notes.extend(f"{name}: {note}" for note in drawing.notes)
     return drawn
+
+
+def drawing_style(texts: Collection[str]) -> contextlib.AbstractContextManager[None]:
+    """The style of all figures, with fonts that have the letters of these texts."""
+    return mpl.rc_context(RC | {"font.family": families(texts)})
 
 
 def check_formats(formats: Sequence[str]) -> None:

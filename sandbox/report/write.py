@@ -7,13 +7,15 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from sandbox.counted import counted
+from sandbox.errors import InputError
 from sandbox.files import write_atomically
 from sandbox.report.curves import curves
-from sandbox.report.data import ReportData, read_data
+from sandbox.report.data import ReportData, read_data, report_data
 from sandbox.report.differences import differences, differences_in_words
-from sandbox.report.drawing import Drawing, NothingToDraw, check_formats, draw_all
+from sandbox.report.drawing import Drawing, NothingToDraw, check_formats, draw_all, drawing_style
 from sandbox.report.frontier import frontier
 from sandbox.report.heatmap import heatmap
 from sandbox.report.latex import to_latex
@@ -23,7 +25,7 @@ from sandbox.report.points import failures, runs_not_shown
 from sandbox.report.rates import rate_windows
 from sandbox.report.slices import a_few_of
 from sandbox.report.tables import Table, printed_table, wide_table
-from sandbox.results import RUN, SLICE, STATUS_FAILED
+from sandbox.results import EVALUATION_FIELDS, RUN, SLICE, STATUS_FAILED
 from sandbox.tables import to_csv
 
 FIGURES: dict[str, Callable[[ReportData], Drawing]] = {
@@ -109,6 +111,37 @@ def write_report(
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]
     return Report(files, notes, printed, words)
+
+
+def figure(
+    name: str,
+    records: pd.DataFrame,
+    evaluations: pd.DataFrame | None = None,
+    *,
+    x: str = "state_bytes",
+    y: str = "accuracy",
+    slice: str | None = None,
+    rows: str | None = None,
+    columns: str = SLICE,
+    only: Sequence[str] = (),
+) -> Figure:
+    """One figure of a report, as Matplotlib's object: `frontier`, `heatmap`, `curves` or `learning_rates`.
+
+    Args:
+        name: which of `FIGURES`.
+        records: as `sandbox.tables.table_of_records` makes it of the records of runs, or `collect` of a folder.
+        evaluations: as `sandbox.tables.collect_curves` makes it, for learning curves.
+        x, y, slice, rows, columns, only: see `write_report`.
+
+    Raises InputError for another name or an option that the records do not have, and NothingToDraw for records
+    that lack what the figure shows.
+    """
+    if name not in FIGURES:
+        raise InputError(f"figure {name!r}: must be one of {', '.join(FIGURES)}")
+    curves_of = pd.DataFrame(columns=[*EVALUATION_FIELDS, *RUN]) if evaluations is None else evaluations
+    data = report_data(records, curves_of, x, slice, rows, columns, only, y)
+    with drawing_style(_texts(data)):
+        return FIGURES[name](data).figure
 
 
 def records_folder(source: str | os.PathLike[str]) -> pathlib.Path:

@@ -5,17 +5,36 @@ import numpy as np
 import pandas as pd
 import pytest
 from invented_runs import write_metrics, write_run
+from matplotlib.figure import Figure
 
-from sandbox.report import write_report
+from sandbox.errors import InputError
+from sandbox.report import FIGURES, figure, write_report
+from sandbox.report.drawing import NothingToDraw
 from sandbox.report.frontier import pareto
 from sandbox.report.learning_rates import short_rate
 from sandbox.report.style import format_bytes
+from sandbox.tables import collect, collect_curves
 
 
 def drawn(source, out, figure, **options):
     """The numbers behind one figure."""
     write_report(source, out, formats=(), **options)
     return pd.read_csv(out / f"{figure}.csv", keep_default_na=False, na_values=[""])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_from_tables_alone(name, sweep):
+    records, evaluations = collect(sweep), collect_curves(sweep)
+    assert isinstance(figure(name, records, evaluations, slice="pairs=4"), Figure)
+
+
+def test_a_figure_says_what_it_lacks(sweep):
+    with pytest.raises(
+        InputError, match="figure 'pareto': must be one of frontier, heatmap, curves, learning_rates"
+    ):
+        figure("pareto", collect(sweep))
+    with pytest.raises(NothingToDraw, match=r"no metrics.csv"):
+        figure("curves", collect(sweep))
 
 
 def test_the_pareto_step_keeps_what_no_other_point_beats():
