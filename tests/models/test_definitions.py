@@ -13,6 +13,10 @@ from sandbox.models.mixers.gated_deltaproduct import GatedDeltaProductConfig
 from sandbox.models.mixers.log_linear_gated_deltanet import LogLinearGatedDeltaNetConfig
 from sandbox.models.mixers.log_linear_gla import LogLinearGLAConfig
 from sandbox.models.mixers.mamba3 import Mamba3Config
+from sandbox.models.mixers.mesanet import MesaNetConfig
+from sandbox.models.mixers.path_attention import PaTHAttentionConfig
+from sandbox.models.mixers.preconditioned_kda import PreconditionedKDAConfig
+from sandbox.models.mixers.slstm import SLSTMConfig
 
 WIDTH, TOKENS, HEADS = 12, 9, 2
 
@@ -228,6 +232,104 @@ def test_log_linear_gla():
     )
     out = (read + params["skip"][:, None] * u).reshape(TOKENS, -1) * silu(z)
     np.testing.assert_allclose(y, rms(out, params["norm.scale"]) @ params["out.kernel"], atol=2e-5)
+
+
+def test_preconditioned_kda():
+    rows, columns = 4, WIDTH // HEADS
+    params, x, y = made(PreconditionedKDAConfig(num_heads=HEADS, d_state=rows))
+    q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
+    q, k, beta = unit(q) / np.sqrt(rows), unit(k), sigmoid(x @ params["beta.kernel"])
+    dt = (x @ params["dt.down.kernel"] @ params["dt.up.kernel"]).reshape(TOKENS, HEADS, rows)
+    decay = np.exp(-np.exp(params["log_rates"]) * softplus(dt + params["dt_bias"]))
+    rate = np.exp(params["received_log_rates"])
+    kept = np.exp(-rate * softplus(x @ params["received_dt.kernel"] + params["received_dt_bias"]))
+    share = sigmoid(x @ params["received_beta.kernel"])
+    received = np.zeros((HEADS, rows))
+
+    def step(state, t, h):
+        received[h] = kept[t, h] * received[h] + share[t, h] * k[t, h] ** 2
+        above = np.log(received[h] + 1e-6) - params["usual"][h]
+        scaled = 1.5 ** (-above / (1 + np.abs(above))) * k[t, h]
+        state = decay[t, h][:, None] * state
+        state = state + beta[t, h] * np.outer(scaled, v[t, h] - k[t, h] @ state)
+        return state, q[t, h] @ state
+
+    def gate(x):
+        return sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
+
+    np.testing.assert_allclose(y, finished(params, x, run(step, (rows, columns)), gate), atol=2e-5)
+
+
+def test_mesanet():
+    rows, columns = 4, WIDTH // HEADS
+    params, x, y = made(MesaNetConfig(num_heads=HEADS, d_state=rows))
+    projected = x @ params["qk.kernel"]
+    padded = np.concatenate([np.zeros((3, projected.shape[1])), projected])
+    qk = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)))
+    q, k = (unit(part) for part in split(qk, (HEADS, rows), (HEADS, rows)))
+    v = (x @ params["v.kernel"]).reshape(TOKENS, HEADS, columns)
+    kept, beta = (sigmoid(x @ params[f"{name}.kernel"] + params[f"{name}.bias"]) for name in ("keep", "beta"))
+    penalty = 0.25 + softplus(params["penalty"])
+    read = np.zeros((TOKENS, HEADS, columns))
+    for t in range(TOKENS):
+        for h in range(HEADS):
+            weights = np.array([beta[i, h] * np.prod(kept[i + 1 : t + 1, h]) for i in range(t + 1)])
+            seen = k[: t + 1, h]
+            ridge = seen.T @ (weights[:, None] * seen) + np.diag(penalty[h])
+            fitted = np.linalg.solve(ridge, seen.T @ (weights[:, None] * v[: t + 1, h]))  # penalised least squares
+            read[t, h] = q[t, h] @ fitted
+    out = rms(read, params["norm.scale"]).reshape(TOKENS, -1) @ params["out.kernel"]
+    np.testing.assert_allclose(y, out, atol=2e-5)
+
+
+def test_path_attention():
+    params, x, y = made(PaTHAttentionConfig(num_heads=HEADS, rank=5))
+    size = (HEADS, WIDTH // HEADS)
+    q, k, v = ((x @ params[f"{name}.kernel"]).reshape(TOKENS, *size) for name in "qkv")
+    projected = x @ params["w.down.kernel"] @ params["w.up.kernel"]
+    padded = np.concatenate([np.zeros((2, WIDTH)), projected])
+    w = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(3)))
+    w = unit(w.reshape(TOKENS, *size))
+    beta = 2 * sigmoid(x @ params["beta.kernel"] + params["beta.bias"])
+    read = np.zeros((TOKENS, *size))
+    for t in range(TOKENS):
+        for h in range(HEADS):
+            scores = []
+            for i in range(t + 1):
+                turned = k[i, h]
+                for s in range(i + 1, t + 1):
+                    turned = turned - beta[s, h] * w[s, h] * (w[s, h] @ turned)
+                scores.append(q[t, h] @ turned / np.sqrt(size[1]))
+            weights = np.exp(scores)
+            read[t, h] = weights / weights.sum() @ v[: t + 1, h]
+    np.testing.assert_allclose(y, read.reshape(TOKENS, -1) @ params["out.kernel"], atol=2e-5)
+
+
+def test_slstm():
+    """In the plain units of the paper, without its stabiliser."""
+    params, x, y = made(SLSTMConfig(num_heads=HEADS))
+    channels = WIDTH // HEADS
+    padded = np.concatenate([np.zeros((3, WIDTH)), x])
+    near = silu(
+        sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)) + params["conv.bias"]
+    )
+    near, now = near.reshape(TOKENS, HEADS, channels), x.reshape(TOKENS, HEADS, channels)
+    out = np.zeros((TOKENS, HEADS, channels))
+    for h in range(HEADS):
+        hidden = cell = normalizer = np.zeros(channels)
+        for t in range(TOKENS):
+            raw = [
+                (near if gate < 2 else now)[t, h] @ params["gates"][gate, h]
+                + hidden @ params["recurrent"][gate, h]
+                + params["bias"][gate, h]
+                for gate in range(4)
+            ]
+            cell = sigmoid(raw[1]) * cell + np.exp(raw[0]) * np.tanh(raw[2])
+            normalizer = sigmoid(raw[1]) * normalizer + np.exp(raw[0])
+            hidden = sigmoid(raw[3]) * cell / normalizer
+            out[t, h] = hidden
+    centred = out - out.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(y, (rms(centred) * params["norm.scale"]).reshape(TOKENS, -1), atol=5e-5)
 
 
 @pytest.mark.parametrize("pro", [False, True])

@@ -25,7 +25,6 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense, LowRank
 from sandbox.models.layers.gates import step_size_decay
-from sandbox.models.layers.log_linear import Levels
 from sandbox.models.layers.norms import RMSNorm, l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.mixer import MatrixMemoryConfig, Mixer
@@ -116,8 +115,8 @@ class ChannelDecayConfig(DeltaRuleConfig):
 class DeltaRuleState(NamedTuple):
     """The memory, a matrix per head or its levels, and the last inputs of the short convolution."""
 
-    memory: Annotated[Float[Array, "B H K V"] | Levels | None, StateKind.memory]
-    """None: empty, and not kept, as in training."""
+    memory: Annotated[Any, StateKind.memory]
+    """A matrix per head `[B, H, K, V]`, or what else a mixer keeps. None: empty, and not kept, as in training."""
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 

@@ -24,7 +24,6 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense
-from sandbox.models.layers.log_linear import Levels
 from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.mixer import Mixer, ScanConfig
@@ -65,8 +64,8 @@ class SSDConfig(ScanConfig):
 class SSDState(NamedTuple):
     """The matrices of all heads, and the window of the short convolution over x, B and C."""
 
-    memory: Annotated[Float[Array, "B H N V"] | Levels | None, StateKind.memory]
-    """None: empty, and not kept, as in training."""
+    memory: Annotated[Any, StateKind.memory]
+    """A matrix per head `[B, H, K, V]`, or what else a mixer keeps. None: empty, and not kept, as in training."""
     conv: Annotated[Float[Array, "B S E"], StateKind.convolution]
 
 

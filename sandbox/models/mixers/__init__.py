@@ -23,8 +23,11 @@ from sandbox.models.mixers.lstm import LSTMConfig
 from sandbox.models.mixers.mamba import MambaConfig
 from sandbox.models.mixers.mamba2 import Mamba2Config
 from sandbox.models.mixers.mamba3 import Mamba3Config
+from sandbox.models.mixers.mesanet import MesaNetConfig
 from sandbox.models.mixers.mlstm import MLSTMConfig
 from sandbox.models.mixers.outer import OuterConfig
+from sandbox.models.mixers.path_attention import PaTHAttentionConfig
+from sandbox.models.mixers.preconditioned_kda import PreconditionedKDAConfig
 from sandbox.models.mixers.retnet import RetNetConfig
 from sandbox.models.mixers.rglru import RGLRUConfig
 from sandbox.models.mixers.rnn import RNNConfig
@@ -35,11 +38,13 @@ from sandbox.models.mixers.rwkv7 import RWKV7Config
 from sandbox.models.mixers.s4d import S4DConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
+from sandbox.models.mixers.slstm import SLSTMConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
     "fox": FoXConfig,
+    "path_attention": PaTHAttentionConfig,
     "sliding_window": SlidingWindowConfig,
     "longformer": LongformerConfig,
     "bigbird": BigBirdConfig,
@@ -65,14 +70,17 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "deltanet": DeltaNetConfig,
     "gated_deltanet": GatedDeltaNetConfig,
     "kda": KDAConfig,
+    "preconditioned_kda": PreconditionedKDAConfig,
     "gated_deltanet2": GatedDeltaNet2Config,
     "comba": CombaConfig,
     "gated_deltaproduct": GatedDeltaProductConfig,
     "log_linear_gated_deltanet": LogLinearGatedDeltaNetConfig,
+    "mesanet": MesaNetConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
     "h3": H3Config,
     "short_conv": ShortConvConfig,
+    "slstm": SLSTMConfig,
     "lstm": LSTMConfig,
     "rnn": RNNConfig,
 }
