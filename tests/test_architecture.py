@@ -57,6 +57,12 @@ def test_every_path_and_name_exists():
             tree = found[0]
 
 
+def test_test_files_have_names_of_their_own():
+    """Pytest imports them by their names alone, without those of their folders."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
+
+
 def test_the_glossary_has_each_word_once():
     words = [row[0] for row in table("Glossary")]
     assert len(words) == len({*words})

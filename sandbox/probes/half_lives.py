@@ -22,7 +22,7 @@ def half_lives(mixer: Mixer, x: Activations) -> Float[Array, "B T H *rows"] | No
     """
     with taps() as tapped:
         mixer(x)
-    for rule, inputs in tapped.scans:
+    for rule, inputs in sorted(tapped.scans, key=lambda scan: not hasattr(scan[1], "q")):  # the memory's first
         log_decay = None if rule.log_decay is None else rule.log_decay(inputs)
         if log_decay is not None:
             if (steps := log_decay.shape[1] // x.shape[1]) > 1:  # several for each token

@@ -35,15 +35,15 @@ def shape(*sizes, dtype=jnp.float32):
 def by_xlas_conventions(function, *arguments):
     """Our count by primitive, with one iteration of each loop, in XLA's conventions.
 
-    XLA takes a complex number for one number, a Fourier transform for more than it is, and writes out some of the
-    transcendental functions: these are counted by XLA, one at a time.
+    XLA takes a complex number for one number, a Fourier transform for more than it is, writes out some of the
+    transcendental functions, and calls a library for triangular systems: these are counted by XLA, one at a time.
     """
     counts = Counter()
     for equation, times in equations(traced(function, *arguments), loops_once=True):
         primitive, inputs = equation.primitive, [variable.aval for variable in equation.invars]
         avals = [*inputs, *(variable.aval for variable in equation.outvars)]
         is_complex = any(jnp.issubdtype(aval.dtype, jnp.complexfloating) for aval in avals)
-        if is_complex or primitive.name in TRANSCENDENTAL:
+        if is_complex or primitive.name in (*TRANSCENDENTAL, "cholesky", "triangular_solve"):
             params = tuple(sorted(equation.params.items()))
             number = _alone(primitive, params, tuple((aval.shape, aval.dtype) for aval in inputs))
         else:

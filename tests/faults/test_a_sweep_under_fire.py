@@ -23,6 +23,8 @@ finite."""
 SWEEP = sweep_of(*HEALTHY, RAISES, IS_KILLED, diverges=DIVERGES)
 KILLS = 20
 
+pytestmark = pytest.mark.xdist_group("under_fire")  # its tests share a sweep
+
 
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):

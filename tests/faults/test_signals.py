@@ -14,9 +14,12 @@ SECONDS = 15
 
 
 @pytest.mark.slow(seconds=40)
-@pytest.mark.parametrize("arguments", [["mixer.d_state=2"], sweep_of(1, 2)], ids=["run", "sweep"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(arguments, number, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "arguments"),
+    [(signal.SIGTERM, sweep_of(1, 2)), (signal.SIGINT, ["mixer.d_state=2"]), (signal.SIGHUP, ["mixer.d_state=2"])],
+    ids=["SIGTERM to a sweep", "SIGINT to a run", "SIGHUP to a run"],
+)
+def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(number, arguments, tmp_path):
     process = start(tmp_path, *arguments, "checkpoint_seconds=1000")
     (trained, *_) = wait_for(METRICS, tmp_path, process)
     stopped = time.monotonic()

@@ -15,7 +15,6 @@ from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import Decay
 
 NO_MATRICES = {
-    "*.scale": "norms of each head",
     "*bias": "of each head or block; those of step sizes are `_no_weight_decay` in mamba_ssm",
     "*.log_rates": "decay rates: A_log is `_no_weight_decay` in mamba_ssm, and registered without decay in S4D",
     "*.frequencies": "imaginary parts of S4D's A, registered without decay in state-spaces/s4",
@@ -26,6 +25,8 @@ NO_MATRICES = {
     "*.replacement": "k_a of RWKV-7",
     "*.shares": "of the token shift",
     "*.position_table": "added to activations; minGPT's pos_emb has no decay",
+    "*.scale": "norms of each head, and weights of log-linear levels",
+    "*.penalty": "λ of each row of MesaNet, made positive by softplus",
     "*.filter.*": "the network of Hyena's filter sees positions: `wd=0` in HazyResearch/safari",
 }
 """Parameters of two or more axes that have no decay, and why."""

@@ -45,8 +45,8 @@ class Comba(ScalarDecayDeltaRule):
 
     def __init__(self, config: CombaConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         super().__init__(config, d_model, rngs=rngs, dtype=dtype)
-        self.compared = NoWeightDecay(jnp.ones((config.num_heads, 1), jnp.float32))
-        self.correction = NoWeightDecay(jnp.full((config.num_heads, 1), 0.02, jnp.float32))
+        self.compared = NoWeightDecay(jnp.ones((config.num_heads,), jnp.float32))
+        self.correction = NoWeightDecay(jnp.full((config.num_heads,), 0.02, jnp.float32))
 
     def _remember(
         self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
@@ -54,7 +54,7 @@ class Comba(ScalarDecayDeltaRule):
         q, k, v = self._split(qkv)
         share = self.correction[...] * jax.nn.sigmoid(self.compared[...])
         by_head = (*x.shape[:2], self.config.num_heads, self.rows)
-        corrected = q.reshape(by_head) - share.astype(q.dtype) * k.reshape(by_head)
+        corrected = q.reshape(by_head) - share.astype(q.dtype)[:, None] * k.reshape(by_head)
         k, beta = self._unit_vectors(k), self._beta(x)[..., None].astype(v.dtype)
         return generalized_delta_rule(
             self._unit_vectors(corrected.reshape(q.shape)) * self.rows**-0.5,

@@ -103,7 +103,7 @@ class Mamba3(Mixer):
         self.key_norm, self.query_norm = RMSNorm(rows, epsilon=1e-5), RMSNorm(rows, epsilon=1e-5)
         self.key_bias = NoWeightDecay(jnp.ones((rank, heads, rows), jnp.float32))
         self.query_bias = NoWeightDecay(jnp.ones((rank, heads, rows), jnp.float32))
-        self.skip = NoWeightDecay(jnp.ones((heads, 1), jnp.float32))
+        self.skip = NoWeightDecay(jnp.ones((heads,), jnp.float32))
         mixed = (rank, heads, self.columns)
         self.mix_values = NoWeightDecay(jnp.full(mixed, 1 / rank, jnp.float32)) if rank > 1 else None
         self.mix_gates = NoWeightDecay(jnp.ones(mixed, jnp.float32)) if rank > 1 else None
@@ -134,7 +134,7 @@ class Mamba3(Mixer):
         queries = self._directions(c, self.query_norm, self.query_bias, angle)
         read, memory = self._remember(queries, keys, u, (dt - now, now), log_decay, state)
         tap_read(read.sum(axis=2))
-        y = read + self.skip[...].astype(u.dtype) * self._several(u, self.mix_values)
+        y = read + self.skip[...].astype(u.dtype)[:, None] * self._several(u, self.mix_values)
         y = y * jax.nn.silu(self._several(z.reshape(by_head), self.mix_gates))
         y = y if self.mix_outputs is None else y * self.mix_outputs[...].astype(y.dtype)
         y = y.sum(axis=2).reshape(*x.shape[:2], -1)

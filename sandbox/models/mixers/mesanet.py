@@ -32,6 +32,7 @@ from sandbox.option_checks import check_at_least
 from sandbox.scans import diagonal_scan, gated_linear_attention
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 _LEAST_PENALTY = 0.25
 
@@ -97,7 +98,7 @@ class MesaNet(Mixer):
             l2_normalize(part.reshape(*x.shape[:2], self.config.num_heads, self.rows))
             for part in jnp.split(jax.nn.silu(qk), 2, axis=-1)
         )
-        v = self.v(x).reshape(*x.shape[:2], self.config.num_heads, self.columns)
+        v = tap_values(self.v(x).reshape(*x.shape[:2], self.config.num_heads, self.columns))
         log_kept = jax.nn.log_sigmoid(self.keep(x).astype(jnp.float32))
         beta = jax.nn.sigmoid(self.beta(x).astype(jnp.float32))[..., None]
         k32, q32 = k.astype(jnp.float32), q.astype(jnp.float32)
@@ -106,16 +107,18 @@ class MesaNet(Mixer):
             jnp.broadcast_to(jnp.exp(log_kept)[..., None, None], pairs.shape), pairs, initial_state=state.keys
         )
         penalty = jax.vmap(jnp.diag)(_LEAST_PENALTY + jax.nn.softplus(self.penalty[...]))
-        solved = jax.scipy.linalg.solve(keys + penalty, q32[..., None], assume_a="pos")[..., 0]
+        factor = jnp.linalg.cholesky(keys + penalty)
+        half = jax.lax.linalg.triangular_solve(factor, q32[..., None], left_side=True, lower=True)
+        whole = jax.lax.linalg.triangular_solve(factor, half, left_side=True, lower=True, transpose_a=True)
         read, memory = gated_linear_attention(
-            solved.astype(v.dtype),
+            whole[..., 0].astype(v.dtype),
             k,
             beta.astype(v.dtype) * v,
             log_kept[..., None],
             initial_state=state.memory,
             **self.config.scan_options,
         )
-        return self.out(self.norm(read).reshape(x.shape)), MesaNetState(last, memory, window)
+        return self.out(self.norm(tap_read(read)).reshape(x.shape)), MesaNetState(last, memory, window)
 
 
 MesaNetConfig.mixer = MesaNet

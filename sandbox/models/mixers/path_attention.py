@@ -123,8 +123,8 @@ class PaTHAttention(Attention):
             )
             return PaTHState(keys, values, state.conv, state.length + 1), attended[:, 0]
 
-        tokens = [jnp.moveaxis(part, 1, 0) for part in (q, k, v, w, beta)]
-        state, attended = jax.lax.scan(read, state, tuple(tokens))
+        tokens = jax.tree.map(lambda part: jnp.moveaxis(part, 1, 0), (q, k, v, w, beta))
+        state, attended = jax.lax.scan(read, state, tokens)
         return self._merge(jnp.moveaxis(attended, 0, 1)), state._replace(conv=window)
 
     def _reflections(

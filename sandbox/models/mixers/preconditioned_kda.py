@@ -28,6 +28,7 @@ from sandbox.models.mixer import Card
 from sandbox.scans import diagonal_scan, generalized_delta_rule
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
+from sandbox.taps import tap_read, tap_values
 
 _LARGEST, _TINY = 1.5, 1e-6
 
@@ -63,7 +64,7 @@ class PreconditionedKDA(ChannelDecayDeltaRule):
         rates = jax.random.uniform(rngs.params(), (heads,), jnp.float32, 0.01, 16.0)
         self.received_log_rates = NoWeightDecay(jnp.log(rates))
         self.received_beta = Dense(d_model, heads, rngs=rngs)
-        self.usual = NoWeightDecay(jnp.full((heads, 1), -0.2, jnp.float32))
+        self.usual = NoWeightDecay(jnp.full((heads,), -0.2, jnp.float32))
 
     def init_state(self, batch_size: int, max_len: int) -> DeltaRuleState:
         state = super().init_state(batch_size, max_len)
@@ -74,12 +75,13 @@ class PreconditionedKDA(ChannelDecayDeltaRule):
         self, x: Activations, qkv: Float[Array, "B T I"], memory: PreconditionedMemory
     ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
+        v = tap_values(v)
         k, log_decay = self._unit_vectors(k).astype(jnp.float32), self._log_decay(x)
         share = jax.nn.sigmoid(self.received_beta(x).astype(jnp.float32))[..., None]
         kept = step_size_decay(self.received_dt(x), self.received_dt_bias[...], self.received_log_rates[...])
         decay = jnp.broadcast_to(jnp.exp(kept)[..., None], k.shape)
         received, last = diagonal_scan(decay, share * k * k, initial_state=memory.received)
-        above = jnp.log(received + _TINY) - self.usual[...]
+        above = jnp.log(received + _TINY) - self.usual[...][:, None]
         scaled = jnp.exp(-math.log(_LARGEST) * above / (1 + jnp.abs(above))) * k
         written = (self._beta(x)[..., None] * scaled).astype(v.dtype)
         read, matrix = generalized_delta_rule(
@@ -92,7 +94,7 @@ class PreconditionedKDA(ChannelDecayDeltaRule):
             initial_state=memory.memory,
             **self.config.scan_options,
         )
-        return read, PreconditionedMemory(matrix, last)
+        return tap_read(read), PreconditionedMemory(matrix, last)
 
 
 PreconditionedKDAConfig.mixer = PreconditionedKDA

@@ -102,20 +102,23 @@ class SLSTM(Mixer):
         recurrent, bias = self.recurrent[...], self.bias[...]
 
         def step(
-            carried: tuple[Array, Array, Array, Array], driven: Float[Array, "B G H C"]
-        ) -> tuple[tuple[Array, Array, Array, Array], Float[Array, "B H C"]]:
+            carried: tuple[Array, Array, Array, Array], driven: Float[Array, "B I"]
+        ) -> tuple[tuple[Array, Array, Array, Array], Float[Array, "B E"]]:
             hidden, cell, normalizer, stabilizer = carried
-            raw = driven + jnp.einsum("bhc,ghcd->bghd", hidden, recurrent) + bias
+            raw = driven.reshape(-1, *bias.shape) + jnp.einsum("bhc,ghcd->bghd", hidden, recurrent) + bias
             entry, forget, value, read = jnp.moveaxis(raw, 1, 0)
             kept = jax.nn.log_sigmoid(forget) + stabilizer
             units = jnp.where(jnp.all(normalizer == 0), entry, jnp.maximum(kept, entry))  # at the first token
             kept, written = jnp.exp(jnp.minimum(kept - units, 0)), jnp.exp(entry - units)
             cell, normalizer = kept * cell + written * jnp.tanh(value), kept * normalizer + written
             hidden = jax.nn.sigmoid(read) * cell / normalizer
-            return (hidden, cell, normalizer, units), hidden
+            return (hidden, cell, normalizer, units), hidden.reshape(len(hidden), -1)
 
-        hidden, carried = token_by_token(step, jnp.concatenate(driven, axis=2), tuple(state)[:4])
-        return self.norm(hidden).reshape(x.shape).astype(x.dtype), SLSTMState(*carried, window)
+        by_token = jnp.concatenate(driven, axis=2).reshape(*x.shape[:2], -1)
+        carried = (state.hidden, state.cell, state.normalizer, state.stabilizer)
+        hidden, (last, cell, normalizer, stabilizer) = token_by_token(step, by_token, carried)
+        y = self.norm(hidden.reshape(by_head)).reshape(x.shape).astype(x.dtype)
+        return y, SLSTMState(last, cell, normalizer, stabilizer, window)
 
 
 SLSTMConfig.mixer = SLSTM

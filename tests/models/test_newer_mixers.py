@@ -114,7 +114,7 @@ def test_comba():
     rows, columns = 4, WIDTH
     params, x, y = made(CombaConfig(num_heads=HEADS, d_state=rows))
     q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
-    q = unit(q - params["correction"] * sigmoid(params["compared"]) * k) / np.sqrt(rows)
+    q = unit(q - (params["correction"] * sigmoid(params["compared"]))[:, None] * k) / np.sqrt(rows)
     k, decay, beta = unit(k), scalar_decay(params, x), sigmoid(x @ params["beta.kernel"])
 
     def step(state, t, h):
