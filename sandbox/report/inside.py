@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
@@ -15,9 +16,7 @@ from sandbox.report.style import CHANCE, COLORS, PAGE_WIDTH, accuracy_axis
 MOST_LAYERS = 3
 """Layers that have a panel; a deeper model shows its last ones."""
 
-MOST_NAMES = 34
-"""Tokens that are written along an axis."""
-
+_MOST_NAMES = 34  # tokens that are written along an axis
 _SHORTEST, _LONGEST = 1.0, 1e5  # half-lives in tokens beyond which everything shares a bar
 
 _PLAIN = EngFormatter(sep="")
@@ -61,9 +60,8 @@ def attention_figure(
             )
         ax.set_title(f"Layer {layer + 1}\n{summaries.get(layer, '')}".strip())
         ax.set_xlabel("token that is read")
-        if len(tokens) <= MOST_NAMES:
-            ax.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=5)
-            ax.set_yticks(range(len(tokens)), tokens, fontsize=5)
+        name_tokens(ax.xaxis, tokens, rotation=90.0)
+        name_tokens(ax.yaxis, tokens)
         ax.grid(visible=False)
         bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02)
         bar.outline.set_visible(False)
@@ -135,7 +133,7 @@ def gates_figure(lives: Mapping[int, np.ndarray], tokens: Sequence[str]) -> Draw
         row, token = np.indices(rows.shape)
         columns = {"layer": layer, "row": row.ravel(), "token": token.ravel(), "half_life": rows.ravel()}
         tables.append(pd.DataFrame(columns))
-    size = 5 if len(tokens) > MOST_NAMES else 6
+    size = 5 if len(tokens) > _MOST_NAMES else 6
     axes[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=size)
     bar = figure.colorbar(image, ax=list(axes), label="Half-life [tokens]", pad=0.01, aspect=15, format=_PLAIN)
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
@@ -179,6 +177,12 @@ def recall_figure(tables: Mapping[str, pd.DataFrame], chance: float) -> Drawing:
     )
     notes = [f"every question has the same number of {name[0].lower() + name[1:]}" for name in alike]
     return Drawing(frame.reset_index(drop=True), figure, caption, notes)
+
+
+def name_tokens(axis: Axis, tokens: Sequence[str], rotation: float = 0) -> None:
+    """Writes the tokens along an axis of positions, unless they are too many."""
+    if len(tokens) <= _MOST_NAMES:
+        axis.set_ticks(range(len(tokens)), tokens, rotation=rotation, fontsize=5)
 
 
 def render_inside(title: str, about: str, drawings: Mapping[str, Drawing], notes: Sequence[str]) -> str:

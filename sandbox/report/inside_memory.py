@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sandbox.report.drawing import Drawing, NothingToDraw
-from sandbox.report.inside import MOST_LAYERS, MOST_NAMES
+from sandbox.report.inside import MOST_LAYERS, name_tokens
 from sandbox.report.style import COLORS, PAGE_WIDTH, accuracy_axis
 
 _MOST_VALUES = 12  # singular values that have a line of their own
@@ -92,8 +92,7 @@ def writes_figure(writes: pd.DataFrame, tokens: Sequence[str]) -> Drawing:
         ax.set_ylabel(f"{_layer_name(layer)}\nshare changed")
         ax.set_ylim(0, min(1.5, 1.05 * float((rows["own_key"] + rows["others"]).max())))
     axes[0].legend()
-    if len(tokens) <= MOST_NAMES:
-        axes[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=5)
+    name_tokens(axes[-1].xaxis, tokens, rotation=90.0)
     axes[-1].set_xlabel("token that is read")
     caption = (
         "What one token changes in the memory, as a share of its squared size afterwards. Along its own key a "
@@ -115,9 +114,8 @@ def keys_figure(alike: pd.DataFrame, tokens: Sequence[str]) -> Drawing:
         image = ax.imshow(matrix, cmap="Greys", vmin=0, vmax=1)
         ax.set_title(_layer_name(layer).capitalize())
         ax.set_xlabel("key of this token")
-        if len(tokens) <= MOST_NAMES:
-            ax.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=5)
-            ax.set_yticks(range(len(tokens)), tokens, fontsize=5)
+        name_tokens(ax.xaxis, tokens, rotation=90.0)
+        name_tokens(ax.yaxis, tokens)
         ax.grid(visible=False)
     axes[0].set_ylabel("and of this one")
     bar = figure.colorbar(image, ax=list(axes), shrink=0.6, pad=0.02, label="|cosine|")

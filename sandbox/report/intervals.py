@@ -12,8 +12,8 @@ INTERVAL = f"{LEVEL:.0%} t interval".replace("%", " %")
 """The name of the interval in figures and tables."""
 
 
-def mean_and_interval(accuracies: ArrayLike) -> tuple[float, float, float]:
-    """The mean over seeds and the ends of its 95 % t interval, cut to 0 and 1.
+def mean_and_interval(accuracies: ArrayLike, largest: float = 1.0) -> tuple[float, float, float]:
+    """The mean over seeds and the ends of its 95 % t interval, cut to 0 and the largest score there can be.
 
     The ends are mean ± t s / √n, where s is the standard deviation of the n seeds and t the 97.5 % quantile of
     Student's distribution with n - 1 degrees of freedom (`experiments/interval_coverage` says why this one, and
@@ -25,7 +25,7 @@ def mean_and_interval(accuracies: ArrayLike) -> tuple[float, float, float]:
     if not len(scores):
         return np.nan, np.nan, np.nan
     mean, half = float(scores.mean()), half_width(scores)
-    low, high = np.clip([mean - half, mean + half], 0, 1).tolist()
+    low, high = np.clip([mean - half, mean + half], 0, largest).tolist()
     return mean, low, high
 
 

@@ -20,6 +20,7 @@ Kernels compute in float32; the other implementations keep float64 inputs in flo
 """
 
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule
+from sandbox.scans.layout import one_after_the_other
 from sandbox.scans.rule import Rule
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, diagonal_scan
 from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_product, gated_delta_rule
@@ -58,6 +59,7 @@ __all__ = [
     "gated_linear_attention",
     "generalized_delta_rule",
     "mlstm",
+    "one_after_the_other",
     "resolve_implementation",
     "run_rule",
     "selective_scan",

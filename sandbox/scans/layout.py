@@ -52,6 +52,17 @@ def initial_states(rule: Rule, inputs: Inputs) -> State:
     )
 
 
+def one_after_the_other(
+    x: Float[Array, "B T N *rest"], before: int = 0, after: int = 0
+) -> Float[Array, "B S *rest"]:
+    """Several inputs of each token as tokens of their own, with so many zeros before and after them.
+
+    A scan over them takes several steps for each token: S = T (before + N + after).
+    """
+    x = jnp.pad(x, [(0, 0), (0, 0), (before, after), *[(0, 0)] * (x.ndim - 3)])
+    return x.reshape(x.shape[0], -1, *x.shape[3:])
+
+
 def zeros_like_batch(leaves: Iterable[Array]) -> Float[Array, "B H"]:
     """Zeros sharded like these leaves `[B, H, …]`; a constant would be copied whole to each device."""
     zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in leaves]

@@ -76,13 +76,18 @@ class SwapsConfig(StateTrackingConfig):
         return len(transpositions(self.group))
 
     @property
+    def first_order(self) -> int:
+        """Orders are the tokens from this one on."""
+        return FIRST_SWAP + self.num_swaps
+
+    @property
     def vocab_size(self) -> int:
-        return FIRST_SWAP + self.num_swaps + len(elements(self.group))
+        return self.first_order + len(elements(self.group))
 
     def describe_token(self, token: int) -> TokenMeaning:
         if token == PAD:
             return TokenMeaning("mark", "PAD")
-        permutations, state = elements(self.group), token - FIRST_SWAP - self.num_swaps
+        permutations, state = elements(self.group), token - self.first_order
         if state >= 0:
             return TokenMeaning("order", "".join(map(str, permutations[state])))
         swap = permutations[transpositions(self.group)[token - FIRST_SWAP]]
@@ -105,5 +110,5 @@ class SwapsConfig(StateTrackingConfig):
         orders = jax.lax.associative_scan(lambda first, then: table[first, then], swapped)
         time = jnp.arange(self.max_length, dtype=jnp.int32)
         tokens = jnp.where(time < length, FIRST_SWAP + drawn, PAD)
-        states = FIRST_SWAP + self.num_swaps + orders
+        states = self.first_order + orders
         return self.ask(tokens, time, states, steps=length, length=length)

@@ -54,11 +54,15 @@ def rms(x, scale=1.0, epsilon=1e-5):
     return x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + epsilon) * scale
 
 
+def causal(kernel, x):
+    """The short convolution, whose kernel has the token itself first."""
+    padded = np.concatenate([np.zeros((len(kernel) - 1, x.shape[1])), x])
+    return sum(padded[i : i + TOKENS] * kernel[-1 - i] for i in range(len(kernel)))
+
+
 def convolved(params, x):
-    """silu of the short convolution over queries, keys and values; its kernel has the token itself first."""
-    kernel, projected = params["conv.kernel"], x @ params["qkv.kernel"]
-    padded = np.concatenate([np.zeros((len(kernel) - 1, projected.shape[1])), projected])
-    return silu(sum(padded[i : i + TOKENS] * kernel[-1 - i] for i in range(len(kernel))))
+    """silu of the short convolution over queries, keys and values."""
+    return silu(causal(params["conv.kernel"], x @ params["qkv.kernel"]))
 
 
 def run(step, shape):
@@ -219,8 +223,7 @@ def test_log_linear_gla():
     rows, channels = 4, 2 * WIDTH
     params, x, y = made(LogLinearGLAConfig(num_heads=HEADS, d_state=rows))
     z, convolving, dt = np.split(x @ params["project.kernel"], [channels, 2 * channels + 2 * rows], axis=1)
-    padded = np.concatenate([np.zeros((3, convolving.shape[1])), convolving])
-    xbc = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)) + params["conv.bias"])
+    xbc = silu(causal(params["conv.kernel"], convolving) + params["conv.bias"])
     u, b, c = split(xbc, (HEADS, channels // HEADS), (rows,), (rows,))
     dt = softplus(dt + params["dt_bias"])
     decay, q = np.exp(-dt * np.exp(params["log_rates"])), np.repeat(c[:, None], HEADS, axis=1)
@@ -263,9 +266,7 @@ def test_preconditioned_kda():
 def test_mesanet():
     rows, columns = 4, WIDTH // HEADS
     params, x, y = made(MesaNetConfig(num_heads=HEADS, d_state=rows))
-    projected = x @ params["qk.kernel"]
-    padded = np.concatenate([np.zeros((3, projected.shape[1])), projected])
-    qk = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)))
+    qk = silu(causal(params["conv.kernel"], x @ params["qk.kernel"]))
     q, k = (unit(part) for part in split(qk, (HEADS, rows), (HEADS, rows)))
     v = (x @ params["v.kernel"]).reshape(TOKENS, HEADS, columns)
     kept, beta = (sigmoid(x @ params[f"{name}.kernel"] + params[f"{name}.bias"]) for name in ("keep", "beta"))
@@ -286,9 +287,7 @@ def test_path_attention():
     params, x, y = made(PaTHAttentionConfig(num_heads=HEADS, rank=5))
     size = (HEADS, WIDTH // HEADS)
     q, k, v = ((x @ params[f"{name}.kernel"]).reshape(TOKENS, *size) for name in "qkv")
-    projected = x @ params["w.down.kernel"] @ params["w.up.kernel"]
-    padded = np.concatenate([np.zeros((2, WIDTH)), projected])
-    w = silu(sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(3)))
+    w = silu(causal(params["conv.kernel"], x @ params["w.down.kernel"] @ params["w.up.kernel"]))
     w = unit(w.reshape(TOKENS, *size))
     beta = 2 * sigmoid(x @ params["beta.kernel"] + params["beta.bias"])
     read = np.zeros((TOKENS, *size))
@@ -309,10 +308,7 @@ def test_slstm():
     """In the plain units of the paper, without its stabiliser."""
     params, x, y = made(SLSTMConfig(num_heads=HEADS))
     channels = WIDTH // HEADS
-    padded = np.concatenate([np.zeros((3, WIDTH)), x])
-    near = silu(
-        sum(padded[i : i + TOKENS] * params["conv.kernel"][-1 - i] for i in range(4)) + params["conv.bias"]
-    )
+    near = silu(causal(params["conv.kernel"], x) + params["conv.bias"])
     near, now = near.reshape(TOKENS, HEADS, channels), x.reshape(TOKENS, HEADS, channels)
     out = np.zeros((TOKENS, HEADS, channels))
     for h in range(HEADS):

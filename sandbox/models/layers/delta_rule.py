@@ -121,7 +121,7 @@ class DeltaRuleState(NamedTuple):
 
 
 class DeltaRule(Mixer):
-    """Base of the mixers with the delta rule, which define `_log_decay`, `_gate` and another `_remember`."""
+    """Base of the mixers with the delta rule, which may define `_log_decay`, `_gate` and `_remember`."""
 
     config: DeltaRuleConfig
 

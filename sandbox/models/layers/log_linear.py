@@ -1,5 +1,4 @@
-"""Log-linear attention (Guo et al. 2025, arXiv:2506.04761): memories of blocks that double in length with their
-age.
+"""Log-linear attention (Guo et al. 2025, arXiv:2506.04761): memories of blocks that double in length with age.
 
     o_t = Σ_ℓ λ_t^ℓ (S_t^ℓ)ᵀ q_t
 
@@ -14,7 +13,7 @@ the weight of each pair's level. Decoding keeps the levels. The paper's form in 
 operations, is not here.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay
+from sandbox.models.mixer import Mixer, State
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
 from sandbox.taps import tap_read, tap_values
@@ -53,12 +53,6 @@ class Token(NamedTuple):
 def num_levels(length: int) -> int:
     """Levels that sequences of `length` tokens need."""
     return 1 + max(length - 1, 0).bit_length()
-
-
-def empty_levels(batch_size: int, heads: int, rows: int, columns: int, max_len: int) -> Levels:
-    """The levels before the first token."""
-    shape = (batch_size, heads, num_levels(max_len), rows, columns)
-    return Levels(jnp.zeros(shape, jnp.float32), jnp.zeros((), jnp.int32))
 
 
 def merged(levels: Levels) -> Float[Array, "B H L K V"]:
@@ -152,7 +146,26 @@ class LevelWeights(nnx.Module):
         return jax.nn.softplus(self.scale[...] * raw)
 
 
-def check_length_of_levels(length: int) -> None:
-    """Raises ValueError for sequences that need more levels than there are."""
-    if num_levels(length) > MOST_LEVELS:
-        raise ValueError(f"log-linear attention takes at most {2 ** (MOST_LEVELS - 1)} tokens, got {length}")
+class LevelsConfig:
+    """What the config of a mixer needs whose memory has levels."""
+
+    grows: ClassVar[bool] = True
+
+    def check_length(self, length: int) -> None:
+        """Raises ValueError for sequences that need more levels than there are."""
+        if num_levels(length) > MOST_LEVELS:
+            raise ValueError(f"log-linear attention takes at most {2 ** (MOST_LEVELS - 1)} tokens, got {length}")
+
+
+class LevelsOf(Mixer):
+    """Gives the memory of another mixer levels; it comes before that mixer among the bases."""
+
+    def __call__(self, x: Activations) -> Activations:
+        empty = self.init_state(x.shape[0], x.shape[1])
+        return self.prefill(x, empty._replace(memory=None))[0]
+
+    def init_state(self, batch_size: int, max_len: int) -> State:
+        """The other mixer's state, in which each matrix becomes `Levels`."""
+        state = super().init_state(batch_size, max_len)
+        levels = jnp.repeat(state.memory[:, :, None], num_levels(max_len), axis=2)
+        return state._replace(memory=Levels(levels, jnp.zeros((), jnp.int32)))

@@ -52,12 +52,11 @@ class Comba(ScalarDecayDeltaRule):
         self, x: Activations, qkv: Float[Array, "B T I"], memory: Any
     ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
-        share = self.correction[...] * jax.nn.sigmoid(self.compared[...])
-        by_head = (*x.shape[:2], self.config.num_heads, self.rows)
-        corrected = q.reshape(by_head) - share.astype(q.dtype)[:, None] * k.reshape(by_head)
+        share = jnp.repeat(self.correction[...] * jax.nn.sigmoid(self.compared[...]), self.rows)
+        corrected = q - share.astype(q.dtype) * k
         k, beta = self._unit_vectors(k), self._beta(x)[..., None].astype(v.dtype)
         return generalized_delta_rule(
-            self._unit_vectors(corrected.reshape(q.shape)) * self.rows**-0.5,
+            self._unit_vectors(corrected) * self.rows**-0.5,
             k,
             beta * v,
             a=k,

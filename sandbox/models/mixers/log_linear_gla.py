@@ -15,14 +15,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sandbox.models.layers.log_linear import LevelWeights, check_length_of_levels, empty_levels, remember
-from sandbox.models.layers.ssd import SSD, SSDConfig, SSDState
+from sandbox.models.layers.log_linear import LevelsConfig, LevelsOf, LevelWeights, remember
+from sandbox.models.layers.ssd import SSD, SSDConfig
 from sandbox.models.mixer import Card
 from sandbox.shapes import Activations
 
 
 @dataclasses.dataclass(unsafe_hash=True)
-class LogLinearGLAConfig(SSDConfig):
+class LogLinearGLAConfig(LevelsConfig, SSDConfig):
     """Gated linear attention on memories of blocks that double in length with their age."""
 
     card: ClassVar[Card] = Card(
@@ -32,28 +32,14 @@ class LogLinearGLAConfig(SSDConfig):
         paper="Guo et al. 2025, arXiv:2506.04761",
         d_state="rows N of the matrix of each head and level",
     )
-    grows: ClassVar[bool] = True
-
-    def check_length(self, length: int) -> None:
-        check_length_of_levels(length)
 
 
-class LogLinearGLA(SSD):
+class LogLinearGLA(LevelsOf, SSD):
     """Log-linear gated linear attention. Decode state: an `SSDState` whose memory is `Levels`."""
 
     def __init__(self, config: LogLinearGLAConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         super().__init__(config, d_model, rngs=rngs, dtype=dtype)
         self.levels = LevelWeights(d_model, config.num_heads, rngs=rngs)
-
-    def __call__(self, x: Activations) -> Activations:
-        empty = self.init_state(x.shape[0], x.shape[1])
-        return self.prefill(x, empty._replace(memory=None))[0]
-
-    def init_state(self, batch_size: int, max_len: int) -> SSDState:
-        state = super().init_state(batch_size, max_len)
-        return state._replace(
-            memory=empty_levels(batch_size, self.config.num_heads, self.rows, self.columns, max_len)
-        )
 
     def _remember(
         self,

@@ -18,6 +18,7 @@ rate of decay is softplus(a), as in the paper and in flash-linear-attention.
 """
 
 import dataclasses
+import itertools
 import math
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -33,7 +34,7 @@ from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.layers.rotary import rotate_by
 from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
-from sandbox.scans import gated_linear_attention
+from sandbox.scans import gated_linear_attention, one_after_the_other
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
 from sandbox.taps import tap_read, tap_values
@@ -121,8 +122,8 @@ class Mamba3(Mixer):
         )
 
     def prefill(self, x: Activations, state: Mamba3State) -> tuple[Activations, Mamba3State]:
-        splits = [sum(self.parts[: number + 1]) for number in range(len(self.parts) - 1)]
-        z, u, b, c, dt, rate, share, turn = jnp.split(self.project(x), splits, axis=-1)
+        ends = list(itertools.accumulate(self.parts))[:-1]
+        z, u, b, c, dt, rate, share, turn = jnp.split(self.project(x), ends, axis=-1)
         by_head = (*x.shape[:2], self.config.num_heads, self.columns)
         u = tap_values(u.reshape(by_head))
         dt = jax.nn.softplus(dt.astype(jnp.float32) + self.dt_bias[...])
@@ -177,16 +178,12 @@ class Mamba3(Mixer):
         def written(values: Float[Array, "B T H P"], size: Float[Array, "B T H"]) -> Float[Array, "B T R H P"]:
             return self._several(values * size.astype(values.dtype)[..., None], self.mix_values)
 
-        def spread(x: Float[Array, "B T S H N"], first: int, last: int) -> Float[Array, "B L H N"]:
-            x = jnp.pad(x, ((0, 0), (0, 0), (first, last), (0, 0), (0, 0)))
-            return x.reshape(batch, -1, *x.shape[3:])
-
         last_values = written(_shifted(values, state.value), of_last * jnp.exp(log_decay))
         read, memory = gated_linear_attention(
-            spread(q, 2 * rank - 1, 0),
-            spread(jnp.concatenate([_shifted(k, state.key), k], axis=2), 0, rank - 1),
-            spread(jnp.concatenate([last_values, written(values, of_this)], axis=2), 0, rank - 1),
-            spread(log_decay[:, :, None, :, None], 0, 3 * rank - 2),
+            one_after_the_other(q, before=2 * rank - 1),
+            one_after_the_other(jnp.concatenate([_shifted(k, state.key), k], axis=2), after=rank - 1),
+            one_after_the_other(jnp.concatenate([last_values, written(values, of_this)], axis=2), after=rank - 1),
+            one_after_the_other(log_decay[:, :, None, :, None], after=3 * rank - 2),
             initial_state=state.memory,
             **self.config.scan_options,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 from sandbox.report.charts.parts import CONFIG, named
 from sandbox.report.data import ReportData
 from sandbox.report.frontier import DIFFICULTY, by_task
-from sandbox.report.intervals import half_width, mean_and_interval
+from sandbox.report.intervals import mean_and_interval
 from sandbox.report.points import seed_columns, selected_members
 from sandbox.report.series import MISSING, TASK, format_value, name_series, short_key
 from sandbox.report.slices import order_slices, parse_slice
@@ -119,22 +119,13 @@ def _points(members: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
         num_diverged=("status", lambda status: (status == STATUS_DIVERGED).sum()),
     )
     for name in scores:
-        summary = mean_and_interval if name in SHARES else _unbounded
-        ends = np.array([summary(values.to_numpy()) for _, values in groups[name]]).reshape(-1, 3)
+        largest = 1.0 if name in SHARES else np.inf
+        ends = np.array([mean_and_interval(values, largest) for _, values in groups[name]]).reshape(-1, 3)
         for column, values in zip((name, f"{name} low", f"{name} high"), ends.T, strict=True):
             table[column] = values.round(_DIGITS)
     table = table.reset_index()
     difficulty = np.array([parse_slice(name)[1] for name in table[SLICE]], float)
     return table.assign(point=range(len(table)), **{DIFFICULTY: difficulty})
-
-
-def _unbounded(values: np.ndarray) -> tuple[float, float, float]:
-    """The mean and the ends of its interval, of a loss: it is positive, and may be larger than 1."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return np.nan, np.nan, np.nan
-    mean, half = float(finite.mean()), half_width(finite)
-    return mean, max(mean - half, 0.0), mean + half
 
 
 def _with_names(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.argument_checks import check_shape
 from sandbox.scans.dispatch import run_rule
+from sandbox.scans.layout import one_after_the_other
 from sandbox.scans.rule import Example, Rule
 from sandbox.scans.rules.parts.algebra import exact_matmul, matmul, unit_lower_inverse
 from sandbox.scans.rules.parts.decay import chunk_decay
@@ -161,25 +162,15 @@ def gated_delta_product(
     """
     if k.ndim != 5 or v.ndim != 5 or beta.ndim != 4:
         raise ValueError(f"k {k.shape}, v {v.shape}, beta {beta.shape} must be [B, T, N, H, …]")
-    batch, length, steps = k.shape[:3]
-    v = tap_values(v)
-
-    def at(step: int, x: Float[Array, "B T H R"]) -> Float[Array, "B S H R"]:
-        """The array as that of one step of each token, with zeros at the others."""
-        widths = [(0, 0), (0, 0), (step, steps - 1 - step), (0, 0), (0, 0)]
-        return one_by_one(jnp.pad(x[:, :, None], widths))
-
-    def one_by_one(x: Float[Array, "B T N *rest"]) -> Float[Array, "B S *rest"]:
-        return x.reshape(batch, length * steps, *x.shape[3:])
-
+    steps = k.shape[2]
     if log_decay is not None:
-        decays = (batch, length, *log_decay.shape[-2:])
-        log_decay = at(0, jnp.broadcast_to(log_decay, decays))
+        by_token = jnp.broadcast_to(log_decay, (*k.shape[:2], *log_decay.shape[-2:]))
+        log_decay = one_after_the_other(by_token[:, :, None], after=steps - 1)
     read, state = gated_delta_rule(
-        at(steps - 1, q),
-        one_by_one(k),
-        one_by_one(v),
-        one_by_one(beta),
+        one_after_the_other(q[:, :, None], before=steps - 1),
+        one_after_the_other(k),
+        one_after_the_other(tap_values(v)),
+        one_after_the_other(beta),
         log_decay,
         initial_state=initial_state,
         implementation=implementation,
