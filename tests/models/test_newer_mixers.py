@@ -21,12 +21,18 @@ from sandbox.models.mixers.slstm import SLSTMConfig
 WIDTH, TOKENS, HEADS = 12, 9, 2
 
 
-def made(config):
-    """A mixer whose parameters are away from their start, its parameters in float64, an input, and its output."""
+def made(config, **added):
+    """A mixer whose parameters are away from their start, its parameters in float64, an input, and its output.
+
+    `added` goes to parameters by name.
+    """
     mixer = config.make(WIDTH, rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
     moved = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), nnx.state(mixer, nnx.Param))
     nnx.update(mixer, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), moved))
+    for name, values in added.items():
+        parameter = getattr(mixer, name)
+        parameter[...] = parameter[...] + values
     x = jax.random.normal(jax.random.key(1), (1, TOKENS, WIDTH))
     params = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(mixer, nnx.Param))):
@@ -304,9 +310,11 @@ def test_path_attention():
     np.testing.assert_allclose(y, read.reshape(TOKENS, -1) @ params["out.kernel"], atol=2e-5)
 
 
-def test_slstm():
-    """In the plain units of the paper, without its stabiliser."""
-    params, x, y = made(SLSTMConfig(num_heads=HEADS))
+@pytest.mark.parametrize("steepness", [0, 100])
+def test_slstm(steepness):
+    """In the plain units of the paper, without its stabiliser, in which steep gates would overflow in float32."""
+    entry = np.array([steepness, 0, 0, 0], np.float32)[:, None, None, None]
+    params, x, y = made(SLSTMConfig(num_heads=HEADS), gates=entry)
     channels = WIDTH // HEADS
     near = silu(causal(params["conv.kernel"], x) + params["conv.bias"])
     near, now = near.reshape(TOKENS, HEADS, channels), x.reshape(TOKENS, HEADS, channels)
