@@ -1,86 +1,148 @@
 """A linear probe of a memory: is an answer in it right after it was written, and still there when it is asked?"""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
 
-from sandbox.models.lm import LanguageModel
-from sandbox.probes.memory import memories, of_length_one
-from sandbox.probes.recall import NOWHERE, part_of
+from sandbox.models.lm import LanguageModel, ModelState
+from sandbox.models.mixer import Mixer, State
+from sandbox.probes.attention import mixer_inputs
+from sandbox.probes.recall import NOWHERE, first_tests, part_of, sources
+from sandbox.shapes import Tokens
+from sandbox.state_kinds import StateKind, kinds_of
+from sandbox.tasks import TaskConfig
+from sandbox.tasks.streams import Split
 from sandbox.tasks.task import Example
+from sandbox.train.evaluation import EVALUATION_BATCH, draw_evaluation
 
 STAGES = 9
 """Points in time between answer and question at which the memory is probed."""
 
-_AT_ONCE = 16  # sequences whose memories are held at once
-_RIDGE = 1e-3  # of the mean square of what is read
+COLUMNS = ["layer", "way", "accuracy", "error", "questions"]
+
+_FITTED_ON = 4  # batches of validation data
+_EXAMPLES = 8  # that the probe has of an answer at least
+_AT_ONCE = 16  # sequences whose states are held at once
+_RIDGE = 1e-4  # of the mean variance within a class
 
 
-def held_answers(model: LanguageModel, batch: Example, found: Int[np.ndarray, "B M"]) -> pd.DataFrame:
+def held_answers(model: LanguageModel, task: TaskConfig) -> pd.DataFrame:
     """The share of answers that a linear probe finds in each memory, from their writing until they are asked.
 
-    A question at token t, whose answer was written at token s, is asked of the memory S after token s + w (t - s):
-    what it would read there is Sᵀq_t for each head, with its own query. A ridge regression from this, each head
-    scaled to length one, to the embedding of the answer is fitted on every other sequence, and scored on the rest:
-    right is an embedding nearer to the answer's than to that of any other answer of the batch. Every w and layer
-    has a regression of its own.
+    A question at token t, whose answer was written at token s, is asked of the memory after token
+    s + w (t - 1 - s): the mixer of the layer takes a step from there, with what it reads at token t. From its
+    output a linear discriminant, fitted on validation sequences, tells the answer, and is scored on the first test
+    sequences. Every w and layer has a discriminant of its own.
 
-    Args:
-        model: layers without a matrix memory (see `memories`) are left out.
-        batch: the sequences.
-        found: where each answer is written, as `sandbox.probes.recall.sources` finds it.
-
-    Returns the columns `layer`, `way` (w, from 0 to 1), `accuracy`, `error` (its standard error), `questions`.
+    Returns the columns `layer`, `way` (w, from 0 to 1), `accuracy`, `error` (its standard error), `questions`; no
+    rows for a model without recurrent memory. Answers that are too rare for the probe to learn do not count, and
+    where all are there are no rows either.
     """
-    asked = np.argwhere((np.asarray(batch.weights) > 0) & (found != NOWHERE))
-    if not len(asked):
-        return pd.DataFrame(columns=["layer", "way", "accuracy", "error", "questions"])
-    read: dict[int, list[np.ndarray]] = {}
-    for start in range(0, len(found), _AT_ONCE):
-        few = part_of(batch, start, start + _AT_ONCE)
-        here = asked[(asked[:, 0] >= start) & (asked[:, 0] < start + _AT_ONCE)] - [start, 0]
-        for layer, values in _read(model, few, found[start : start + _AT_ONCE], here).items():
-            read.setdefault(layer, []).append(values)
-    answers = np.asarray(batch.targets)[tuple(asked.T)]
-    embeddings = np.asarray(model.embedding.get_value())
+    fitted = [
+        _outputs(model, task, draw_evaluation(task, Split.VALIDATION, start * EVALUATION_BATCH))
+        for start in range(_FITTED_ON)
+    ]
+    tested, answers = _outputs(model, task, first_tests(task))
+    known = np.concatenate([answers for _, answers in fitted])
     rows = []
-    for layer, parts in read.items():
-        for way, values in zip(np.linspace(0, 1, STAGES), np.concatenate(parts, axis=1), strict=True):
-            right = probe(values, embeddings, answers, asked[:, 0] % 2 == 0)
-            error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))
-            rows.append((layer, way, right.mean(), error, len(right)))
-    return pd.DataFrame(rows, columns=["layer", "way", "accuracy", "error", "questions"])
+    for layer, outputs in tested.items():
+        seen = np.concatenate([outputs[layer] for outputs, _ in fitted], axis=1)
+        for way, seen_here, here in zip(np.linspace(0, 1, STAGES), seen, outputs, strict=True):
+            right = probe(seen_here, known, here, answers)
+            if len(right):
+                error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))
+                rows.append((layer, way, right.mean(), error, len(right)))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _read(
-    model: LanguageModel, batch: Example, found: Int[np.ndarray, "B M"], asked: Int[np.ndarray, "Q 2"]
-) -> dict[int, Float[np.ndarray, "S Q F"]]:
-    """What each question would read at each stage from the memory of each layer."""
-    sequence, question = asked.T
-    positions = np.asarray(batch.positions)[sequence, question]
-    since = positions - found[sequence, question]
-    moments = [positions - since + np.rint(way * since).astype(int) for way in np.linspace(0, 1, STAGES)]
-    read = {}
-    for layer, memory in memories(model, batch.tokens).items():
-        query = memory.queries[sequence, positions]
-        heads = [np.einsum("qhkv,qhk->qhv", memory.matrices[moment, sequence], query) for moment in moments]
-        read[layer] = np.stack([of_length_one(of_stage).reshape(len(asked), -1) for of_stage in heads])
-    return read
+def _outputs(
+    model: LanguageModel, task: TaskConfig, batch: Example
+) -> tuple[dict[int, Float[np.ndarray, "S Q D"]], Int[np.ndarray, "Q"]]:
+    """What each layer with a memory gives to each question at each stage, and the right answers."""
+    found, positions = sources(task, batch), np.asarray(batch.positions)
+    asked = (np.asarray(batch.weights) > 0) & (found != NOWHERE)
+    since = np.where(asked, positions - 1 - found, 0)
+    ways = np.linspace(0, 1, STAGES)[:, None, None]
+    moments = np.where(asked, found, 0) + np.rint(ways * since).astype(int)
+    parts: dict[int, list[np.ndarray]] = {}
+    for start in range(0, len(found), _AT_ONCE):
+        few, rows = part_of(batch, start, start + _AT_ONCE), slice(start, start + _AT_ONCE)
+        outputs = _asked_at(model, few.tokens, few.positions, jnp.asarray(moments[:, rows]))
+        for layer, values in outputs.items():
+            parts.setdefault(layer, []).append(np.asarray(values)[:, asked[rows]])
+    answers = np.asarray(batch.targets)[asked]
+    return {layer: np.concatenate(values, axis=1) for layer, values in parts.items()}, answers
+
+
+@nnx.jit
+def _asked_at(
+    model: LanguageModel, tokens: Tokens, positions: Int[Array, "B M"], moments: Int[Array, "S B M"]
+) -> dict[int, Float[Array, "S B M D"]]:
+    """What each layer with a memory gives at `positions`, had it read the tokens up to `moments` alone before."""
+
+    def read(state: ModelState, column: Array) -> tuple[ModelState, dict[int, State]]:
+        _, state = model.step(column, state)
+        return state, {number: layer.mixer for number, layer in enumerate(state) if _has_memory(layer.mixer)}
+
+    _, states = jax.lax.scan(read, model.init_state(*tokens.shape), tokens.T)
+    inputs = mixer_inputs(model, tokens)
+    return {number: _layer_asked_at(*inputs[number], states[number], positions, moments) for number in states}
+
+
+def _has_memory(state: State) -> bool:
+    return any(kind is StateKind.memory for kind, _ in kinds_of(state))
+
+
+def _layer_asked_at(
+    mixer: Mixer,
+    x: Float[Array, "B T D"],
+    over_time: State,
+    positions: Int[Array, "B M"],
+    moments: Int[Array, "S B M"],
+) -> Float[Array, "S B M D"]:
+    """The mixer's steps, one for each question and stage; a state's arrays are [T, B, ...], or [T] for all B."""
+    sequence = jnp.arange(len(x))[:, None]
+    questions = x[sequence, positions].reshape(-1, x.shape[-1])
+
+    def answer(question: Array, state: State) -> Array:
+        of_one = [leaf[None] if whole.ndim > 1 else leaf for leaf, whole in zip(state, leaves, strict=True)]
+        return mixer.step(question[None], jax.tree.unflatten(structure, of_one))[0][0]
+
+    def at_stage(moment: Int[Array, "B M"]) -> Array:
+        states = [leaf[moment, sequence] if leaf.ndim > 1 else leaf[moment] for leaf in leaves]
+        flat = [state.reshape(moment.size, *state.shape[2:]) for state in states]
+        return jax.vmap(answer)(questions, flat).reshape(*moment.shape, -1)
+
+    leaves, structure = jax.tree.flatten(over_time)
+    return jax.lax.map(at_stage, moments)
 
 
 def probe(
-    read: Float[np.ndarray, "Q F"],
-    embeddings: Float[np.ndarray, "N D"],
+    seen: Float[np.ndarray, "N D"],
+    known: Int[np.ndarray, "N"],
+    outputs: Float[np.ndarray, "Q D"],
     answers: Int[np.ndarray, "Q"],
-    fitted: np.ndarray,
-) -> np.ndarray:
-    """Whether a ridge regression, fitted where `fitted` is true, finds each of the other answers."""
-    x = np.concatenate([read, np.ones((len(read), 1))], axis=1).astype(float)
-    y = embeddings[answers].astype(float)
-    gram = x[fitted].T @ x[fitted]
-    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    weights = np.linalg.solve(gram + ridge, x[fitted].T @ y[fitted])
-    candidates = np.unique(answers)
-    predicted, there = x[~fitted] @ weights, embeddings[candidates]
-    distances = np.square(there).sum(-1) - 2 * predicted @ there.T
-    return candidates[distances.argmin(axis=1)] == answers[~fitted]
+) -> Bool[np.ndarray, "R"]:
+    """Whether Fisher's linear discriminant, fitted on `seen` and its answers, finds those of `outputs`.
+
+    Classes share one covariance, and are as frequent as in `known`: the discriminant of class c is
+    xᵀ Σ⁻¹ μ_c - μ_cᵀ Σ⁻¹ μ_c / 2 + log p_c. Answers with fewer than 8 examples are left out on both sides.
+    """
+    classes, counts = np.unique(known, return_counts=True)
+    classes, counts = classes[counts >= _EXAMPLES], counts[counts >= _EXAMPLES]
+    fitted, scored = np.isin(known, classes), np.isin(answers, classes)
+    if not len(classes):
+        return np.zeros(0, bool)
+    seen, number = seen[fitted].astype(float), np.searchsorted(classes, known[fitted])
+    means = np.zeros((len(classes), seen.shape[1]))
+    np.add.at(means, number, seen)
+    means /= counts[:, None]
+    within = np.cov(seen - means[number], rowvar=False, bias=True)
+    within += _RIDGE * np.trace(within) / len(within) * np.eye(len(within))
+    weights = np.linalg.lstsq(within, means.T)[0]  # which takes outputs that never vary too
+    offsets = np.log(counts / counts.sum()) - np.einsum("cd,dc->c", means, weights) / 2
+    found = (outputs[scored] @ weights + offsets).argmax(axis=1)
+    return classes[found] == answers[scored]

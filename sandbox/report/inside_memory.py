@@ -17,7 +17,7 @@ _MOST_VALUES = 12  # singular values that have a line of their own
 def held_figure(held: pd.DataFrame) -> Drawing:
     """What a linear probe finds in each memory: the table of `sandbox.probes.linear_probe.held_answers`."""
     if held.empty:
-        raise NothingToDraw("no layer has a matrix memory, or no answer follows a token like its question")
+        raise NothingToDraw("no layer has a recurrent memory, or no answer is written often enough for a probe")
     figure, ax = _one_panel()
     for number, (layer, rows) in enumerate(held.groupby("layer")):
         color, bars = COLORS[number % len(COLORS)], 1.96 * rows["error"]
@@ -27,10 +27,10 @@ def held_figure(held: pd.DataFrame) -> Drawing:
     accuracy_axis(ax)
     ax.legend()
     caption = (
-        "Is the answer in the memory? A linear regression looks for it in what the question would read, from when "
-        "the answer has just been written (left: captured) until it is asked (right: retained); bars are 95 % "
-        "intervals over questions. A line that falls is forgetting; one that rises says that what lay in the way "
-        "of the answer has decayed since."
+        "Is the answer in the memory? A linear classifier looks for it in what the layer would give if it were "
+        "asked then, from when the answer has just been written (left: captured) until it is asked (right: "
+        "retained); bars are 95 % intervals over questions. A line that falls is forgetting; one that rises says "
+        "that what lay in the way of the answer has decayed since."
     )
     return Drawing(held, figure, caption)
 

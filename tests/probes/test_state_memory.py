@@ -10,7 +10,6 @@ from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import Decay
 from sandbox.probes.half_lives import half_lives
-from sandbox.probes.linear_probe import probe
 from sandbox.probes.memory import Memory, effective_rank, interference, memories, writes
 from sandbox.taps import taps
 
@@ -81,16 +80,6 @@ def test_keys_are_like_themselves():
     np.testing.assert_allclose(np.diagonal(cosines[0, 0]), 1)
     assert cosines[0, 0, 0, 5] == pytest.approx(1)
     assert np.abs(cosines[0, 0, 0, 1:5]).max() < 0.99
-
-
-def test_a_probe_finds_what_is_a_linear_image_and_nothing_in_noise():
-    rng = np.random.default_rng(0)
-    embeddings, answers = rng.normal(size=(40, 6)), rng.integers(0, 40, 600)
-    fitted = np.arange(600) % 2 == 0
-    image = embeddings[answers] @ rng.normal(size=(6, 9))
-    assert probe(image, embeddings, answers, fitted).mean() > 0.99
-    assert probe(image + 4 * rng.normal(size=image.shape), embeddings, answers, fitted).mean() < 0.9
-    assert probe(rng.normal(size=image.shape), embeddings, answers, fitted).mean() < 0.1
 
 
 def test_half_lives_are_where_the_config_says_they_begin():

@@ -29,8 +29,8 @@ COMMAND = [
     "task.pairs=[2,4]",
     "task.weights=1",
     "task.vocab_size=32",
-    "train.steps=1500",
-    "train.eval_every=75",
+    "train.steps=800",
+    "train.eval_every=40",
     "train.batch_size=16",
     "train.learning_rates=[3e-3,1e-2]",
     "train.num_seeds=2",
@@ -84,10 +84,10 @@ def saving(run: pathlib.Path) -> bool:
 
 MOMENTS = {
     "before the first step": lambda run: (run / CONFIG).is_file(),
-    "before the first checkpoint is complete": lambda run: steps_logged(run) >= 75,
-    "while a checkpoint is written": lambda run: steps_logged(run) >= 300 and saving(run),
-    "between two checkpoints": lambda run: steps_logged(run) >= 675,
-    "near the end": lambda run: steps_logged(run) >= 1275,
+    "before the first checkpoint is complete": lambda run: steps_logged(run) >= 40,
+    "while a checkpoint is written": lambda run: steps_logged(run) >= 160 and saving(run),
+    "between two checkpoints": lambda run: steps_logged(run) >= 360,
+    "near the end": lambda run: steps_logged(run) >= 680,
 }
 
 
@@ -106,7 +106,7 @@ def test_killed_five_times_ends_with_the_same_bits(tmp_path):
     killed = finish(tmp_path / "killed")
 
     expected, actual = final_state(undisturbed), final_state(killed)
-    assert actual.step == expected.step == 1500
+    assert actual.step == expected.step == 800
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected.population):
         np.testing.assert_array_equal(
             leaf, dict(jax.tree_util.tree_leaves_with_path(actual.population))[path], err_msg=str(path)
