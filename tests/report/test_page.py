@@ -174,6 +174,13 @@ def test_a_logarithmic_axis_can_be_linear(page):
     assert logarithmic[1] <= 14 < page.evaluate(ends)[0], "exponents of 2, and bytes"
 
 
+def test_the_legend_says_how_many_seeds_and_which_interval(page):
+    titles = page.evaluate(
+        "() => [...document.querySelectorAll('#explore .role-legend-title text')].map(text => text.textContent)"
+    )
+    assert titles == ["Mean and 95 % t interval over 2 seeds."]
+
+
 def test_a_click_on_the_legend_dims_the_others_in_every_chart(page):
     page.mouse.click(*place_of(page, legend_entry("linear")))
     for chart in ("explore", "heatmap_chart", "curves_chart", "learning_rates_chart"):

@@ -25,7 +25,7 @@ from sandbox.report.charts.parts import (
 )
 from sandbox.report.charts.tables import ChartTables
 from sandbox.report.frontier import DIFFICULTY
-from sandbox.report.intervals import INTERVAL
+from sandbox.report.intervals import INTERVAL, interval_in_words
 from sandbox.report.series import short_key
 from sandbox.report.style import is_logarithmic
 from sandbox.results import MEASURES
@@ -97,14 +97,14 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
         ),
     )
     widths = {column: entry_width(tables.configs[column]) for column in tables.groups.values()}
-    entry = f"{json.dumps(widths)}[{GROUP_COLUMN}]"
+    legend = f"{json.dumps(widths)}[{GROUP_COLUMN}]", interval_in_words(tables.points["num_seeds"])
     layers = [
         _front(points),
         *_chance(points),
         _others(points),
         _seeds(_resolved(seeds, tables)),
-        *_means(points, entry),
-        *_levels(points, entry),
+        *_means(points, legend),
+        *_levels(points, legend),
         *_titles(tables, keys),
     ]
     chart = alt.layer(*layers).add_params(*_controls(tables, keys)).properties(height=_HEIGHT)
@@ -192,7 +192,7 @@ def _chance(points: alt.Chart) -> list[Any]:
     ]
 
 
-def _levels(points: alt.Chart, entry: str) -> list[Any]:
+def _levels(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
     """A model without the key on the x axis, such as softmax attention without a size of its state."""
     missing = points.transform_filter(f"!isValid(datum.x) && !({_IS_COST})")
     shared = {"y": scaled("y", "mean"), "opacity": dimmed(), "tooltip": tooltip(FIELDS)}
@@ -200,7 +200,7 @@ def _levels(points: alt.Chart, entry: str) -> list[Any]:
     return [
         missing.mark_rule(strokeDash=[6, 3], strokeWidth=1.5).encode(**shared, color=scaled("color", "group")),
         ends.encode(
-            **shared, x=alt.value(alt.expr("width")), color=color("group", entry), shape=shape("group", entry)
+            **shared, x=alt.value(alt.expr("width")), color=color("group", *legend), shape=shape("group", *legend)
         ),
     ]
 
@@ -221,7 +221,7 @@ def _seeds(seeds: alt.Chart) -> alt.Chart:
     return placed.encode(x=_x(), y=_y("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
 
 
-def _means(points: alt.Chart, entry: str) -> list[Any]:
+def _means(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
     """The intervals, the lines of series, and on top the means, which a pointer and a click find."""
     points = points.transform_filter(_IS_NAMED)
     placed = points.transform_filter("isValid(datum.at)")
@@ -241,8 +241,8 @@ def _means(points: alt.Chart, entry: str) -> list[Any]:
         .encode(
             x=_x(),
             y=_y("mean"),
-            color=color("group", entry),
-            shape=shape("group", entry),
+            color=color("group", *legend),
+            shape=shape("group", *legend),
             opacity=dimmed(),
             tooltip=tooltip(FIELDS),
         )

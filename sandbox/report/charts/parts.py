@@ -95,17 +95,17 @@ def scaled(scale: str, field: str) -> Any:
     return alt.value(alt.expr(f"scale('{scale}', datum.{field})"))
 
 
-def color(field: str, entry: str) -> alt.Color:
+def color(field: str, entry: str, title: str | None = None) -> alt.Color:
     """A colour for each name in the field, in the order of the records, from the palette of all figures.
 
     `entry` is the width of an entry of the legend, an expression in Vega (see `entry_width`).
     """
-    return alt.Color(f"{field}:N", sort=None, scale=alt.Scale(range=list(COLORS)), legend=_legend(entry))
+    return alt.Color(f"{field}:N", sort=None, scale=alt.Scale(range=list(COLORS)), legend=_legend(entry, title))
 
 
-def shape(field: str, entry: str) -> alt.Shape:
-    """A marker for each name in the field, which tells them apart without colours; `entry` as in `color`."""
-    return alt.Shape(f"{field}:N", sort=None, scale=alt.Scale(range=list(SHAPES)), legend=_legend(entry))
+def shape(field: str, entry: str, title: str | None = None) -> alt.Shape:
+    """A marker for each name in the field, which tells them apart without colours; the rest as in `color`."""
+    return alt.Shape(f"{field}:N", sort=None, scale=alt.Scale(range=list(SHAPES)), legend=_legend(entry, title))
 
 
 def entry_width(names: Iterable[str]) -> str:
@@ -113,11 +113,18 @@ def entry_width(names: Iterable[str]) -> str:
     return f"{_LETTER * max(map(len, names), default=0) + _SYMBOL:g}"
 
 
-def _legend(entry: str) -> alt.Legend:
+def _legend(entry: str, title: str | None) -> alt.Legend:
     """A legend at the foot, in as many columns as the width has room for."""
     columns, limit = alt.expr(f"max(1, floor(width / {entry}))"), alt.expr("max(100, width - 30)")
     return alt.Legend(
-        title=None, orient="bottom", columns=columns, symbolLimit=0, labelLimit=limit, offset=_LEGEND_OFFSET
+        title=title,
+        titleFontWeight="normal",
+        titleLimit=limit,
+        orient="bottom",
+        columns=columns,
+        symbolLimit=0,
+        labelLimit=limit,
+        offset=_LEGEND_OFFSET,
     )
 
 
