@@ -36,6 +36,10 @@ SIZES = {"batch": 2, "tokens": 77, "heads": 2, "rows": 64, "columns": 64}
 """A length that no chunk divides, as in sweeps, and the customary width."""
 
 
+SEGMENTS = "segments"
+"""The last kind of each rule, with several segments in a row."""
+
+
 @dataclass(frozen=True)
 class Target:
     """An accelerator, and a device of it that only compiles."""
@@ -112,8 +116,10 @@ def kernels(dtype: str) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, An
             by_steps = dataclasses.replace(rule, chunk=None)
             variants.append((f"{rule.name} by steps", by_steps, list(rule.examples)[-1:]))
         for name, variant, kinds in variants:
-            for kind in kinds:
-                arguments = shapes(variant, kind, dtype)
+            for kind in (*kinds, SEGMENTS):
+                arguments = shapes(variant, kinds[-1] if kind == SEGMENTS else kind, dtype)
+                if kind == SEGMENTS:
+                    arguments = with_starts(*arguments)
                 yield f"{name}, {kind}: forward", functools.partial(forward, variant), arguments
                 yield f"{name}, {kind}: backward", functools.partial(backward, variant), arguments
 
@@ -123,6 +129,12 @@ def shapes(rule: Rule, kind: str, dtype: str) -> tuple[Any, Any]:
     inputs = jax.eval_shape(lambda: draw_batch(rule.examples[kind], jax.random.key(0), **SIZES))
     inputs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), inputs)
     return jax.eval_shape(functools.partial(initial_states, rule), inputs), inputs
+
+
+def with_starts(state: Any, inputs: Any) -> tuple[Any, Any]:
+    """The same for rows of several segments."""
+    shape = (SIZES["batch"], SIZES["tokens"], SIZES["heads"], 1)
+    return state, inputs._replace(starts=jax.ShapeDtypeStruct(shape, "float32"))
 
 
 def forward(rule: Rule, state: Any, inputs: Any) -> Any:

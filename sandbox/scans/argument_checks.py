@@ -44,6 +44,17 @@ def check_is_a(expected: type, name: str, value: Any) -> None:
         raise ValueError(f"{name} is a {type(value).__name__}, expected {expected.__name__}")
 
 
+def check_segment_ids(segment_ids: Any, batch: int, tokens: int) -> None:
+    """Rejects anything but integers `[B, T]`."""
+    expected = f"[B, T] = {(batch, tokens)}"
+    if not hasattr(segment_ids, "shape") or not hasattr(segment_ids, "dtype"):
+        raise ValueError(f"segment_ids is {segment_ids!r}, expected an array of integers {expected}")
+    if segment_ids.shape != (batch, tokens):
+        raise ValueError(f"segment_ids has shape {segment_ids.shape}, expected {expected}")
+    if not jnp.issubdtype(segment_ids.dtype, jnp.integer):
+        raise ValueError(f"segment_ids has dtype {segment_ids.dtype}, expected integers")
+
+
 def check_chunk_size(chunk_size: Any) -> None:
     """Rejects anything but a power of two or None."""
     if chunk_size is None:

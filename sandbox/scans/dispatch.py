@@ -17,6 +17,7 @@ from sandbox.scans.kernels.pallas import run_pallas, why_not_pallas
 from sandbox.scans.kernels.plan import rows_and_columns_of
 from sandbox.scans.layout import cast, compute_dtype, initial_states, num_tokens
 from sandbox.scans.rule import Inputs, Outputs, Rule, State
+from sandbox.scans.segments import SegmentIds, mark_starts
 from sandbox.taps import Taps, open_taps
 from sandbox.target import target_platform
 
@@ -51,6 +52,7 @@ def run_rule(
     *,
     dtype: DTypeLike,
     initial_state: State | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Outputs, State]:
@@ -60,6 +62,8 @@ def run_rule(
     works with `recurrent`, with `chunked` if the rule has a chunk form, and with `auto` if it selects one of these
     with and without gradients.
 
+    With `segment_ids` a state starts anew where the id changes, if `inputs` have a field `starts`: see `segments`.
+
     XLA divides all but `pallas` over the devices of a sharded batch. Kernels need
     `jax.shard_map(..., check_vma=False)` over the batch.
 
@@ -67,11 +71,13 @@ def run_rule(
         The outputs, leaves `[B, T, H, V]` in `dtype`, and the final state, leaves `[B, H, …]` in float32.
 
     Raises:
-        ValueError: a leaf is not `[B, T, H, …]`, `implementation` is unknown, or `chunk_size` is no power of two.
-        NotImplementedError: the named implementation cannot run this rule here.
+        ValueError: a leaf is not `[B, T, H, …]`, `segment_ids` are not integers `[B, T]`, `implementation` is
+            unknown, or `chunk_size` is no power of two.
+        NotImplementedError: the named implementation cannot run this rule here, or the rule knows no segments.
     """
     check_chunk_size(chunk_size)
     check_inputs(inputs)
+    inputs = mark_starts(rule, inputs, segment_ids)
     if (tapped := open_taps()) is not None:
         return _run_tapped(rule, inputs, tapped, dtype=dtype, initial_state=initial_state)
     state = initial_states(rule, inputs) if initial_state is None else initial_state

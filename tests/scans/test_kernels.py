@@ -99,6 +99,9 @@ def test_lowers_for_hardware_that_is_not_here(rule, platform):
         arguments = shapes(rule, kind)
         assert number_of_kernels(program(rule, backward=False), arguments, platform) == 1, kind
         assert number_of_kernels(program(rule, backward=True), arguments, platform) == 2, kind
+    state, inputs = shapes(rule, kind)
+    several = inputs._replace(starts=jax.ShapeDtypeStruct((2, 21, 3, 1), "float32"))
+    assert number_of_kernels(program(rule, backward=True), (state, several), platform) == 2, "segments"
 
 
 @pytest.mark.parametrize("platform", DEVICES)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Inexact
 from sandbox.scans.argument_checks import check_is_floating
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Example, Rule
+from sandbox.scans.segments import SegmentIds, Starts, carried
 from sandbox.shapes import PRNGKey
 
 Channels = Float[Array, "E"]
@@ -29,11 +30,13 @@ class DiagonalScanInputs(NamedTuple):
     x: Channels
     a_imag: Channels | None = None
     x_imag: Channels | None = None
+    starts: Starts = None
 
 
 def step(state: State, inputs: DiagonalScanInputs) -> tuple[State, State]:
     """Updates the state, which is also the output, by one token."""
-    a, x, a_imag, x_imag = inputs
+    a, x, a_imag, x_imag, starts = inputs
+    state = carried(starts, state)
     if not isinstance(state, tuple):
         new_state = a * state + x
         return new_state, new_state
@@ -83,7 +86,7 @@ DIAGONAL_SCAN = Rule(
         "complex": example(complex_numbers=True),
         "real, fixed decay": example(fixed=True),
     },
-    column_inputs=frozenset(DiagonalScanInputs._fields),
+    column_inputs=frozenset({"a", "x", "a_imag", "x_imag"}),
     values="x",
     log_decay=lambda inputs: jnp.log(jnp.hypot(inputs.a, 0.0 if inputs.a_imag is None else inputs.a_imag)),
 )
@@ -94,6 +97,7 @@ def diagonal_scan(
     x: Inexact[Array, "B T *E"],
     *,
     initial_state: Inexact[Array, "B *E"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Inexact[Array, "B T *E"], Inexact[Array, "B *E"]]:
@@ -139,6 +143,7 @@ def diagonal_scan(
         DiagonalScanInputs(a_real, x_real, a_imag, x_imag),
         dtype=jnp.promote_types(x_real.dtype, jnp.float32) if is_complex else x.dtype,
         initial_state=state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

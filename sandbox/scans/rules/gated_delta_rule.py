@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sandbox.scans.argument_checks import check_shape
+from sandbox.scans.argument_checks import check_segment_ids, check_shape
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.layout import one_after_the_other
 from sandbox.scans.rule import Example, Rule
@@ -28,6 +28,7 @@ from sandbox.scans.rules.parts.matrix_state import (
     empty_matrix,
     over_time,
 )
+from sandbox.scans.segments import SegmentIds, Starts, carried, forgotten
 from sandbox.shapes import PRNGKey
 from sandbox.taps import tap_read, tap_values
 
@@ -42,11 +43,13 @@ class GatedDeltaRuleInputs(NamedTuple):
     v: Float[Array, "*C V"]
     beta: Float[Array, "*C 1"]
     log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
+    starts: Starts = None
 
 
 def step(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
     """Updates the state by one token: the value that it returns for k moves towards v by a fraction β."""
-    q, k, v, beta, log_decay = inputs
+    q, k, v, beta, log_decay, starts = inputs
+    state = carried(starts, state)
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     recalled = jnp.sum(k[:, None] * kept, axis=0)
     new_state = kept + k[:, None] * (beta * (v - recalled))[None, :]
@@ -61,8 +64,8 @@ def chunk(state: State, inputs: GatedDeltaRuleInputs) -> tuple[State, Float[Arra
         u = β ⊙ (v - (k ⊙ from_start) S - gram(k, k) u)
         o = (q ⊙ from_start) S + tril(gram(q, k)) u ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ u
     """
-    q, k, v, beta, log_decay = inputs
-    decay = chunk_decay(log_decay, size=q.shape[0])
+    q, k, v, beta, log_decay, starts = inputs
+    decay = chunk_decay(forgotten(starts, log_decay), size=q.shape[0])
     recalled = matmul(k * decay.from_start, state)
     inverse = unit_lower_inverse(-beta * decay.gram_of_rows(k))  # does not need the state
     corrections = exact_matmul(inverse, beta * (v - recalled))
@@ -107,6 +110,7 @@ def gated_delta_rule(
     log_decay: LogDecay = None,
     *,
     initial_state: Float[Array, "B H K V"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
@@ -132,6 +136,7 @@ def gated_delta_rule(
         GatedDeltaRuleInputs(q, k, v, beta[..., None], over_time(log_decay)),
         dtype=v.dtype,
         initial_state=initial_state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )
@@ -145,6 +150,7 @@ def gated_delta_product(
     log_decay: LogDecay = None,
     *,
     initial_state: Float[Array, "B H K V"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
@@ -163,6 +169,9 @@ def gated_delta_product(
     if k.ndim != 5 or v.ndim != 5 or beta.ndim != 4:
         raise ValueError(f"k {k.shape}, v {v.shape}, beta {beta.shape} must be [B, T, N, H, …]")
     steps = k.shape[2]
+    if segment_ids is not None:
+        check_segment_ids(segment_ids, *k.shape[:2])
+        segment_ids = jnp.repeat(segment_ids, steps, axis=1)
     if log_decay is not None:
         by_token = jnp.broadcast_to(log_decay, (*k.shape[:2], *log_decay.shape[-2:]))
         log_decay = one_after_the_other(by_token[:, :, None], after=steps - 1)
@@ -173,6 +182,7 @@ def gated_delta_product(
         one_after_the_other(beta),
         log_decay,
         initial_state=initial_state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

@@ -22,6 +22,7 @@ from sandbox.scans.rules.parts.matrix_state import (
     empty_matrix,
     over_time,
 )
+from sandbox.scans.segments import SegmentIds, Starts, carried, forgotten
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]
@@ -35,11 +36,13 @@ class GatedLinearAttentionInputs(NamedTuple):
     v: Float[Array, "*C V"]
     log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
     bonus: Float[Array, "*C K"] | None = None
+    starts: Starts = None
 
 
 def step(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Float[Array, "V"]]:
     """Updates the state by one token."""
-    q, k, v, log_decay, bonus = inputs
+    q, k, v, log_decay, bonus, starts = inputs
+    state = carried(starts, state)
     written = k[:, None] * v[None, :]
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     new_state = kept + written
@@ -52,15 +55,14 @@ def chunk(state: State, inputs: GatedLinearAttentionInputs) -> tuple[State, Floa
 
     o = (q ⊙ from_start) S + tril(gram(q, k)) v ,   S' = whole ⊙ S + (k ⊙ to_end)ᵀ v
     """
-    q, k, v, log_decay, bonus = inputs
-    decay = chunk_decay(log_decay, size=q.shape[0])
-    if bonus is not None:
-        decay = decay.exclusive()  # a token reads before it writes
-    output = matmul(q * decay.from_start, state)
+    q, k, v, log_decay, bonus, starts = inputs
+    decay = chunk_decay(forgotten(starts, log_decay), size=q.shape[0])
     if bonus is None:
-        output = output + matmul(decay.causal_gram(q, k), v)
+        output = matmul(q * decay.from_start, state) + matmul(decay.causal_gram(q, k), v)
     else:
-        output = output + matmul(decay.gram(q, k), v) + jnp.sum(q * bonus * k, axis=1, keepdims=True) * v
+        decay, before = decay.exclusive(), carried(starts, q)  # a token reads before it writes
+        output = matmul(before * decay.from_start, state) + matmul(decay.gram(before, k), v)
+        output = output + jnp.sum(q * bonus * k, axis=1, keepdims=True) * v
     new_state = decay.whole * state + matmul(k * decay.to_end, v, "AᵀB")
     return new_state, output
 
@@ -113,6 +115,7 @@ def gated_linear_attention(
     bonus: Float[Array, "H K"] | None = None,
     *,
     initial_state: Float[Array, "B H K V"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
@@ -139,6 +142,7 @@ def gated_linear_attention(
         GatedLinearAttentionInputs(q, k, v, over_time(log_decay), over_time(bonus)),
         dtype=v.dtype,
         initial_state=initial_state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

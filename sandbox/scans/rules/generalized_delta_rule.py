@@ -27,6 +27,7 @@ from sandbox.scans.rules.parts.matrix_state import (
     empty_matrix,
     over_time,
 )
+from sandbox.scans.segments import SegmentIds, Starts, carried, forgotten
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "K V"]
@@ -41,11 +42,13 @@ class GeneralizedDeltaRuleInputs(NamedTuple):
     a: Float[Array, "*C K"]
     b: Float[Array, "*C K"]
     log_decay: Float[Array, "*C 1"] | Float[Array, "*C K"] | None = None
+    starts: Starts = None
 
 
 def step(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Float[Array, "V"]]:
     """Updates the state by one token."""
-    q, k, v, a, b, log_decay = inputs
+    q, k, v, a, b, log_decay, starts = inputs
+    state = carried(starts, state)
     recalled = jnp.sum(a[:, None] * state, axis=0)
     kept = state if log_decay is None else jnp.exp(log_decay)[:, None] * state
     new_state = kept + b[:, None] * recalled[None, :] + k[:, None] * v[None, :]
@@ -61,9 +64,9 @@ def chunk(state: State, inputs: GeneralizedDeltaRuleInputs) -> tuple[State, Floa
         o = (q ⊙ from_start) S + tril(gram(q, k)) v + tril(gram(q, b)) u
         S' = whole ⊙ S + (k ⊙ to_end)ᵀ v + (b ⊙ to_end)ᵀ u
     """
-    q, k, v, a, b, log_decay = inputs
-    decay = chunk_decay(log_decay, size=q.shape[0])
-    before = decay.exclusive()
+    q, k, v, a, b, log_decay, starts = inputs
+    decay = chunk_decay(forgotten(starts, log_decay), size=q.shape[0])
+    before, a = decay.exclusive(), carried(starts, a)
     from_the_rest = matmul(a * before.from_start, state) + matmul(before.gram(a, k), v)
     inverse = unit_lower_inverse(before.gram(a, b))  # does not need the state
     recalled = exact_matmul(inverse, from_the_rest)
@@ -114,6 +117,7 @@ def generalized_delta_rule(
     log_decay: LogDecay = None,
     *,
     initial_state: Float[Array, "B H K V"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
@@ -142,6 +146,7 @@ def generalized_delta_rule(
         GeneralizedDeltaRuleInputs(q, k, v, a, b, over_time(log_decay)),
         dtype=v.dtype,
         initial_state=initial_state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

@@ -29,6 +29,7 @@ from sandbox.scans.rules.parts.algebra import matmul, rows_and_columns
 from sandbox.scans.rules.parts.decay import sum_log_decays
 from sandbox.scans.rules.parts.draws import draw_queries_keys_values
 from sandbox.scans.rules.parts.matrix_state import check_queries_keys_values, empty_matrix
+from sandbox.scans.segments import NOTHING_LEFT, SegmentIds, Starts, carried
 from sandbox.shapes import PRNGKey
 from sandbox.state_kinds import StateKind
 
@@ -52,11 +53,13 @@ class MLSTMInputs(NamedTuple):
     v: Float[Array, "*C V"]
     input_gate: Float[Array, "*C 1"]
     log_forget: Float[Array, "*C 1"]
+    starts: Starts = None
 
 
 def step(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Array, "V"]]:
     """Updates the state by one token."""
-    q, k, v, input_gate, log_forget = inputs
+    q, k, v, input_gate, log_forget, starts = inputs
+    state = carried(starts, state)
     log_kept = log_forget[None, :] + state.stabilizer
     stabilizer = lax.stop_gradient(jnp.maximum(log_kept, input_gate[None, :]))
     kept, written = jnp.exp(log_kept - stabilizer), jnp.exp(input_gate[None, :] - stabilizer)
@@ -76,13 +79,16 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
 
     and C, n and m at the end of the chunk likewise, without a query.
     """
-    q, k, v, input_gate, log_forget = inputs
-    sums = sum_log_decays(log_forget)
+    q, k, v, input_gate, log_forget, starts = inputs
+    sums = sum_log_decays(log_forget if starts is None else log_forget + NOTHING_LEFT * starts)
     i, j = rows_and_columns(q.shape[0])
 
     log_kept = sums.from_start + state.stabilizer
     log_written = jnp.where(i >= j, sums.between + input_gate.T, NEVER)
     stabilizers = largest(log_kept, log_written, axis=1)
+    if starts is not None:
+        log_empty = jnp.where(starts > 0, log_forget, NEVER)  # the m = 0 before a segment, after its first token
+        stabilizers = largest(stabilizers, jnp.where(i >= j, sums.between + log_empty.T, NEVER), axis=1)
     kept = jnp.exp(log_kept - stabilizers)
     attention = jnp.exp(log_written - stabilizers) * matmul(q, k, "ABᵀ")
     read = kept * matmul(q, state.memory) + matmul(attention, v)
@@ -92,6 +98,8 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
     log_kept = sums.whole + state.stabilizer
     log_written = sums.to_end + input_gate
     stabilizer = largest(log_kept, log_written, axis=0)
+    if starts is not None:
+        stabilizer = largest(stabilizer, sums.to_end + log_empty, axis=0)
     kept = jnp.exp(log_kept - stabilizer)
     written = jnp.exp(log_written - stabilizer) * k
     memory = kept * state.memory + matmul(written, v, "AᵀB")
@@ -155,6 +163,7 @@ def mlstm(
     log_forget: Float[Array, "B T H"],
     *,
     initial_state: MLSTMState | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T H V"], MLSTMState]:
@@ -186,6 +195,7 @@ def mlstm(
         MLSTMInputs(q, k, v, input_gate[..., None], log_forget[..., None]),
         dtype=v.dtype,
         initial_state=initial_state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

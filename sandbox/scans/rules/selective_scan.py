@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from sandbox.scans.argument_checks import check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
+from sandbox.scans.segments import SegmentIds, Starts, carried
 from sandbox.shapes import PRNGKey
 
 State = Float[Array, "N E"]
@@ -28,11 +29,13 @@ class SelectiveScanInputs(NamedTuple):
     A: Float[Array, "N E"]
     Bm: Float[Array, "N"]
     Cm: Float[Array, "N"]
+    starts: Starts = None
 
 
 def step(state: State, inputs: SelectiveScanInputs) -> tuple[State, Float[Array, "E"]]:
     """Updates the state by one token."""
-    x, dt, A, Bm, Cm = inputs
+    x, dt, A, Bm, Cm, starts = inputs
+    state = carried(starts, state)
     new_state = jnp.exp(dt[None, :] * A) * state + Bm[:, None] * (dt * x)[None, :]
     return new_state, jnp.sum(Cm[:, None] * new_state, axis=0)
 
@@ -70,6 +73,7 @@ def selective_scan(
     Cm: Float[Array, "B T N"],
     *,
     initial_state: Float[Array, "B E N"] | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T E"], Float[Array, "B E N"]]:
@@ -101,6 +105,7 @@ def selective_scan(
         SelectiveScanInputs(x[:, :, None], dt[:, :, None], A.T[None, None, None], Bm[:, :, None], Cm[:, :, None]),
         dtype=x.dtype,
         initial_state=None if initial_state is None else jnp.swapaxes(initial_state, 1, 2)[:, None],
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from sandbox.scans.argument_checks import check_is_a, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
+from sandbox.scans.segments import SegmentIds, Starts, carried
 from sandbox.shapes import PRNGKey
 from sandbox.state_kinds import StateKind
 
@@ -39,11 +40,15 @@ class WKV4Inputs(NamedTuple):
     v: Channels
     w: Channels
     u: Channels
+    starts: Starts = None
 
 
 def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
     """Updates the state by one token, read with weight exp(u + k) and stored with weight exp(k)."""
-    k, v, w, u = inputs
+    k, v, w, u, starts = inputs
+    if starts is not None:
+        state = carried(starts, state)
+        state = state._replace(maximum=state.maximum + NOTHING_YET * starts)
     read = add_token(state, u + k, v)
     kept = add_token(state._replace(maximum=state.maximum - w), k, v)
     return kept, read.numerator / read.denominator
@@ -79,7 +84,7 @@ WKV4 = Rule(
     step=step,
     initial_state=initial_state,
     examples={"fixed w and u": example},
-    column_inputs=frozenset(WKV4Inputs._fields),
+    column_inputs=frozenset({"k", "v", "w", "u"}),
     log_decay=lambda inputs: -inputs.w,
 )
 
@@ -91,6 +96,7 @@ def wkv4(
     u: Float[Array, "E"],
     *,
     initial_state: WKV4State | None = None,
+    segment_ids: SegmentIds = None,
     implementation: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Float[Array, "B T E"], WKV4State]:
@@ -125,6 +131,7 @@ def wkv4(
         WKV4Inputs(k[:, :, None], v[:, :, None], w[None, None, None], u[None, None, None]),
         dtype=v.dtype,
         initial_state=state,
+        segment_ids=segment_ids,
         implementation=implementation,
         chunk_size=chunk_size,
     )
