@@ -23,7 +23,7 @@ Kernels compute in float32; the other implementations keep float64 inputs in flo
 """
 
 from sandbox.scans.dispatch import IMPLEMENTATIONS, resolve_implementation, run_rule
-from sandbox.scans.layout import one_after_the_other
+from sandbox.scans.layout import at_first_step, one_after_the_other
 from sandbox.scans.rule import Rule
 from sandbox.scans.rules.diagonal_scan import DIAGONAL_SCAN, diagonal_scan
 from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_product, gated_delta_rule
@@ -55,6 +55,7 @@ __all__ = [
     "MLSTMState",
     "Rule",
     "WKV4State",
+    "at_first_step",
     "diagonal_scan",
     "draw_batch",
     "gated_delta_product",

@@ -63,6 +63,16 @@ def one_after_the_other(
     return x.reshape(x.shape[0], -1, *x.shape[3:])
 
 
+def at_first_step(
+    log_decay: Float[Array, "H R"] | Float[Array, "B T H R"] | None, steps: Float[Array, "B T N *rest"]
+) -> Float[Array, "H R"] | Float[Array, "B S H R"] | None:
+    """The decays of tokens of N steps each, for a scan over all S = T N steps, of which each first one decays."""
+    if log_decay is None or steps.shape[2] == 1:
+        return log_decay
+    by_token = jnp.broadcast_to(log_decay, (*steps.shape[:2], *log_decay.shape[-2:]))
+    return one_after_the_other(by_token[:, :, None], after=steps.shape[2] - 1)
+
+
 def zeros_like_batch(leaves: Iterable[Array]) -> Float[Array, "B H"]:
     """Zeros sharded like these leaves `[B, H, …]`; a constant would be copied whole to each device."""
     zeros = [jnp.where(leaf == leaf, 0.0, 0.0).astype(jnp.float32) for leaf in leaves]

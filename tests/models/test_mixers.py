@@ -17,7 +17,7 @@ from sandbox.models.mixers.gated_deltanet import GatedDeltaNetConfig
 from sandbox.models.mixers.h3 import H3Config
 from sandbox.models.mixers.linear_attention import LinearAttentionConfig
 from sandbox.models.mixers.mamba3 import Mamba3Config
-from sandbox.models.mixers.outer import Decay, FeatureMap, OuterConfig, Update
+from sandbox.models.mixers.outer import Decay, Eigenvalues, Erase, FeatureMap, OuterConfig, Update
 from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import Positions, SoftmaxConfig
@@ -36,18 +36,26 @@ VARIANTS = {name: config() for name, config in MIXERS.items()} | {
     "h3, heads": H3Config(d_state=4, head_dim=3, chunk_size=4),
     "short_conv, width 1": ShortConvConfig(width=1),
     "outer, everything": OuterConfig(
-        d_state=5,
+        d_state=6,
         num_heads=3,
         decay=Decay.data_channel,
-        update=Update.delta,
+        update=Update.product,
+        erase=Erase.separate,
+        eigenvalues=Eigenvalues.rotation,
         feature_map=FeatureMap.silu,
         short_conv=3,
         output_gate=True,
         chunk_size=4,
     ),
+    "outer, product": OuterConfig(
+        d_state=5, update=Update.product, product_steps=3, eigenvalues=Eigenvalues.signed, decay=Decay.fixed
+    ),
+    "outer, nothing erased": OuterConfig(
+        d_state=5, num_heads=2, update=Update.product, erase=Erase.none, decay=Decay.data_scalar, short_conv=3
+    ),
     "outer, bare": OuterConfig(d_state=3, normalize_qk=False, output_norm=False, feature_map=FeatureMap.elu1),
 }
-for decay, update in itertools.product(Decay, Update):
+for decay, update in itertools.product(Decay, (Update.add, Update.delta)):
     VARIANTS[f"outer, {decay.name}, {update.name}"] = OuterConfig(
         d_state=3, num_heads=2, decay=decay, update=update, chunk_size=8
     )

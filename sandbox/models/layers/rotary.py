@@ -1,5 +1,7 @@
 """Rotary position embedding."""
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -29,3 +31,11 @@ def rotate_by(x: Float[Array, "*rest K"], angles: Float[Array, "*parts A"]) -> F
     cos, sin, (even, odd) = jnp.cos(angles), jnp.sin(angles), jnp.moveaxis(pairs, -1, 0)
     turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
     return turned.reshape(x.shape).astype(x.dtype)
+
+
+def turned_so_far(
+    turns: Float[Array, "B T ..."], before: Float[Array, "B ..."]
+) -> tuple[Float[Array, "B T ..."], Float[Array, "B ..."]]:
+    """The angle at each token, which turns on from those before, and the last one, in 0..2π."""
+    angles = before[:, None] + jnp.cumsum(turns, axis=1)
+    return angles, jnp.mod(angles[:, -1], 2 * math.pi)

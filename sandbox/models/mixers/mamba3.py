@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
-from sandbox.models.layers.rotary import rotate_by
+from sandbox.models.layers.rotary import rotate_by, turned_so_far
 from sandbox.models.mixer import Card, Mixer, ScanConfig
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention, one_after_the_other
@@ -130,7 +130,7 @@ class Mamba3(Mixer):
         log_decay = -dt * jnp.maximum(jax.nn.softplus(rate.astype(jnp.float32)), _SLOWEST)
         now = jax.nn.sigmoid(share.astype(jnp.float32)) * dt
         turned = math.pi * dt[..., None] * jnp.tanh(turn.astype(jnp.float32))[:, :, None]
-        angle = state.angle[:, None] + jnp.cumsum(turned, axis=1)
+        angle, last_angle = turned_so_far(turned, state.angle)
         keys = self._directions(b, self.key_norm, self.key_bias, angle)
         queries = self._directions(c, self.query_norm, self.query_bias, angle)
         read, memory = self._remember(queries, keys, u, (dt - now, now), log_decay, state)
@@ -139,7 +139,6 @@ class Mamba3(Mixer):
         y = y * jax.nn.silu(self._several(z.reshape(by_head), self.mix_gates))
         y = y if self.mix_outputs is None else y * self.mix_outputs[...].astype(y.dtype)
         y = y.sum(axis=2).reshape(*x.shape[:2], -1)
-        last_angle = jnp.mod(angle[:, -1], 2 * math.pi)
         return self.out(y), Mamba3State(
             memory, last_angle, keys[:, -1].astype(self.dtype), u[:, -1].astype(self.dtype)
         )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from sandbox.scans.argument_checks import check_segment_ids, check_shape
 from sandbox.scans.dispatch import run_rule
-from sandbox.scans.layout import one_after_the_other
+from sandbox.scans.layout import at_first_step, one_after_the_other
 from sandbox.scans.rule import Example, Rule
 from sandbox.scans.rules.parts.algebra import exact_matmul, matmul, unit_lower_inverse
 from sandbox.scans.rules.parts.decay import chunk_decay
@@ -172,15 +172,12 @@ def gated_delta_product(
     if segment_ids is not None:
         check_segment_ids(segment_ids, *k.shape[:2])
         segment_ids = jnp.repeat(segment_ids, steps, axis=1)
-    if log_decay is not None:
-        by_token = jnp.broadcast_to(log_decay, (*k.shape[:2], *log_decay.shape[-2:]))
-        log_decay = one_after_the_other(by_token[:, :, None], after=steps - 1)
     read, state = gated_delta_rule(
         one_after_the_other(q[:, :, None], before=steps - 1),
         one_after_the_other(k),
         one_after_the_other(tap_values(v)),
         one_after_the_other(beta),
-        log_decay,
+        at_first_step(log_decay, k),
         initial_state=initial_state,
         segment_ids=segment_ids,
         implementation=implementation,
