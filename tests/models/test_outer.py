@@ -1,5 +1,8 @@
 """The controlled mixer against its equations, and its axes at the values where they are neutral."""
 
+import pathlib
+import runpy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +10,12 @@ import pytest
 from by_hand import HEADS, TOKENS, WIDTH, made, rms, run, sigmoid, split, unit
 from flax import nnx
 
+from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.outer import Decay, Eigenvalues, Erase, OuterConfig, Update
 
 ROWS, COLUMNS = 4, WIDTH // HEADS
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "outer.md"
+MADE = runpy.run_path(str(PAGE.with_name("outer_page.py")))
 
 
 def config(update, erase="same", eigenvalues="positive", decay="none", **options):
@@ -112,3 +118,12 @@ def test_each_axis_has_a_neutral_value():
     open_gate = read_of(gated, beta__bias=lambda mixer: 50 + mixer.beta.bias[...])
     drawn = gated.make(WIDTH, rngs=nnx.Rngs(0)).out.kernel[...]
     np.testing.assert_array_equal(open_gate, read_of(config("add", decay="fixed"), out__kernel=lambda _: drawn))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, missing) in MADE["NEAREST"].items() if not missing])
+def test_an_architecture_in_its_terms_runs_the_same_scan(name):
+    assert MADE["form_of"](MADE["nearest"](name)) == MADE["form_of"](MIXERS[name]())
+
+
+def test_the_page_of_architectures_is_up_to_date():
+    assert MADE["page"]() == PAGE.read_text(encoding="utf-8"), "out of date: run python docs/outer_page.py"
