@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from sandbox.report.intervals import LEVEL
+from sandbox.report.intervals import INTERVAL, LEVEL
 from sandbox.report.points import seed_columns, selected_members
 from sandbox.report.series import STATE_SIZE, TASK, name_series
 from sandbox.report.style import format_size
@@ -67,7 +67,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 def differences_in_words(table: pd.DataFrame, size: str, file: str) -> list[str]:
     """The largest differences as lines of text, in points of per cent; `file` has the rest."""
     lines = [
-        f"differences in accuracy on {name}, paired over seeds; p has Holm's correction:"
+        f"differences in accuracy on {name} in points, paired over seeds, each with its own {INTERVAL}; p is "
+        f"corrected for all pairs (Holm), and two models differ where it is below {1 - LEVEL:.2g}:"
         for name in table["slice"].unique()
     ]
     tested = table[table["verdict"] != TOO_FEW]

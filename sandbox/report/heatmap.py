@@ -33,7 +33,7 @@ from sandbox.report.style import (
 from sandbox.results import SLICE
 
 _CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
-_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.33, 0.22, 2.0  # inches
+_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.42, 0.22, 2.0  # inches
 _LONGEST_COLUMN = 20  # letters
 
 
@@ -128,7 +128,7 @@ def _panel(
         marks[cell] = "†" * (row["num_diverged"] > 0) + EDGE_MARK * (row["edge"] != "")
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
     for cell, value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{100 * value:.0f}{marks[cell]}"
+        text = "–" if np.isnan(value) else f"{100 * value:.1f}{marks[cell]}"
         dark = not np.isnan(value) and value < 0.5
         ax.text(*cell[::-1], text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     ax.set_yticks(range(len(down)), [format_size(rows, size) for size in down])

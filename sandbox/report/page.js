@@ -18,20 +18,32 @@
     for (const [, title] of fields) {
       const cell = head.appendChild(document.createElement("th"));
       cell.scope = "col";
-      cell.textContent = title;
+      cell.textContent = title === "x" ? main.signal("x_axis") : title;
     }
     const body = table.createTBody();
     for (const datum of shown(views[details.dataset.chart].scenegraph().root)) {
       const row = body.insertRow();
-      for (const [field] of fields) row.insertCell().textContent = datum[field] ?? "";
+      for (const [field] of fields) fillCell(row.insertCell(), field, datum);
     }
     details.querySelector("div").replaceChildren(table);
+  }
+
+  function fillCell(cell, field, datum) {
+    const value = datum[field] ?? "";
+    cell.textContent = typeof value === "number" ? Number(value.toPrecision(5)) : value;
+    if (field !== "command" || !value) return;
+    const copy = document.createElement("button");
+    copy.textContent = "Copy";
+    copy.addEventListener("click", () => showCommand(datum));
+    cell.prepend(copy, " ");
   }
 
   function highlight(names) {
     const lit = names.length ? { column: main.signal("group_column"), names } : null;
     for (const view of Object.values(views)) view.signal("highlighted", lit).runAsync();
-    document.getElementById("highlight").value = names.length === 1 ? names[0] : "";
+    const select = document.getElementById("highlight");
+    select.value = names.length === 1 ? names[0] : "";
+    if (names.length > 1) select.selectedIndex = -1;
   }
 
   function listGroups() {
@@ -39,19 +51,20 @@
     document.getElementById("highlight").replaceChildren(new Option("all", ""), ...groups);
   }
 
-  function showCommand(command) {
+  function showCommand({ command, label, settings }) {
     const field = document.getElementById("command");
     const said = document.getElementById("copied");
     field.value = command;
     field.select();
     const copied = navigator.clipboard ? navigator.clipboard.writeText(command) : Promise.reject();
-    copied.then(() => (said.textContent = "Copied."), () => (said.textContent = "Selected, to be copied."));
+    const what = [label, settings].filter(Boolean).join(", ");
+    copied.then(() => (said.textContent = `Copied: ${what}.`), () => (said.textContent = `Selected: ${what}.`));
   }
 
   function sort(head) {
     const body = head.closest("table").tBodies[0];
     const upward = head.getAttribute("aria-sort") !== "ascending";
-    const value = (row) => row.cells[head.cellIndex].dataset.value ?? row.cells[head.cellIndex].textContent.trim();
+    const value = (row) => row.cells[head.cellIndex].textContent.trim().replace(/^≥ /, "");
     const compare = new Intl.Collator("en", { numeric: true }).compare;
     const order = (a, b) => (a === "" || b === "" ? (a === "") - (b === "") : // what is missing comes last
       (upward ? 1 : -1) * (isNaN(a) || isNaN(b) ? compare(a, b) : a - b));
@@ -70,8 +83,12 @@
   if (!main) return;
   listGroups();
   main.addSignalListener("legend_click", (_, chosen) => highlight((chosen && chosen.group) || []));
-  main.addSignalListener("group_column", () => main.runAfter(() => { listGroups(); highlight([]); }));
-  main.addEventListener("click", (_, item) => item && item.datum && item.datum.command && showCommand(item.datum.command));
+  main.addSignalListener("group_column", () => main.runAfter((view) => {
+    view.resize().run(); // for a legend of other names
+    listGroups();
+    highlight([]);
+  }));
+  main.addEventListener("click", (_, item) => item && item.datum && item.datum.command && showCommand(item.datum));
   document.getElementById("highlight").addEventListener("change", (event) => highlight([event.target.value].filter(Boolean)));
   document.getElementById("explore").addEventListener("change", () => main.runAfter(() => {
     document.querySelectorAll("details[data-chart=explore][open]").forEach(fill);

@@ -120,6 +120,7 @@ def render(template: str, **values: object) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.PackageLoader("sandbox.report", ""),
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # columns of a table keep their order
     return environment.get_template(template).render(**values)
 
 

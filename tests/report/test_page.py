@@ -181,6 +181,31 @@ def test_the_legend_says_how_many_seeds_and_which_interval(page):
     assert titles == ["Mean and 95 % t interval over 2 seeds."]
 
 
+def test_a_group_keeps_its_colour_from_one_axis_to_another_and_the_legend_its_room(page):
+    before = {mark["label"]: (mark["fill"], mark["shape"]) for mark in marks(page)}
+    choose(page, "x_axis", "difficulty")
+    page.wait_for_function("document.querySelector('#highlight').options.length === 6", timeout=5000)
+    box = page.evaluate(
+        "[...document.querySelectorAll('#explore .role-legend-label text, #explore svg')]"
+        ".map(part => part.getBoundingClientRect().bottom)"
+    )
+    assert max(box[1:]) <= box[0], "an entry below the drawing"
+    choose(page, "x_axis", "state_bytes")
+    assert {mark["label"]: (mark["fill"], mark["shape"]) for mark in marks(page)} == before
+
+
+def test_the_table_of_the_chart_begins_with_the_model_and_copies_commands(page):
+    page.locator("details[data-chart=explore] summary").click()
+    table = page.locator("details[data-chart=explore] table")
+    assert table.locator("th").all_inner_texts()[:4] == ["series", "slice", "state_bytes", "mean"]
+    page.keyboard.press("Tab")
+    table.locator("button").first.focus()
+    page.keyboard.press("Enter")
+    said = page.locator("#copied").inner_text()
+    assert table.locator("td").first.inner_text() in said
+    assert page.locator("#command").input_value().startswith("sandbox mixer=")
+
+
 def test_a_click_on_the_legend_dims_the_others_in_every_chart(page):
     page.mouse.click(*place_of(page, legend_entry("linear")))
     for chart in ("explore", "heatmap_chart", "curves_chart", "learning_rates_chart"):

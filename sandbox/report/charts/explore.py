@@ -40,24 +40,24 @@ X, Y, LOG, SLICE_SHOWN, TASK_SHOWN, GROUPED_BY = (
 )
 """The parameters that a reader sets, which are signals of the Vega view."""
 
-LEGEND = "legend_click"
-"""The selection that a click on the legend makes, of values of `group`."""
+LEGEND, CHOSEN = "legend_click", "chosen_point"
+"""The selections that a click makes: on the legend of values of `group`, on a point of its number."""
 
 GROUP_COLUMN, SERIES_COLUMN = "group_column", "series_column"
 """The parameters that follow: the columns of configurations that have the names of groups, and of series."""
 
 FIELDS = {
-    "group:N": "group",
-    "label:N": "label",
-    "settings:N": "settings",
+    "label:N": "series",
     "slice:N": "slice",
     "x:Q": "x",
     "mean:Q": "mean",
-    "low:Q": "from",
-    "high:Q": "to",
+    "low:Q": "lower end",
+    "high:Q": "upper end",
     "num_seeds:Q": "seeds",
     "num_diverged:Q": "diverged",
     "rate:Q": "learning rate",
+    "group:N": "colour",
+    "settings:N": "settings",
     "command:N": "command",
 }
 """What is said of a point, by a pointer and in the table of the chart."""
@@ -97,7 +97,11 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
         ),
     )
     widths = {column: entry_width(tables.configs[column]) for column in tables.groups.values()}
-    legend = f"{json.dumps(widths)}[{GROUP_COLUMN}]", interval_in_words(tables.points["num_seeds"])
+    legend = {
+        "entry": f"{json.dumps(widths)}[{GROUP_COLUMN}]",
+        "names": alt.ExprRef(f"{json.dumps(_names(tables))}[{TASK_SHOWN}][{GROUP_COLUMN}]"),
+        "title": interval_in_words(tables.points["num_seeds"]),
+    }
     layers = [
         _front(points),
         *_chance(points),
@@ -113,6 +117,19 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
         "The table below the chart has each point and its command."
     )
     return finished(chart, about, {CONFIGS: tables.configs, "points": tables.points, "seeds": tables.seeds})
+
+
+def _names(tables: ChartTables) -> dict[str, dict[str, list[str]]]:
+    """Task -> column with names of groups -> these, in the order of the configurations that have this task.
+
+    A reader who goes from one axis to another and back finds each name in the colour that it had.
+    """
+    tasks = tables.points.groupby("task", sort=False)[CONFIG].unique()
+    of_task = {task: tables.configs[tables.configs[CONFIG].isin(numbers)] for task, numbers in tasks.items()}
+    columns = tables.groups.values()
+    return {
+        str(task): {name: list(dict.fromkeys(rows[name])) for name in columns} for task, rows in of_task.items()
+    }
 
 
 def _resolved(chart: alt.Chart, tables: ChartTables) -> alt.Chart:
@@ -192,7 +209,7 @@ def _chance(points: alt.Chart) -> list[Any]:
     ]
 
 
-def _levels(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
+def _levels(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     """A model without the key on the x axis, such as softmax attention without a size of its state."""
     missing = points.transform_filter(f"!isValid(datum.x) && !({_IS_COST})")
     shared = {"y": scaled("y", "mean"), "opacity": dimmed(), "tooltip": tooltip(FIELDS)}
@@ -200,7 +217,10 @@ def _levels(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
     return [
         missing.mark_rule(strokeDash=[6, 3], strokeWidth=1.5).encode(**shared, color=scaled("color", "group")),
         ends.encode(
-            **shared, x=alt.value(alt.expr("width")), color=color("group", *legend), shape=shape("group", *legend)
+            **shared,
+            x=alt.value(alt.expr("width")),
+            color=color("group", **legend),
+            shape=shape("group", **legend),
         ),
     ]
 
@@ -221,7 +241,7 @@ def _seeds(seeds: alt.Chart) -> alt.Chart:
     return placed.encode(x=_x(), y=_y("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
 
 
-def _means(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
+def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     """The intervals, the lines of series, and on top the means, which a pointer and a click find."""
     points = points.transform_filter(_IS_NAMED)
     placed = points.transform_filter("isValid(datum.at)")
@@ -231,8 +251,9 @@ def _means(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
     )
     intervals = ends.mark_rule(strokeWidth=1, clip=True, aria=False)
     lines = placed.mark_line(strokeWidth=1.5, aria=False)
-    means = placed.mark_point(filled=True, size=70, stroke="white", strokeWidth=0.6, cursor="pointer")
+    means = placed.mark_point(filled=True, size=70, cursor="pointer")
     legend_click = alt.selection_point(name=LEGEND, fields=["group"], bind="legend")
+    chosen = alt.selection_point(name=CHOSEN, fields=["point"], on="click", empty=False)
     drawn = {"color": scaled("color", "group"), "opacity": dimmed()}
     return [
         intervals.encode(**drawn, x=place, y=_y("low"), y2="high:Q"),
@@ -241,12 +262,14 @@ def _means(points: alt.Chart, legend: tuple[str, str]) -> list[Any]:
         .encode(
             x=_x(),
             y=_y("mean"),
-            color=color("group", *legend),
-            shape=shape("group", *legend),
+            color=color("group", **legend),
+            shape=shape("group", **legend),
             opacity=dimmed(),
+            stroke=alt.when(chosen).then(alt.value("black")).otherwise(alt.value("white")),
+            strokeWidth=alt.when(chosen).then(alt.value(2)).otherwise(alt.value(0.6)),
             tooltip=tooltip(FIELDS),
         )
-        .add_params(legend_click),
+        .add_params(legend_click, chosen),
     ]
 
 
@@ -270,7 +293,7 @@ def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
 
 def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
     x_names = {name: title_of(name, keys) for name in tables.axes}
-    own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
+    own = {key: tables.groups[key] for key in tables.choices}
     groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
     by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
     columns = f"{GROUPED_BY} == '{_SERIES}' ? {json.dumps(by_series)}[{X}] : {json.dumps(own)}[{GROUPED_BY}]"

@@ -27,7 +27,7 @@ EXPLORE = "explore"
 
 _MAIN_CAPTION = (
     "{interval} Small dots: single seeds; grey ones: what the legend lacks. Grey steps: the best mean at no "
-    "higher cost. Dashed: chance, and models without the setting on the x axis. A click on the legend highlights "
+    "higher cost. Dashed: chance, and models without the setting on the x axis. A click on this legend highlights "
     "a group in all charts, with Shift one more; a click on a point shows the command that makes it again."
 )
 

@@ -77,7 +77,7 @@ def heatmap_chart(frame: pd.DataFrame, configs: pd.DataFrame, rows: str, columns
         row=[f"{panel} · {size}" if panel else size for panel, size in zip(cells["panel"], sizes, strict=True)],
         column=cells[columns],
         text=[
-            f"{100 * value:.0f}{EDGE_MARK * bool(edge)}{'†' * (lost > 0)}"
+            f"{100 * value:.1f}{EDGE_MARK * bool(edge)}{'†' * (lost > 0)}"
             for value, edge, lost in cells[["accuracy", "edge", "num_diverged"]].to_numpy()
         ],
     )

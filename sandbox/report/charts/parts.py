@@ -95,17 +95,23 @@ def scaled(scale: str, field: str) -> Any:
     return alt.value(alt.expr(f"scale('{scale}', datum.{field})"))
 
 
-def color(field: str, entry: str, title: str | None = None) -> alt.Color:
-    """A colour for each name in the field, in the order of the records, from the palette of all figures.
+def color(field: str, entry: str, names: Any = alt.Undefined, title: str | None = None) -> alt.Color:
+    """A colour for each name in the field, from the palette of all figures.
 
-    `entry` is the width of an entry of the legend, an expression in Vega (see `entry_width`).
+    Args:
+        field: what has a colour.
+        entry: the width of an entry of the legend, an expression in Vega (see `entry_width`).
+        names: those in the field, in their order, also such an expression; as in the data if there is none.
+        title: the title of the legend.
     """
-    return alt.Color(f"{field}:N", sort=None, scale=alt.Scale(range=list(COLORS)), legend=_legend(entry, title))
+    scale = alt.Scale(range=list(COLORS), domain=names)
+    return alt.Color(f"{field}:N", sort=None, scale=scale, legend=_legend(entry, title))
 
 
-def shape(field: str, entry: str, title: str | None = None) -> alt.Shape:
+def shape(field: str, entry: str, names: Any = alt.Undefined, title: str | None = None) -> alt.Shape:
     """A marker for each name in the field, which tells them apart without colours; the rest as in `color`."""
-    return alt.Shape(f"{field}:N", sort=None, scale=alt.Scale(range=list(SHAPES)), legend=_legend(entry, title))
+    scale = alt.Scale(range=list(SHAPES), domain=names)
+    return alt.Shape(f"{field}:N", sort=None, scale=scale, legend=_legend(entry, title))
 
 
 def entry_width(names: Iterable[str]) -> str:

@@ -45,6 +45,8 @@ class ChartTables:
     """Column for x -> the column of configurations with the numbers of the series in a chart against it."""
     groups: dict[str, str]
     """Such a column, or a key of the config -> the column with what a legend says of it."""
+    choices: list[str]
+    """The keys of the config by which points can be grouped: those with more than one value."""
     shared: str
     """The words that all commands end in, which `command` leaves out."""
 
@@ -57,7 +59,8 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
     members = members.drop_duplicates(list(dict.fromkeys([CONFIG, SLICE, *seed_columns(records)])))
     scores = [name for name in dict.fromkeys([data.y, *SCORES]) if members[name].notna().any()] or [data.y]
     points = _points(members, scores)
-    axes = _axes(data, points)
+    choices = [key for key in data.keys if data.records[key].nunique() > 1]
+    axes = _axes(data, points, choices)
     columns = [name for name in axes if name != DIFFICULTY and name not in data.keys]
     of_members = members.groupby(CONFIG, sort=False)
     configs = configs.join(of_members[columns].mean(), on=CONFIG)
@@ -66,7 +69,7 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
     runs = records.drop_duplicates([CONFIG, *RUN])
     lines, shared = _without_shared([commands.get((study, run), "") for study, run in runs[RUN].to_numpy()])
     named_configs = named_configs.assign(
-        settings=[_settings(row, data.keys) for row in configs.to_dict("records")],
+        settings=[_settings(row, choices or data.keys) for row in configs.to_dict("records")],
         rate=configs[CONFIG].map(of_members["learning_rate"].first()),
         command=pd.Series(lines).groupby(runs[CONFIG].to_numpy()).first().to_numpy(),
     )
@@ -83,6 +86,7 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
         tasks=list(points["task"].drop_duplicates()),
         series=series,
         groups=groups,
+        choices=choices,
         shared=shared,
     )
 
@@ -98,9 +102,9 @@ def _configs(data: ReportData) -> pd.DataFrame:
     return configs.assign(**{CONFIG: range(len(configs))})
 
 
-def _axes(data: ReportData, points: pd.DataFrame) -> list[str]:
-    """The columns for x: that of the frontier, the costs, the keys that are numbers, and the difficulty."""
-    numbers = [key for key in data.keys if _are_numbers(data.records[key])]
+def _axes(data: ReportData, points: pd.DataFrame, choices: Sequence[str]) -> list[str]:
+    """The columns for x: that of the frontier, the costs, those of `choices` that are numbers, the difficulty."""
+    numbers = [key for key in choices if _are_numbers(data.records[key])]
     first = DIFFICULTY if data.x == SLICE else data.x
     axes = [first, *MEASURES, *numbers, *([DIFFICULTY] if points[DIFFICULTY].nunique() > 1 else [])]
     return list(dict.fromkeys(axes))
