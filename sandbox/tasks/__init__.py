@@ -10,14 +10,17 @@ from sandbox.tasks.forgetting import ForgettingConfig
 from sandbox.tasks.fuzzy import FuzzyConfig
 from sandbox.tasks.icll import ICLLConfig
 from sandbox.tasks.induction import InductionConfig
+from sandbox.tasks.joint_recall import JointRecallConfig
 from sandbox.tasks.memorization import MemorizationConfig
 from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
 from sandbox.tasks.mqar import MQARConfig
 from sandbox.tasks.multi_hop import MultiHopConfig
 from sandbox.tasks.needle import NeedleConfig
 from sandbox.tasks.ngram_lookup import NgramLookupConfig
+from sandbox.tasks.niah import NIAHConfig
 from sandbox.tasks.noisy import NoisyConfig
 from sandbox.tasks.parity import ParityConfig
+from sandbox.tasks.phonebook import PhonebookConfig
 from sandbox.tasks.reverse import ReverseConfig
 from sandbox.tasks.selective_copy import SelectiveCopyConfig
 from sandbox.tasks.stacked import StackedConfig
@@ -33,13 +36,16 @@ TASKS: dict[str, type[TaskConfig]] = {
     "versions": VersionsConfig,
     "multi_hop": MultiHopConfig,
     "compositional": CompositionalConfig,
+    "joint_recall": JointRecallConfig,
     "stacked": StackedConfig,
     "noisy": NoisyConfig,
     "fuzzy": FuzzyConfig,
+    "phonebook": PhonebookConfig,
     "memorization": MemorizationConfig,
     "compression": CompressionConfig,
     "selective_copy": SelectiveCopyConfig,
     "needle": NeedleConfig,
+    "niah": NIAHConfig,
     "induction": InductionConfig,
     "copy": CopyConfig,
     "reverse": ReverseConfig,

@@ -11,6 +11,7 @@ from sandbox.models.mixers import MIXERS
 from sandbox.run import chance_of_each
 from sandbox.tasks import TASKS
 from sandbox.tasks.copy import CopyConfig
+from sandbox.tasks.joint_recall import Order
 from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
 from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.parts.groups import Group
@@ -28,13 +29,16 @@ SMALL = {
     "versions": {"vocab_size": 20, "pairs": (1, 3)},
     "multi_hop": {"vocab_size": 20, "num_chains": 3, "chain_length": 3},
     "compositional": {"vocab_size": 24, "length": 32, "pairs": (1, 4)},
+    "joint_recall": {"vocab_size": 20, "contexts": (1, 2), "keys": (2, 3), "order": Order.either},
     "stacked": {"num_keys": 8, "num_values": 8, "pairs": (2, 4)},
     "noisy": {"vocab_size": 16, "noise_vocab_size": 4, "length": 16},
     "fuzzy": {"length": 24, "key_size": 2, "value_size": 2},
+    "phonebook": {"pairs": (2, 4), "number_size": 3, "alphabet_size": 4},
     "memorization": {"vocab_size": 32, "length": 8},
     "compression": {"length": 6, "alphabet_size": 6},
     "selective_copy": {"length": 16, "num_letters": 4, "vocab_size": 8},
     "needle": {"vocab_size": 16, "gap": (8, 16), "distractors": 2, "filler": Filler.zeros},
+    "niah": {"vocab_size": 24, "min_length": 16, "max_length": 18, "distractors": 2},
     "induction": {"min_length": 8, "max_length": 10, "alphabet_size": 6},
     "copy": {"min_length": 2, "max_length": 6, "alphabet_size": 4},
     "reverse": {"min_length": 2, "max_length": 6, "alphabet_size": 4},
