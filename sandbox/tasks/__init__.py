@@ -22,6 +22,7 @@ from sandbox.tasks.noisy import NoisyConfig
 from sandbox.tasks.parity import ParityConfig
 from sandbox.tasks.phonebook import PhonebookConfig
 from sandbox.tasks.reverse import ReverseConfig
+from sandbox.tasks.selectiv import SelectivConfig
 from sandbox.tasks.selective_copy import SelectiveCopyConfig
 from sandbox.tasks.stacked import StackedConfig
 from sandbox.tasks.swaps import SwapsConfig
@@ -56,6 +57,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "word_problem": WordProblemConfig,
     "swaps": SwapsConfig,
     "dyck": DyckConfig,
+    "selectiv": SelectivConfig,
     "icll": ICLLConfig,
 }
 """Every task by the name that selects it: `task=mqar`."""

@@ -16,6 +16,7 @@ from sandbox.tasks.modular_arithmetic import ModularArithmeticConfig
 from sandbox.tasks.parts.filler import Filler
 from sandbox.tasks.parts.groups import Group
 from sandbox.tasks.parts.state_tracking import TargetAt
+from sandbox.tasks.selectiv import Gap
 from sandbox.tasks.streams import Split
 from sandbox.tasks.task import on_each
 from sandbox.train.config import TrainConfig
@@ -49,6 +50,7 @@ SMALL = {
     "word_problem": {"min_length": 3, "max_length": 5, "group": Group.S3},
     "swaps": {"min_length": 6, "max_length": 7},
     "dyck": {"min_length": 6, "max_length": 9, "max_depth": 3},
+    "selectiv": {"num_symbols": 3, "states_per_symbol": 2, "num_starts": 2, "elements": 8, "gap": Gap.violating},
     "icll": {"num_symbols": 6, "max_states": 5, "min_strings": 4, "max_strings": 5, "max_length": 5},
 }
 """Options with which a task is drawn and read quickly; a new one has its defaults."""
