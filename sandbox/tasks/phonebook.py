@@ -10,9 +10,14 @@ The names of a book differ, but share letters: all of a name is needed. The firs
 are 0 to 9, all equally likely, and each is shown after it is due. With `shots`, other names of the book come
 before the last one, asked for and answered in the same way, but not scored.
 
+With `num_passes=2` a model reads twice, book and question, before it answers. A model whose state is too small
+for the book knows what to keep when it reads it again. In `mqar` only the pairs are repeated, and the questions
+come after the last pass.
+
 Source: Jelassi et al. 2024, "Repeat After Me: Transformers are Better than State Space Models at Copying"
 (arXiv 2402.01032), the phone book; `PhoneBookDataset` in `pretrained_exps/data_utils.py` of its code. Its numbers
-are `task.number_size=10 task.shots=2`. Differences:
+are `task.number_size=10 task.shots=2`. Reading twice is the JRT-Prompt of Arora et al. 2024, "Just read twice:
+closing the recall gap for recurrent language models" (arXiv 2407.05483). Differences:
 
 - it asks pretrained models, in text; here a name is some random letters instead of a first and a last name;
 - names of a book always differ; there they may coincide by chance;
@@ -30,6 +35,7 @@ from sandbox.option_checks import LARGEST, check_at_most, check_needs, check_who
 from sandbox.shapes import PRNGKey
 from sandbox.tasks.parts.alphabet import AlphabetConfig
 from sandbox.tasks.parts.mixture import Difficulty, MixtureConfig
+from sandbox.tasks.parts.queries import Count
 from sandbox.tasks.parts.without_replacement import draw_among, draw_uniform
 from sandbox.tasks.task import Example, TokenMeaning
 
@@ -56,9 +62,11 @@ class PhonebookConfig(MixtureConfig, AlphabetConfig):
     """Digits of a number."""
     shots: int = 0
     """Other entries that are asked for, and answered, before the one that is scored."""
+    num_passes: int = 1
+    """Number of times that book, shots and question are read before the answer is due."""
 
     def __post_init__(self) -> None:
-        for name in ("name_size", "number_size"):
+        for name in ("name_size", "number_size", "num_passes"):
             check_whole_number(f"task.{name}", getattr(self, name), least=1)
         check_whole_number("task.shots", self.shots, least=0)
         check_whole_number("task.alphabet_size", self.alphabet_size, least=1)
@@ -84,8 +92,12 @@ class PhonebookConfig(MixtureConfig, AlphabetConfig):
         check_needs(f"task.shots={self.shots}", pairs_key, pairs, self.shots + 1, "shots + 1")
 
     def length_of(self, pairs: int) -> int:
-        """All entries, the shots, and the question, whose last digit is not shown."""
-        return (pairs + self.shots + 1) * self._line_size - 1
+        """What is read in all passes, and the digits that are shown."""
+        return self.num_passes * self._prompt_length(pairs) + self.number_size - 1
+
+    def _prompt_length(self, pairs: Count) -> Count:
+        """Tokens of all entries, the shots, and the question up to the colon."""
+        return (pairs + self.shots + 1) * self._line_size - self.number_size
 
     @property
     def num_scored(self) -> int:
@@ -123,9 +135,12 @@ class PhonebookConfig(MixtureConfig, AlphabetConfig):
             jnp.full((line.size, 1), COLON),
             FIRST_DIGIT + digits[entry],
         ]
-        tokens = jnp.concatenate(columns, axis=1).reshape(-1)[: self.max_len].astype(jnp.int32)
+        once = jnp.concatenate(columns, axis=1).reshape(-1).astype(jnp.int32)
+        time, prompt_length = jnp.arange(self.max_len), self._prompt_length(pairs)
+        before_last = (self.num_passes - 1) * prompt_length
+        tokens = once[jnp.where(time < before_last, time % prompt_length, time - before_last)]
         return Example(
-            tokens=jnp.where(jnp.arange(self.max_len) < length, tokens, PAD),
+            tokens=jnp.where(time < length, tokens, PAD),
             positions=length - self.number_size + index,
             targets=FIRST_DIGIT + digits[asked[-1]],
             weights=jnp.ones(self.number_size),

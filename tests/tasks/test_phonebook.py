@@ -15,7 +15,7 @@ def number_of_the_name(task):
     """Solver by text alone: the line of the book with the name of the last line, and its next digit."""
 
     def solve(visible):
-        book, *_, question = as_text(task, visible).split("?")
+        book, *_, question = as_text(task, visible).split("?")  # the book of the first pass
         numbers = dict(line.split(":") for line in book.split("|")[1:])
         name, shown = question.split(":")
         return next(t for t in range(task.vocab_size) if task.describe_token(t).name == numbers[name][len(shown)])
@@ -23,14 +23,17 @@ def number_of_the_name(task):
     return solve
 
 
-def test_the_digits_of_the_name_are_asked_for(draw_batch):
-    task = PhonebookConfig(pairs=(3, 5), name_size=3, number_size=3, alphabet_size=2, shots=2)
+@pytest.mark.parametrize("passes", [1, 3])
+def test_the_digits_of_the_name_are_asked_for(passes, draw_batch):
+    task = PhonebookConfig(pairs=(3, 5), name_size=3, number_size=3, alphabet_size=2, shots=2, num_passes=passes)
     batch = draw_batch(task, 64)
     assert_solved(batch, number_of_the_name(task))
     for row, tokens in enumerate(batch.tokens.tolist()):
         pairs, length = int(batch.slices["pairs"][row]), int(batch.slices["length"][row])
-        assert length == len(as_text(task, tokens)) == 8 * (pairs + 3) - 1
-        book, *shots, (*name, _, _, _) = as_text(task, tokens).split("?")
+        text, once = as_text(task, tokens), 8 * (pairs + 3) - 3
+        assert length == len(text) == passes * once + 2
+        assert text[: passes * once] == passes * text[:once], "all is read in each pass"
+        book, *shots, (*name, _) = text[:once].split("?")
         numbers = dict(line.split(":") for line in book.split("|")[1:])
         assert len(numbers) == pairs
         assert all(numbers[name] == number for name, number in (shot.split(":") for shot in shots))
