@@ -54,6 +54,8 @@ NEAREST: dict[str, tuple[dict[str, Any], str]] = {
     "rwkv7": (SEPARATE, "an erasing key apart from the written one; it erases what was before decay"),
     "gated_deltaproduct": ({"update": Update.product} | SIGNED, ""),
     "log_linear_gated_deltanet": (DELTA, "levels: a memory for each power of two, weighted by what is read"),
+    "momentum_deltanet": (DELTA, "momentum: a second matrix, which goes on writing; a corrected query"),
+    "titans": (DELTA, "momentum: a second matrix, which goes on writing; it erases what was before decay"),
     "mesanet": (GATED, "a second memory of the keys, by whose inverse the query is multiplied"),
 }
 """Mixer with matrices -> the options of `outer`, apart from the decay, that come nearest, and what is missing."""

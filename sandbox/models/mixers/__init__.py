@@ -25,6 +25,7 @@ from sandbox.models.mixers.mamba2 import Mamba2Config
 from sandbox.models.mixers.mamba3 import Mamba3Config
 from sandbox.models.mixers.mesanet import MesaNetConfig
 from sandbox.models.mixers.mlstm import MLSTMConfig
+from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.path_attention import PaTHAttentionConfig
 from sandbox.models.mixers.preconditioned_kda import PreconditionedKDAConfig
@@ -40,6 +41,7 @@ from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.slstm import SLSTMConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
+from sandbox.models.mixers.titans import TitansConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
@@ -75,6 +77,8 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "comba": CombaConfig,
     "gated_deltaproduct": GatedDeltaProductConfig,
     "log_linear_gated_deltanet": LogLinearGatedDeltaNetConfig,
+    "momentum_deltanet": MomentumDeltaNetConfig,
+    "titans": TitansConfig,
     "mesanet": MesaNetConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
