@@ -56,6 +56,10 @@ NEAREST: dict[str, tuple[dict[str, Any], str]] = {
     "log_linear_gated_deltanet": (DELTA, "levels: a memory for each power of two, weighted by what is read"),
     "momentum_deltanet": (DELTA, "momentum: a second matrix, which goes on writing; a corrected query"),
     "titans": (DELTA, "momentum: a second matrix, which goes on writing; it erases what was before decay"),
+    "ttt_linear": (
+        DELTA,
+        "a layer norm in what is recalled, targets v - k, errors at the start of a mini-batch, a bias",
+    ),
     "mesanet": (GATED, "a second memory of the keys, by whose inverse the query is multiplied"),
 }
 """Mixer with matrices -> the options of `outer`, apart from the decay, that come nearest, and what is missing."""

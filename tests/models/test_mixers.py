@@ -21,6 +21,7 @@ from sandbox.models.mixers.outer import Decay, Eigenvalues, Erase, FeatureMap, O
 from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
 from sandbox.models.mixers.short_conv import ShortConvConfig
 from sandbox.models.mixers.softmax import Positions, SoftmaxConfig
+from sandbox.models.mixers.ttt_linear import TTTLinearConfig
 
 D_MODEL, BATCH, LENGTH, LONG = 12, 2, 13, 300
 
@@ -34,6 +35,7 @@ VARIANTS = {name: config() for name, config in MIXERS.items()} | {
     "mamba3, rank": Mamba3Config(d_state=9, rank=3, chunk_size=4),
     "fox, pro": FoXConfig(num_heads=4, num_kv_heads=2, pro=True),
     "h3, heads": H3Config(d_state=4, head_dim=3, chunk_size=4),
+    "ttt_linear, short batches": TTTLinearConfig(mini_batch=3, d_state=4, num_heads=3),
     "short_conv, width 1": ShortConvConfig(width=1),
     "outer, everything": OuterConfig(
         d_state=6,

@@ -3,10 +3,13 @@
 import numpy as np
 from by_hand import (
     HEADS,
+    TOKENS,
     WIDTH,
+    causal,
     convolved,
     finished,
     made,
+    rms,
     run,
     scalar_decay,
     sigmoid,
@@ -18,6 +21,7 @@ from by_hand import (
 
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
 from sandbox.models.mixers.titans import TitansConfig
+from sandbox.models.mixers.ttt_linear import TTTLinearConfig
 
 ROWS, COLUMNS = 4, WIDTH  # values are twice as wide as the model, in two heads
 
@@ -71,3 +75,47 @@ def test_titans():
 
     read = run(step, (2, ROWS, COLUMNS))
     np.testing.assert_allclose(y, finished(params, x, read, lambda x: silu(x @ params["gate.kernel"])), 2e-5, 2e-5)
+
+
+def layer_norm(x, scale, bias):
+    return rms(x - x.mean(axis=-1, keepdims=True), scale, 1e-6) + bias
+
+
+def test_ttt_linear():
+    """In mini-batches of four tokens; the gradient of the loss by differences."""
+    size = 4
+    params, x, y = made(TTTLinearConfig(num_heads=HEADS, d_state=ROWS, mini_batch=size))
+    place = np.arange(TOKENS) % size
+    angle = place[:, None] * 10_000.0 ** (-np.arange(ROWS // 2) / (ROWS // 2))
+
+    def turned(name):
+        convolved = causal(params[f"{name}.kernel"], x @ params["qk.kernel"]) + params[f"{name}.bias"]
+        half = np.split(convolved.reshape(TOKENS, HEADS, ROWS), 2, axis=-1)
+        pairs = (half[0] + 1j * half[1]) * np.exp(1j * angle)[:, None]
+        return np.concatenate([pairs.real, pairs.imag], axis=-1)
+
+    q, k, v = turned("q_conv"), turned("k_conv"), (x @ params["v.kernel"]).reshape(TOKENS, HEADS, ROWS)
+    rate = sigmoid(x @ params["rate.kernel"] + params["rate.bias"]) / ROWS
+    norm = params["inner_norm.scale"], params["inner_norm.bias"]
+    read = np.zeros((TOKENS, HEADS, ROWS))
+    for h in range(HEADS):
+        scale, shift = norm[0][h], norm[1][h]
+        weights = np.vstack([params["kernel"][h], params["bias"][h]])  # the bias is the row of a key of one
+
+        def loss(weights, t, h=h, scale=scale, shift=shift):
+            predicted = layer_norm(np.append(k[t, h], 1) @ weights, scale, shift)
+            return ((predicted - (v[t, h] - k[t, h])) ** 2).sum() / 2
+
+        for t in range(TOKENS):
+            if place[t] == 0:
+                start, summed = weights, np.zeros_like(weights)
+            for entry in np.ndindex(start.shape):
+                moved = np.zeros_like(start)
+                moved[entry] = 1e-5
+                summed[entry] += rate[t, h] * (loss(start + moved, t) - loss(start - moved, t)) / 2e-5
+            weights = start - max(0, 1 / (place[t] + 1) + params["step_scale"][place[t]]) * summed
+            read[t, h] = q[t, h] + layer_norm(np.append(q[t, h], 1) @ weights, scale, shift)
+    gate = x @ params["gate.kernel"]
+    gelu = gate / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+    out = layer_norm(read.reshape(TOKENS, -1), params["norm.scale"], params["norm.bias"]) * gelu
+    np.testing.assert_allclose(y, out @ params["out.kernel"], rtol=2e-5, atol=2e-5)

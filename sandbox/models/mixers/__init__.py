@@ -42,6 +42,7 @@ from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.slstm import SLSTMConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.models.mixers.titans import TitansConfig
+from sandbox.models.mixers.ttt_linear import TTTLinearConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
@@ -79,6 +80,7 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "log_linear_gated_deltanet": LogLinearGatedDeltaNetConfig,
     "momentum_deltanet": MomentumDeltaNetConfig,
     "titans": TitansConfig,
+    "ttt_linear": TTTLinearConfig,
     "mesanet": MesaNetConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
