@@ -27,8 +27,8 @@ ROWS, COLUMNS = 4, WIDTH  # values are twice as wide as the model, in two heads
 
 
 def test_momentum_deltanet():
-    """In the signs of the authors' code, whose momentum is the gradient."""
-    params, x, y = made(MomentumDeltaNetConfig(num_heads=HEADS, d_state=ROWS))
+    """In the signs of the authors' code, whose momentum is the gradient; some momenta are below the least."""
+    params, x, y = made(MomentumDeltaNetConfig(num_heads=HEADS, d_state=ROWS), momentum_bias=3.0)
     q, k, v = split(convolved(params, x), (HEADS, ROWS), (HEADS, ROWS), (HEADS, COLUMNS))
     q = unit(q - np.exp(params["log_correction"])[:, None] * k) / np.sqrt(ROWS)
     k, rate = unit(k), 1 + np.tanh(x @ params["rate.kernel"] / np.sqrt(WIDTH))
@@ -82,9 +82,9 @@ def layer_norm(x, scale, bias):
 
 
 def test_ttt_linear():
-    """In mini-batches of four tokens; the gradient of the loss by differences."""
-    size = 4
-    params, x, y = made(TTTLinearConfig(num_heads=HEADS, d_state=ROWS, mini_batch=size))
+    """In mini-batches of four tokens, the third of which takes no step; the gradient is by differences."""
+    size, third = 4, np.array([0, 0, -1, 0], np.float32)
+    params, x, y = made(TTTLinearConfig(num_heads=HEADS, d_state=ROWS, mini_batch=size), step_scale=third)
     place = np.arange(TOKENS) % size
     angle = place[:, None] * 10_000.0 ** (-np.arange(ROWS // 2) / (ROWS // 2))
 
