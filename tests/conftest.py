@@ -3,6 +3,7 @@
 import os
 
 import jax
+import pytest
 
 # Most programs of the tests run once, and compiling them well takes longer than all else. With `XLA_FLAGS=` in the
 # environment they are compiled as users compile theirs.
@@ -56,3 +57,13 @@ def pytest_runtest_teardown(item):
     _tests_run += 1
     if _tests_run % TESTS_BETWEEN_CLEARANCES == 0:
         jax.clear_caches()
+
+
+@pytest.fixture
+def without_shape_checker():
+    """Lets the errors of public functions through, which the shape checker of the tests would precede."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

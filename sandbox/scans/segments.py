@@ -2,13 +2,14 @@
 
 A rule learns of them by one input, `starts`: one for a token that starts a segment, zero for any other, None if
 there is one segment only. `step` empties the state before such a token; a chunk form makes it a decay that leaves
-nothing.
+nothing. It is a constant to derivatives.
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.scans.argument_checks import check_segment_ids
@@ -52,7 +53,8 @@ def carried(starts: Starts, state: Any) -> Any:
     """
     if starts is None:
         return state
-    return jax.tree.map(lambda leaf: jnp.expand_dims(1.0 - starts, range(starts.ndim, leaf.ndim)) * leaf, state)
+    goes_on = lax.stop_gradient(1.0 - starts)
+    return jax.tree.map(lambda leaf: jnp.expand_dims(goes_on, range(starts.ndim, leaf.ndim)) * leaf, state)
 
 
 def forgotten(
@@ -61,4 +63,5 @@ def forgotten(
     """The log decay of the tokens of a chunk, which leaves nothing of what came before a segment."""
     if starts is None:
         return log_decay
-    return NOTHING_LEFT * starts if log_decay is None else log_decay + NOTHING_LEFT * starts
+    forgets = NOTHING_LEFT * lax.stop_gradient(starts)
+    return forgets if log_decay is None else log_decay + forgets

@@ -80,15 +80,12 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
     and C, n and m at the end of the chunk likewise, without a query.
     """
     q, k, v, input_gate, log_forget, starts = inputs
-    sums = sum_log_decays(log_forget if starts is None else log_forget + NOTHING_LEFT * starts)
+    sums = sum_log_decays(log_forget if starts is None else log_forget + NOTHING_LEFT * lax.stop_gradient(starts))
     i, j = rows_and_columns(q.shape[0])
 
     log_kept = sums.from_start + state.stabilizer
     log_written = jnp.where(i >= j, sums.between + input_gate.T, NEVER)
     stabilizers = largest(log_kept, log_written, axis=1)
-    if starts is not None:
-        log_empty = jnp.where(starts > 0, log_forget, NEVER)  # the m = 0 before a segment, after its first token
-        stabilizers = largest(stabilizers, jnp.where(i >= j, sums.between + log_empty.T, NEVER), axis=1)
     kept = jnp.exp(log_kept - stabilizers)
     attention = jnp.exp(log_written - stabilizers) * matmul(q, k, "ABᵀ")
     read = kept * matmul(q, state.memory) + matmul(attention, v)
@@ -99,6 +96,7 @@ def chunk(state: MLSTMState, inputs: MLSTMInputs) -> tuple[MLSTMState, Float[Arr
     log_written = sums.to_end + input_gate
     stabilizer = largest(log_kept, log_written, axis=0)
     if starts is not None:
+        log_empty = jnp.where(starts > 0, log_forget, NEVER)  # the m = 0 before a segment, after its first token
         stabilizer = largest(stabilizer, sums.to_end + log_empty, axis=0)
     kept = jnp.exp(log_kept - stabilizer)
     written = jnp.exp(log_written - stabilizer) * k

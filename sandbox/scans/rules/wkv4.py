@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from sandbox.scans.argument_checks import check_is_a, check_shape, read_dims
 from sandbox.scans.dispatch import run_rule
 from sandbox.scans.rule import Rule
-from sandbox.scans.segments import SegmentIds, Starts, carried
+from sandbox.scans.segments import SegmentIds, Starts
 from sandbox.shapes import PRNGKey
 from sandbox.state_kinds import StateKind
 
@@ -47,8 +47,7 @@ def step(state: WKV4State, inputs: WKV4Inputs) -> tuple[WKV4State, Channels]:
     """Updates the state by one token, read with weight exp(u + k) and stored with weight exp(k)."""
     k, v, w, u, starts = inputs
     if starts is not None:
-        state = carried(starts, state)
-        state = state._replace(maximum=state.maximum + NOTHING_YET * starts)
+        state = state._replace(maximum=state.maximum + NOTHING_YET * lax.stop_gradient(starts))
     read = add_token(state, u + k, v)
     kept = add_token(state._replace(maximum=state.maximum - w), k, v)
     return kept, read.numerator / read.denominator
