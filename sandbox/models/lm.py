@@ -20,8 +20,11 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
+from sandbox.models.segments import in_segments
 from sandbox.models.start import DenseStart, scale_outputs, start_dense
 from sandbox.option_checks import check_at_least, check_texts
+from sandbox.scans.argument_checks import check_segment_ids
+from sandbox.scans.segments import SegmentIds
 from sandbox.shapes import Activations, Token, Tokens
 
 SWEPT = "mixer"
@@ -148,6 +151,9 @@ class LanguageModel(nnx.Module):
         self.embedding_factor = root if config.scale_embedding else None
         self.readout_factor = 1 / root if config.scale_readout else None
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
+        registered = {config: name for name, config in MIXERS.items()}
+        across = {registered.get(type(one), type(one).__name__) for one in mixers if not one.takes_segments}
+        self.across_segments = tuple(sorted(across))  # names of mixers that look across borders
         blocks: list[Block] = []
         self.block_indices: list[int] = []  # per layer; layers that share weights share a block
         for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):
@@ -164,17 +170,32 @@ class LanguageModel(nnx.Module):
         if config.branches_per_layer is not None:
             scale_outputs(blocks, 1 / math.sqrt(config.branches_per_layer * len(names)))
 
-    def __call__(self, tokens: Tokens, positions: Int[Array, "B M"] | None = None) -> Float[Array, "B M N"]:
+    def __call__(
+        self, tokens: Tokens, positions: Int[Array, "B M"] | None = None, segment_ids: SegmentIds = None
+    ) -> Float[Array, "B M N"]:
         """Logits at `positions`. None: at all T positions.
 
         The other positions skip the readout, which dominates the arithmetic if the vocabulary is large.
+        `segment_ids` put several sequences in one row: where the id changes, the next one starts, as if alone.
+
+        Raises:
+            ValueError: `segment_ids` are not integers `[B, T]`, or a mixer looks across their borders.
         """
+        self._check_segments(segment_ids, tokens)
         x = self.embed(tokens)
-        for block in self.layers:
-            x = block(x)
+        with in_segments(segment_ids):
+            for block in self.layers:
+                x = block(x)
         if positions is not None:
             x = jnp.take_along_axis(x, positions[:, :, None], axis=1)
         return self._readout(x)
+
+    def _check_segments(self, segment_ids: SegmentIds, tokens: Tokens) -> None:
+        if segment_ids is None:
+            return
+        check_segment_ids(segment_ids, *tokens.shape)
+        if self.across_segments:
+            raise ValueError(f"segment_ids: {', '.join(self.across_segments)} would look across their borders")
 
     @property
     def layers(self) -> list[Block]:

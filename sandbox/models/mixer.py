@@ -12,6 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sandbox.models.segments import open_segments
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.renamed import renamed
 from sandbox.scans import IMPLEMENTATIONS
@@ -89,6 +90,8 @@ class MixerConfig:
     card: ClassVar[Card]
     grows: ClassVar[bool] = False
     """Whether the size of the decode state depends on the length of the sequence."""
+    takes_segments: ClassVar[bool] = False
+    """Whether the mixer does not look across the borders of `segments`, in the form that trains."""
     version: ClassVar[int] = 1
     """Goes up by one when a mixer of the same options comes to give other results."""
 
@@ -112,6 +115,8 @@ class MixerConfig:
 class ScanConfig(MixerConfig):
     """Options of a mixer whose memory is updated by a rule of `sandbox.scans`."""
 
+    takes_segments: ClassVar[bool] = True
+
     implementation: str = "auto"
     """Implementation of the scan, one of `sandbox.scans.IMPLEMENTATIONS`, or `auto`."""
     chunk_size: int | None = None
@@ -130,7 +135,11 @@ class ScanConfig(MixerConfig):
     @property
     def scan_options(self) -> dict[str, Any]:
         """Keyword arguments for a scan."""
-        return {"implementation": self.implementation, "chunk_size": self.chunk_size}
+        return {
+            "implementation": self.implementation,
+            "chunk_size": self.chunk_size,
+            "segment_ids": open_segments(),
+        }
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -154,6 +163,8 @@ class MatrixMemoryConfig(ScanConfig):
 @dataclasses.dataclass(unsafe_hash=True)
 class UnitsConfig(MixerConfig):
     """Options of a recurrent network, whose state is a vector of units."""
+
+    takes_segments: ClassVar[bool] = True
 
     d_state: int | None = None
     """The size knob: number of hidden units. None: `d_model`."""

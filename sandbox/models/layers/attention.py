@@ -32,6 +32,7 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.rotary import rotate
 from sandbox.models.mixer import Mixer, MixerConfig
+from sandbox.models.segments import places
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
@@ -140,8 +141,7 @@ class Attention(Mixer):
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T G K"], Float[Array, "B T G K"]]:
         """Queries, keys and values, computed by `layers`. None: by `self.q`, `self.k` and `self.v`."""
         if self.position_table is not None:
-            learned = self.position_table[...][positions].astype(x.dtype)
-            x = x + learned[None]
+            x = x + self.position_table[...][places(positions)].astype(x.dtype)
         heads = (*x.shape[:2], -1, self.head_dim)
         q, k, v = (layer(x).reshape(heads) for layer in layers or (self.q, self.k, self.v))
         if self.config.positions is Positions.rope:
@@ -155,24 +155,24 @@ class Attention(Mixer):
         v: Float[Array, "B S G K"],
         q_positions: Int[Array, "T"],
         k_positions: Int[Array, "S"],
-        visible: Bool[Array, "T S"],
+        visible: Bool[Array, "*B T S"],
         heads: slice = slice(None),
     ) -> Float[Array, "B T H K"]:
         """Attention of each query over its visible rows, of which there is at least one.
 
         `heads` selects the query heads that `q` holds, for their slopes and windows.
         """
-        bias, mask = None, visible[None]
+        bias, mask = None, visible[None, None] if visible.ndim == 2 else visible[:, None]
         distance = (q_positions[:, None] - k_positions[None, :])[None]
         if self.config.positions is Positions.alibi:
             slopes = jnp.asarray(alibi_slopes(self.config.num_heads)[heads], jnp.float32)
             bias = (-slopes[:, None, None] * distance.astype(jnp.float32))[None]
         if self.config.positions is Positions.hard_alibi:
             windows = jnp.asarray(self.config.windows[heads])[:, None, None]
-            mask = mask & ((distance < windows) | (windows == 0))
+            mask = mask & ((distance < windows) | (windows == 0))[None]
         k, v = k.astype(q.dtype), v.astype(q.dtype)
         note_implementation("xla")
-        return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask[None])
+        return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask)
 
     def _attend_by_block(
         self,
@@ -181,9 +181,9 @@ class Attention(Mixer):
         v: Float[Array, "B blocks S G K"],
         q_positions: Int[Array, "blocks T"],
         k_positions: Int[Array, "blocks S"],
-        visible: Bool[Array, "blocks T S"],
+        visible: Bool[Array, "*B blocks T S"],
     ) -> Float[Array, "B blocks T H K"]:
-        by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, 0), out_axes=1)
+        by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, visible.ndim - 3), out_axes=1)
         return by_block(q, k, v, q_positions, k_positions, visible)
 
     def _merge(self, attended: Float[Array, "B T H K"]) -> Activations:

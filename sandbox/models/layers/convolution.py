@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sandbox.models.layers.parameters import NoWeightDecay, uniform_within
+from sandbox.models.segments import segment_numbers
 from sandbox.shapes import Activations, Token
 
 
@@ -43,8 +44,17 @@ class CausalConv(nnx.Module):
         length = window.shape[1] - self.width + 1
         kernel = self.kernel[...].astype(window.dtype)
         taps = [window[:, self.width - 1 - i : self.width - 1 - i + length] * kernel[i] for i in range(self.width)]
-        convolved = functools.reduce(jnp.add, taps)
+        convolved = functools.reduce(jnp.add, self._within_segments(taps))
         return convolved if self.bias is None else convolved + self.bias[...].astype(window.dtype)
+
+    def _within_segments(self, taps: list[Float[Array, "B T D"]]) -> list[Float[Array, "B T D"]]:
+        """The products with each of the last inputs, without those of other segments."""
+        if (numbers := segment_numbers()) is None:
+            return taps
+        length = numbers.shape[1]
+        numbered = jnp.pad(numbers, ((0, 0), (self.width - 1, 0)))
+        earlier = [numbered[:, self.width - 1 - i : self.width - 1 - i + length] for i in range(self.width)]
+        return [jnp.where((one == numbers)[:, :, None], tap, 0) for one, tap in zip(earlier, taps, strict=True)]
 
 
 def long_convolution(x: Activations, kernel: Float[Array, "T D"]) -> Activations:

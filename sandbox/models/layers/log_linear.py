@@ -150,6 +150,7 @@ class LevelsConfig:
     """What the config of a mixer needs whose memory has levels."""
 
     grows: ClassVar[bool] = True
+    takes_segments: ClassVar[bool] = False
 
     def check_length(self, length: int) -> None:
         """Raises ValueError for sequences that need more levels than there are."""

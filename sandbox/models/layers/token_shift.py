@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay, uniform_within
 from sandbox.models.mixer import State
+from sandbox.models.segments import token_before
 from sandbox.shapes import Activations, Token
 from sandbox.state_kinds import StateKind
 
@@ -80,7 +81,7 @@ class DataDependentTokenShift(TokenShift):
 
 
 def _difference(x: Activations, last_token: Token) -> Activations:
-    return jnp.concatenate([last_token[:, None].astype(x.dtype), x[:, :-1]], axis=1) - x
+    return token_before(x, last_token) - x
 
 
 def _mix(x: Activations, difference: Activations, share: Float[Array, "D"]) -> Activations:

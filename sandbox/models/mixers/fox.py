@@ -22,6 +22,7 @@ from sandbox.models.layers.attention import Attention, AttentionConfig, Position
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.mixer import Card
+from sandbox.models.segments import token_before, within_segment
 from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -39,6 +40,7 @@ class FoXConfig(AttentionConfig):
         paper="Lin et al. 2025, arXiv:2503.02130",
     )
     grows: ClassVar[bool] = True
+    takes_segments: ClassVar[bool] = True
 
     positions: Positions = Positions.none
     pro: bool = False
@@ -104,7 +106,7 @@ class FoX(Attention):
         since = jnp.moveaxis(kept, 2, 1)[..., None] - jnp.moveaxis(all_kept, 2, 1)[:, :, None]
         note_implementation("xla")
         attended = jax.nn.dot_product_attention(
-            q, k_cache.astype(q.dtype), v_cache.astype(q.dtype), bias=since, mask=visible[None, None]
+            q, k_cache.astype(q.dtype), v_cache.astype(q.dtype), bias=since, mask=within_segment(visible)[:, None]
         )
         return self._gated(x, tap_read(attended)), FoXState(
             k_cache, v_cache, all_kept, last_k, last_v, start + length
@@ -121,8 +123,7 @@ def _shift(
 ) -> tuple[Float[Array, "B T G K"], Float[Array, "B 1 G K"]]:
     """Mixes each token's keys or values with those of the token before, and returns the last unmixed ones."""
     share = jax.nn.sigmoid(logits)[..., None]
-    before = jnp.concatenate([last.astype(new.dtype), new[:, :-1]], axis=1)
-    return share * before + (1 - share) * new, new[:, -1:].astype(last.dtype)
+    return share * token_before(new, last[:, 0]) + (1 - share) * new, new[:, -1:].astype(last.dtype)
 
 
 FoXConfig.mixer = FoX

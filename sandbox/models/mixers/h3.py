@@ -33,6 +33,7 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.diagonal_ssm import DiagonalSSM, Discretization, Initialization, check_even_d_state
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.mixer import Card, Mixer, ScanConfig
+from sandbox.models.segments import open_segments
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -94,7 +95,7 @@ class H3(Mixer):
         self.dtype = dtype
 
     def __call__(self, x: Activations) -> Activations:
-        if self.config.implementation != "auto":
+        if self.config.implementation != "auto" or open_segments() is not None:
             return super().__call__(x)
         q, k, v = jnp.split(self.qkv(x), 3, axis=-1)
         v, length = tap_values(v), x.shape[1]
@@ -115,7 +116,10 @@ class H3(Mixer):
         v = tap_values(v)
         shifted, window = self.shift.prefill(k, state.conv)
         memory = state.memory.reshape(-1, *state.memory.shape[2:])
-        y, memory = self.ssm.prefill(self._products(k, shifted, v), memory, **self.config.scan_options)
+        options, products = self.config.scan_options, self.config.head_dim**2
+        if (ids := open_segments()) is not None:
+            options["segment_ids"] = jnp.repeat(ids, products, axis=0)
+        y, memory = self.ssm.prefill(self._products(k, shifted, v), memory, **options)
         return self._read(q, y), H3State(memory.reshape(state.memory.shape), window)
 
     def _products(self, k: Activations, shifted: Activations, v: Activations) -> Float[Array, "I T H"]:

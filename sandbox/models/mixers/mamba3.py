@@ -33,6 +33,7 @@ from sandbox.models.layers.norms import RMSNorm
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.layers.rotary import rotate_by, turned_so_far
 from sandbox.models.mixer import Card, Mixer, ScanConfig
+from sandbox.models.segments import open_segments, token_before
 from sandbox.option_checks import check_at_least, check_divides
 from sandbox.scans import gated_linear_attention, one_after_the_other
 from sandbox.shapes import Activations
@@ -177,21 +178,19 @@ class Mamba3(Mixer):
         def written(values: Float[Array, "B T H P"], size: Float[Array, "B T H"]) -> Float[Array, "B T R H P"]:
             return self._several(values * size.astype(values.dtype)[..., None], self.mix_values)
 
-        last_values = written(_shifted(values, state.value), of_last * jnp.exp(log_decay))
+        options = self.config.scan_options
+        if (ids := open_segments()) is not None:
+            options["segment_ids"] = jnp.repeat(ids, 3 * rank - 1, axis=1)
+        last_values = written(token_before(values, state.value), of_last * jnp.exp(log_decay))
         read, memory = gated_linear_attention(
             one_after_the_other(q, before=2 * rank - 1),
-            one_after_the_other(jnp.concatenate([_shifted(k, state.key), k], axis=2), after=rank - 1),
+            one_after_the_other(jnp.concatenate([token_before(k, state.key), k], axis=2), after=rank - 1),
             one_after_the_other(jnp.concatenate([last_values, written(values, of_this)], axis=2), after=rank - 1),
             one_after_the_other(log_decay[:, :, None, :, None], after=3 * rank - 2),
             initial_state=state.memory,
-            **self.config.scan_options,
+            **options,
         )
         return read.reshape(batch, length, -1, *read.shape[2:])[:, :, 2 * rank - 1 :], memory
-
-
-def _shifted(x: Float[Array, "B T ..."], last: Float[Array, "B ..."]) -> Float[Array, "B T ..."]:
-    """What each token has before it: the one before, or `last`."""
-    return jnp.concatenate([last[:, None].astype(x.dtype), x[:, :-1]], axis=1)
 
 
 Mamba3Config.mixer = Mamba3

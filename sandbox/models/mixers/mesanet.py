@@ -28,6 +28,7 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.norms import RMSNorm, l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
+from sandbox.models.segments import open_segments
 from sandbox.option_checks import check_at_least
 from sandbox.scans import diagonal_scan, gated_linear_attention
 from sandbox.shapes import Activations
@@ -104,7 +105,10 @@ class MesaNet(Mixer):
         k32, q32 = k.astype(jnp.float32), q.astype(jnp.float32)
         pairs = beta[..., None] * k32[..., :, None] * k32[..., None, :]
         keys, last = diagonal_scan(
-            jnp.broadcast_to(jnp.exp(log_kept)[..., None, None], pairs.shape), pairs, initial_state=state.keys
+            jnp.broadcast_to(jnp.exp(log_kept)[..., None, None], pairs.shape),
+            pairs,
+            initial_state=state.keys,
+            segment_ids=open_segments(),
         )
         penalty = jax.vmap(jnp.diag)(_LEAST_PENALTY + jax.nn.softplus(self.penalty[...]))
         factor = jnp.linalg.cholesky(keys + penalty)

@@ -24,6 +24,7 @@ from sandbox.models.layers.convolution import CausalConv
 from sandbox.models.layers.dense import Dense, LowRank
 from sandbox.models.layers.norms import l2_normalize
 from sandbox.models.mixer import Card
+from sandbox.models.segments import within_segment
 from sandbox.option_checks import check_at_least
 from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
@@ -41,6 +42,7 @@ class PaTHAttentionConfig(AttentionConfig):
         paper="Yang et al. 2025, arXiv:2505.16381",
     )
     grows: ClassVar[bool] = True
+    takes_segments: ClassVar[bool] = True
 
     positions: Positions = Positions.none
     rank: int = 32
@@ -84,7 +86,8 @@ class PaTHAttention(Attention):
         group = self.config.num_heads // self.config.kv_heads
         q, k, w, rate = (part.astype(jnp.float32) for part in (q, k, w, jnp.moveaxis(beta, 2, 1)))
         k, w = (jnp.repeat(part, group, axis=2) for part in (k, w))
-        rate, causal = jnp.repeat(rate, group, axis=1), jnp.tri(x.shape[1])
+        rate, visible = jnp.repeat(rate, group, axis=1), within_segment(jnp.tri(x.shape[1], dtype=bool))
+        causal = visible[:, None].astype(jnp.float32)
         earlier = causal - jnp.eye(x.shape[1])
 
         def pairs(one: Float[Array, "B T H K"], other: Float[Array, "B T H K"]) -> Float[Array, "B H T T"]:

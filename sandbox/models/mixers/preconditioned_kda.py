@@ -25,6 +25,7 @@ from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.gates import step_size_decay
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.mixer import Card
+from sandbox.models.segments import open_segments
 from sandbox.scans import diagonal_scan, generalized_delta_rule
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -80,7 +81,9 @@ class PreconditionedKDA(ChannelDecayDeltaRule):
         share = jax.nn.sigmoid(self.received_beta(x).astype(jnp.float32))[..., None]
         kept = step_size_decay(self.received_dt(x), self.received_dt_bias[...], self.received_log_rates[...])
         decay = jnp.broadcast_to(jnp.exp(kept)[..., None], k.shape)
-        received, last = diagonal_scan(decay, share * k * k, initial_state=memory.received)
+        received, last = diagonal_scan(
+            decay, share * k * k, initial_state=memory.received, segment_ids=open_segments()
+        )
         above = jnp.log(received + _TINY) - self.usual[...][:, None]
         scaled = jnp.exp(-math.log(_LARGEST) * above / (1 + jnp.abs(above))) * k
         written = (self._beta(x)[..., None] * scaled).astype(v.dtype)

@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.diagonal_ssm import DiagonalSSM, Discretization, Initialization, check_even_d_state
 from sandbox.models.mixer import Card, Mixer, ScanConfig
+from sandbox.models.segments import open_segments
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
 from sandbox.taps import tap_read, tap_values
@@ -86,7 +87,7 @@ class S4D(Mixer):
         self.out = Dense(d_model, 2 * d_model, use_bias=True, rngs=rngs)
 
     def __call__(self, x: Activations) -> Activations:
-        if self.config.implementation != "auto":
+        if self.config.implementation != "auto" or open_segments() is not None:
             return super().__call__(x)
         return self._mix(tap_read(self.ssm(tap_values(x))))
 

@@ -29,6 +29,8 @@ class ShortConvConfig(MixerConfig):
         paper="Arora et al. 2023, arXiv:2312.04927",
     )
 
+    takes_segments: ClassVar[bool] = True
+
     width: int = 3
     """Tokens W that the convolution sees, the current one included."""
 

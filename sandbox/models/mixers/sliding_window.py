@@ -9,11 +9,12 @@ import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, join
 from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
 from sandbox.models.mixer import Card
+from sandbox.models.segments import segment_numbers
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -30,6 +31,8 @@ class SlidingWindowConfig(AttentionConfig):
         paper="Jiang et al. 2023, arXiv:2310.06825",
         d_state="tokens W of the window",
     )
+
+    takes_segments: ClassVar[bool] = True
 
     d_state: int = 16
     """The size knob: tokens W of the window, the query's own included."""
@@ -70,10 +73,22 @@ class SlidingWindow(Attention):
             window_blocks(v, length, window),
             q_positions,
             k_positions,
-            in_window(q_positions, k_positions, window),
+            self._within_segments(in_window(q_positions, k_positions, window), length),
         )
         attended = attended.reshape(batch, -1, *q.shape[2:])[:, :length]
         return self._merge(attended), WindowCache(k[:, length:], v[:, length:], state.length + length)
+
+    def _within_segments(
+        self, visible: Bool[Array, "blocks C S"], length: int
+    ) -> Bool[Array, "blocks C S"] | Bool[Array, "B blocks C S"]:
+        """The mask without the rows of other segments."""
+        if (numbers := segment_numbers()) is None:
+            return visible
+        window = self.config.d_state
+        own = numbers.astype(jnp.float32)[:, :, None, None]
+        of_queries = query_blocks(own, window)[..., 0, 0]
+        of_keys = window_blocks(jnp.pad(own, ((0, 0), (window - 1, 0), (0, 0), (0, 0))), length, window)[..., 0, 0]
+        return visible[None] & (of_queries[..., :, None] == of_keys[..., None, :])
 
 
 SlidingWindowConfig.mixer = SlidingWindow

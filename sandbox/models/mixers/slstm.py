@@ -43,6 +43,8 @@ class SLSTMConfig(MixerConfig):
         paper="Beck et al. 2024, arXiv:2405.04517",
     )
 
+    takes_segments: ClassVar[bool] = True
+
     num_heads: int = 4
     """Heads, between which cells do not mix."""
     conv_width: int = 4
@@ -108,7 +110,8 @@ class SLSTM(Mixer):
             raw = driven.reshape(-1, *bias.shape) + jnp.einsum("bhc,ghcd->bghd", hidden, recurrent) + bias
             entry, forget, value, read = jnp.moveaxis(raw, 1, 0)
             kept = jax.nn.log_sigmoid(forget) + stabilizer
-            units = jnp.where(jnp.all(normalizer == 0), entry, jnp.maximum(kept, entry))  # at the first token
+            first = jnp.all(normalizer == 0, axis=(1, 2), keepdims=True)
+            units = jnp.where(first, entry, jnp.maximum(kept, entry))
             kept, written = jnp.exp(jnp.minimum(kept - units, 0)), jnp.exp(entry - units)
             cell, normalizer = kept * cell + written * jnp.tanh(value), kept * normalizer + written
             hidden = jax.nn.sigmoid(read) * cell / normalizer

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, Positions, attention_implementation, join
 from sandbox.models.mixer import Card
+from sandbox.models.segments import open_segments, within_segment
 from sandbox.ran import note_implementation
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -30,6 +31,7 @@ class SoftmaxConfig(AttentionConfig):
         paper="Vaswani et al. 2017, arXiv:1706.03762",
     )
     grows: ClassVar[bool] = True
+    takes_segments: ClassVar[bool] = True
 
     positions: Positions = Positions.none
 
@@ -54,8 +56,9 @@ class Softmax(Attention):
         self.config.check_length(x.shape[1])
         positions = jnp.arange(x.shape[1])
         q, k, v = self._project(x, positions)
-        if self.config.positions in (Positions.alibi, Positions.hard_alibi):
-            visible = positions[None, :] <= positions[:, None]
+        biased = self.config.positions in (Positions.alibi, Positions.hard_alibi)
+        if biased or open_segments() is not None:
+            visible = within_segment(positions[None, :] <= positions[:, None])
             return self._merge(self._attend(q, k, v, positions, positions, visible))
         implementation = attention_implementation(self.head_dim, q.dtype, self.config.positions)
         note_implementation(implementation)
