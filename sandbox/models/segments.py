@@ -21,9 +21,10 @@ from sandbox.scans.segments import SegmentIds, starts_segment
 _open: contextvars.ContextVar[SegmentIds] = contextvars.ContextVar("segments", default=None)
 
 
-def open_segments() -> SegmentIds:
-    """The ids of the innermost block; None outside of one."""
-    return _open.get()
+def open_segments(steps: int = 1) -> SegmentIds:
+    """The ids of the innermost block, for scans in which a token takes so many steps; None outside of one."""
+    ids = _open.get()
+    return ids if ids is None or steps == 1 else jnp.repeat(ids, steps, axis=1)
 
 
 @contextlib.contextmanager

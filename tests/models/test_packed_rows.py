@@ -14,7 +14,7 @@ from sandbox.models.mixers import MIXERS
 from sandbox.models.mixers.fox import FoXConfig
 from sandbox.models.mixers.linear_attention import LinearAttentionConfig
 from sandbox.models.mixers.mamba3 import Mamba3Config
-from sandbox.models.mixers.outer import FeatureMap
+from sandbox.models.mixers.outer import Eigenvalues, Erase, FeatureMap, OuterConfig, Update
 from sandbox.models.mixers.retnet import RetentionPositions, RetNetConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import Positions, SoftmaxConfig
@@ -23,7 +23,15 @@ from sandbox.scans.check import QUICKLY_COMPILED
 LENGTHS = (6, 1, 11, 3)
 LONGEST, TOKENS = max(LENGTHS), sum(LENGTHS)
 IDS = np.repeat([3, 1, 3, 2], LENGTHS)[None]
-REFUSE = ("bigbird", "hyena", "linformer", "log_linear_gated_deltanet", "log_linear_gla", "longformer")
+REFUSE = (
+    "bigbird",
+    "hyena",
+    "linformer",
+    "log_linear_gated_deltanet",
+    "log_linear_gla",
+    "longformer",
+    "ttt_linear",
+)
 
 CONFIGS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items() if name not in REFUSE} | {
     "softmax, learned": (SoftmaxConfig(positions=Positions.learned, max_positions=TOKENS), ChannelMixer.none),
@@ -31,6 +39,8 @@ CONFIGS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items(
     "sliding_window, narrow": (SlidingWindowConfig(d_state=4), ChannelMixer.rwkv4),
     "linear_attention, cosformer": (LinearAttentionConfig(feature_map=FeatureMap.cosformer), ChannelMixer.mlp),
     "retnet, xpos": (RetNetConfig(num_heads=3, positions=RetentionPositions.xpos), ChannelMixer.rwkv7),
+    "outer, product": (OuterConfig(update=Update.product, eigenvalues=Eigenvalues.rotation), ChannelMixer.none),
+    "outer, separate": (OuterConfig(update=Update.product, erase=Erase.separate), ChannelMixer.none),
     "mamba3, rank": (Mamba3Config(d_state=9, rank=3), ChannelMixer.none),
     "fox, pro": (FoXConfig(num_heads=4, num_kv_heads=2, pro=True), ChannelMixer.none),
 }

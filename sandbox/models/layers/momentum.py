@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers.delta_rule import DeltaRuleState, ScalarDecayDeltaRule
 from sandbox.scans import Rule, run_rule
+from sandbox.scans.segments import Starts, carried
 from sandbox.shapes import PRNGKey
 from sandbox.state_kinds import StateKind
 
@@ -38,10 +39,12 @@ class MomentumInputs(NamedTuple):
     share: Float[Array, "*C 1"]
     log_momentum: Float[Array, "*C 1"]
     rate: Float[Array, "*C 1"]
+    starts: Starts = None
 
 
 def step(state: MomentumMemory, x: MomentumInputs) -> tuple[MomentumMemory, Float[Array, "V"]]:
     """Updates both matrices by one token."""
+    state = carried(x.starts, state)
     error = x.v - jnp.sum(x.p[:, None] * state.memory, axis=0)
     momentum = jnp.exp(x.log_momentum) * state.momentum + x.k[:, None] * (x.rate * error)[None, :]
     memory = jnp.exp(x.log_decay) * state.memory + x.share * momentum

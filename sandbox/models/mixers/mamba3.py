@@ -178,9 +178,7 @@ class Mamba3(Mixer):
         def written(values: Float[Array, "B T H P"], size: Float[Array, "B T H"]) -> Float[Array, "B T R H P"]:
             return self._several(values * size.astype(values.dtype)[..., None], self.mix_values)
 
-        options = self.config.scan_options
-        if (ids := open_segments()) is not None:
-            options["segment_ids"] = jnp.repeat(ids, 3 * rank - 1, axis=1)
+        options = self.config.scan_options | {"segment_ids": open_segments(steps=3 * rank - 1)}
         last_values = written(token_before(values, state.value), of_last * jnp.exp(log_decay))
         read, memory = gated_linear_attention(
             one_after_the_other(q, before=2 * rank - 1),

@@ -45,6 +45,7 @@ from sandbox.models.layers.norms import RMSNorm, l2_normalize
 from sandbox.models.layers.parameters import NoWeightDecay, retention_decays
 from sandbox.models.layers.rotary import rotate_by, turned_so_far
 from sandbox.models.mixer import Card, MatrixMemoryConfig, Mixer
+from sandbox.models.segments import open_segments
 from sandbox.option_checks import check_at_least
 from sandbox.scans import (
     at_first_step,
@@ -248,7 +249,8 @@ class Outer(Mixer):
         q, k = one_after_the_other(q, before=writes - 1), one_after_the_other(k)
         v = one_after_the_other(tap_values(v.reshape(*by_token, writes, config.num_heads, self.columns)))
         beta = None if self.beta is None else jax.nn.sigmoid(self.beta(x).astype(jnp.float32)).reshape(v.shape[:3])
-        scan: dict[str, Any] = {"log_decay": log_decay, "initial_state": state.memory} | config.scan_options
+        scan: dict[str, Any] = config.scan_options | {"segment_ids": open_segments(steps=writes)}
+        scan |= {"log_decay": log_decay, "initial_state": state.memory}
         if beta is not None and config.erase is Erase.same:
             beta = 2 * beta if config.eigenvalues is Eigenvalues.signed else beta
             read, memory = gated_delta_rule(q, k, v, beta, **scan)
