@@ -9,6 +9,7 @@ from by_hand import (
     causal,
     convolved,
     finished,
+    level_weights,
     made,
     rms,
     run,
@@ -124,11 +125,6 @@ def test_mamba3(rank):
 
     out = run(step, (rows, columns)).reshape(TOKENS, -1) @ params["out.kernel"]
     np.testing.assert_allclose(y, out, atol=2e-5)
-
-
-def level_weights(params, x):
-    raw = (x @ params["levels.from_x.kernel"]).reshape(TOKENS, *params["levels.scale"].shape)
-    return softplus(params["levels.scale"] * raw)
 
 
 def by_levels(weights, transition, written, q):

@@ -87,3 +87,8 @@ def scalar_decay(params, x):
 def finished(params, x, read, gate):
     normal = rms(read, params["norm.scale"]).reshape(TOKENS, -1)
     return normal * gate(x) @ params["out.kernel"]
+
+
+def level_weights(params, x):
+    raw = (x @ params["levels.from_x.kernel"]).reshape(TOKENS, *params["levels.scale"].shape)
+    return softplus(params["levels.scale"] * raw)
