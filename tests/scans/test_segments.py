@@ -46,11 +46,13 @@ DRIVERS = {
     "kernels for TPUs": ("pallas", "tpu"),
 }
 
-LOOPS = {name for name, rule in RULES.items() if rule.chunk is None}
+SAME = {(name, "chunked") for name, rule in RULES.items() if rule.chunk is None}
+SAME |= {("gated_delta_product", driver) for driver in DRIVERS if driver not in ("recurrent", "chunked")}
+"""Cases that another one covers: loops run by steps, and the product is the gated delta rule."""
 
 IN_CHUNKS = ("gated_linear_attention", "gated_linear_attention, bonus", "generalized_delta_rule", "mlstm")
 
-by_every_case = pytest.mark.parametrize("case", CASES)
+RUNS = [(case, driver) for case in CASES for driver in DRIVERS if (case, driver) not in SAME]
 
 
 def arguments_of(case, tokens=TOKENS):
@@ -107,13 +109,10 @@ def problems(expected, found, tolerance):
     ]
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-@by_every_case
+@pytest.mark.parametrize(("case", "driver"), RUNS)
 def test_segments_of_a_row_are_those_alone(case, driver):
     run, arguments = arguments_of(case)
     implementation, platform = DRIVERS[driver]
-    if driver == "chunked" and run.__name__ in LOOPS:
-        pytest.skip("the driver by steps runs this rule")
     options = {"segment_ids": jnp.asarray(IDS), "implementation": implementation, "chunk_size": CHUNK}
 
     def found():
