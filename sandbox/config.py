@@ -102,6 +102,10 @@ class Config:
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
+        if self.train.pack > 1 and (across := self.model.across_segments(self.mixer)):
+            raise ValueError(
+                f"train.pack={self.train.pack}: {', '.join(across)} would look across the borders of sequences"
+            )
         if self.train.free_running and not self.task.answers_are_read:
             reading = [name for name, task in TASKS.items() if task.answers_are_read]
             raise ValueError(
@@ -179,6 +183,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "embedding_rate"): 1.0,
     ("train", "free_running"): False,
     ("train", "decayed"): "matrices",
+    ("train", "pack"): 1,
     ("mixer", "half_life"): None,
     ("mixer", "product_steps"): 2,
     ("mixer", "erase"): "same",

@@ -135,6 +135,12 @@ class ModelConfig:
             config.check_width(self.d_model)
         return configs
 
+    def across_segments(self, mixer: MixerConfig) -> tuple[str, ...]:
+        """Names of the mixers that look across the borders of segments, which a model of them refuses."""
+        registered = {config: name for name, config in MIXERS.items()}
+        across = [type(one) for one in self.layer_mixers(mixer) if not one.takes_segments]
+        return tuple(sorted({registered.get(one, one.__name__) for one in across}))
+
     def make(self, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs) -> "LanguageModel":
         """A model with a vocabulary of `vocab_size` tokens."""
         return LanguageModel(self, mixer, vocab_size, rngs=rngs)
@@ -151,9 +157,7 @@ class LanguageModel(nnx.Module):
         self.embedding_factor = root if config.scale_embedding else None
         self.readout_factor = 1 / root if config.scale_readout else None
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
-        registered = {config: name for name, config in MIXERS.items()}
-        across = {registered.get(type(one), type(one).__name__) for one in mixers if not one.takes_segments}
-        self.across_segments = tuple(sorted(across))  # names of mixers that look across borders
+        self.across_segments = config.across_segments(mixer)
         blocks: list[Block] = []
         self.block_indices: list[int] = []  # per layer; layers that share weights share a block
         for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):

@@ -40,6 +40,9 @@ class TrainConfig:
     """Optimiser steps of each member."""
     batch_size: int = 32
     """Sequences per step."""
+    pack: int = 1
+    """Sequences in one row of a batch, each of which starts from an empty state: a power of two that divides
+    `batch_size`. Results are those of `pack=1`, up to rounding; it shows that resets do what they say."""
     loss: Loss = Loss.answers
     """Train on the `answers` alone or, like a language model, on `all` tokens. Scores are always over answers."""
     learning_rates: Any = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
@@ -85,6 +88,10 @@ class TrainConfig:
             "test_examples",
         ):
             check_at_least(f"train.{name}", getattr(self, name), 1)
+        if self.pack < 1 or self.pack & (self.pack - 1) or self.batch_size % self.pack:
+            raise ValueError(
+                f"train.pack={self.pack} must be a power of two that divides train.batch_size={self.batch_size}"
+            )
         if self.num_examples is not None:
             check_at_least("train.num_examples", self.num_examples, 1)
         if self.learning_rates != AUTO:

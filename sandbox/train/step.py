@@ -69,8 +69,17 @@ class Problem:
         return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(params)))
 
     def apply(self, params: Params, batch: Example) -> Float[Array, "B M N"]:
-        """Logits at the scored positions."""
-        return self.model_with(params)(batch.tokens, batch.positions)
+        """Logits at the scored positions; of `train.pack` sequences at a time, where the batch has so many."""
+        model, pack, (size, length) = self.model_with(params), self.train.pack, batch.tokens.shape
+        if pack == 1 or size % pack:
+            return model(batch.tokens, batch.positions)
+        sequence = jnp.arange(size)[:, None] % pack
+        logits = model(
+            batch.tokens.reshape(-1, pack * length),
+            (batch.positions + sequence * length).reshape(size // pack, -1),
+            jnp.broadcast_to(sequence, (size, length)).reshape(-1, pack * length),
+        )
+        return logits.reshape(size, -1, logits.shape[-1])
 
 
 class Member(NamedTuple):

@@ -11,7 +11,9 @@ import pytest
 
 from sandbox.config import Config
 from sandbox.errors import InputError
+from sandbox.models.layers.attention import Positions
 from sandbox.models.lm import ModelConfig
+from sandbox.models.mixers.gla import GLAConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.run import run
 from sandbox.run_folder import FAILURE, METRICS, SUMMARY
@@ -68,6 +70,15 @@ def finished(failed):
     """The same run, tried again."""
     asked, _ = failed
     return asked, run(asked)
+
+
+@pytest.mark.parametrize("mixer", [SoftmaxConfig(positions=Positions.rope), GLAConfig(d_state=4, num_heads=1)])
+def test_packed_sequences_train_as_single_ones(mixer):
+    alone, packed = problem(mixer), problem(mixer, pack=4)
+    ends = [population.advance(one, population.init_population(one, 0), 0, 3) for one in (alone, packed)]
+    np.testing.assert_allclose(ends[1][1], ends[0][1], rtol=1e-4)
+    for one, other in zip(*(jax.tree.leaves(end.params) for end, _ in ends), strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-4)
 
 
 def test_one_record_per_member_split_and_slice(finished):
