@@ -53,6 +53,8 @@ HYBRIDS = {
     "samba": ["mamba", "sliding_window"],
     "based": ["short_conv", "based", "short_conv", "sliding_window", "short_conv"],
     "kimi_linear": ["kda"] * 3 + ["softmax"],
+    "qwen3_next": ["gated_deltanet"] * 3 + ["softmax"],
+    "xlstm": ["mlstm"] * 7 + ["slstm"],
 }
 """The mixer of each layer that the presets under conf/model must have."""
 
