@@ -102,6 +102,9 @@ class Config:
     def __post_init__(self) -> None:
         for mixer in self.model.layer_mixers(self.mixer):
             mixer.check_length(self.longest)
+        if self.longest > LARGEST:
+            name = registered_names()[type(self.task)]
+            raise ValueError(f"task={name}: {self.longest} tokens in a sequence are more than {LARGEST}")
         if self.train.pack > 1 and (across := self.model.across_segments(self.mixer)):
             raise ValueError(
                 f"train.pack={self.train.pack}: {', '.join(across)} would look across the borders of sequences"

@@ -129,13 +129,14 @@ def probe(
     """Whether Fisher's linear discriminant, fitted on `seen` and its answers, finds those of `outputs`.
 
     Classes share one covariance, and are as frequent as in `known`: the discriminant of class c is
-    xᵀ Σ⁻¹ μ_c - μ_cᵀ Σ⁻¹ μ_c / 2 + log p_c. Answers with fewer than 8 examples are left out on both sides.
+    xᵀ Σ⁻¹ μ_c - μ_cᵀ Σ⁻¹ μ_c / 2 + log p_c. Answers with fewer than 8 examples are left out on both sides. In
+    outputs that are not finite nothing is found.
     """
     classes, counts = np.unique(known, return_counts=True)
     classes, counts = classes[counts >= _EXAMPLES], counts[counts >= _EXAMPLES]
     fitted, scored = np.isin(known, classes), np.isin(answers, classes)
-    if not len(classes):
-        return np.zeros(0, bool)
+    if not len(classes) or not (np.isfinite(seen).all() and np.isfinite(outputs).all()):
+        return np.zeros(scored.sum(), bool)
     seen, number = seen[fitted].astype(float), np.searchsorted(classes, known[fitted])
     means = np.zeros((len(classes), seen.shape[1]))
     np.add.at(means, number, seen)

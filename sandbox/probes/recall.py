@@ -17,7 +17,7 @@ from sandbox.train.step import are_right
 NOWHERE = -1
 """The source of an answer that no earlier token gives."""
 
-_LOOK_BACK = 4  # tokens before an answer that are compared with those before its question
+_LOOK_BACK = 16  # tokens before an answer that are compared with those before its question
 
 
 def first_tests(task: TaskConfig) -> Example:

@@ -30,7 +30,7 @@
 
   function fillCell(cell, field, datum) {
     const value = datum[field] ?? "";
-    cell.textContent = typeof value === "number" ? Number(value.toPrecision(5)) : value;
+    cell.textContent = typeof value === "number" ? (Number.isInteger(value) ? value : Number(value.toPrecision(5))) : value;
     if (field !== "command" || !value) return;
     const copy = document.createElement("button");
     copy.textContent = "Copy";
@@ -64,7 +64,11 @@
   function sort(head) {
     const body = head.closest("table").tBodies[0];
     const upward = head.getAttribute("aria-sort") !== "ascending";
-    const value = (row) => row.cells[head.cellIndex].textContent.trim().replace(/^≥ /, "");
+    const value = (row) => {
+      const text = row.cells[head.cellIndex].textContent.trim().replace(/^≥ /, "");
+      const bytes = text.match(/^([\d.]+) (B|KiB|MiB|GiB)$/);
+      return bytes ? bytes[1] * 1024 ** ["B", "KiB", "MiB", "GiB"].indexOf(bytes[2]) : text;
+    };
     const compare = new Intl.Collator("en", { numeric: true }).compare;
     const order = (a, b) => (a === "" || b === "" ? (a === "") - (b === "") : // what is missing comes last
       (upward ? 1 : -1) * (isNaN(a) || isNaN(b) ? compare(a, b) : a - b));

@@ -12,7 +12,8 @@ Every rule has a public function (`gated_linear_attention`, `wkv4`, …), and al
 - `initial_state` has the form of the final state; None means the empty state.
 - `segment_ids` `[B, T]`, integers, put several sequences in one row: where the id differs from that of the token
   before, the state is empty again before the token is read or written. The initial state belongs to the first
-  segment of a row, and the final state to the last one. None means one segment.
+  segment of a row, and the final state to the last one. A nan or an infinity may reach later segments. None means
+  one segment.
 - `implementation` is a name in `IMPLEMENTATIONS`, or "auto" (see `resolve_implementation`).
 - `chunk_size` is the number of tokens per chunk, a power of two; None means what is fastest. The backward pass
   keeps the state at the start of each chunk, whether or not the rule has a chunk form.

@@ -3,7 +3,9 @@
 from numbers import Integral
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from sandbox.scans.layout import batch_size, num_tokens
@@ -53,6 +55,11 @@ def check_segment_ids(segment_ids: Any, batch: int, tokens: int) -> None:
         raise ValueError(f"segment_ids has shape {segment_ids.shape}, expected {expected}")
     if not jnp.issubdtype(segment_ids.dtype, jnp.integer):
         raise ValueError(f"segment_ids has dtype {segment_ids.dtype}, expected integers")
+    if isinstance(segment_ids, np.ndarray) and segment_ids.size:
+        kept = np.iinfo(jax.dtypes.canonicalize_dtype(segment_ids.dtype))
+        lowest, highest = int(segment_ids.min()), int(segment_ids.max())
+        if lowest < kept.min or highest > kept.max:
+            raise ValueError(f"segment_ids go from {lowest} to {highest}, and JAX keeps {kept.bits} bits of them")
 
 
 def check_chunk_size(chunk_size: Any) -> None:

@@ -85,7 +85,6 @@ class Questions(NamedTuple):
 class JointRecallConfig(TaskConfig):
     """Recall of all values of a table; every number of contexts with every number of keys is equally likely."""
 
-    answers_follow: ClassVar[bool] = True
     answers_are_read: ClassVar[bool] = True
 
     vocab_size: int = 50

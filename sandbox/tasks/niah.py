@@ -99,6 +99,9 @@ class NIAHConfig(VariableLengthConfig):
         check_choice("task.variant", self.variant, Variant)
         check_choice("task.distractor", self.distractor, Distractor)
         check_whole_number("task.uuid_size", self.uuid_size, least=1)
+        if self.variant is not Variant.single_3 and self.uuid_size != type(self).uuid_size:
+            setting = f"task.uuid_size={self.uuid_size} needs task.variant=single_3"
+            raise ValueError(f"{setting}, not {self.variant.name}")
         check_whole_number("task.distractors", self.distractors, least=0)
         asking, thirds = f"task.distractors={self.distractors}", max(PHRASE, 1 + self.distractors)
         because = f"3 marks, and 3 x the larger of {PHRASE} words and distractors + 1"

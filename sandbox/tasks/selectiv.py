@@ -103,6 +103,8 @@ class SelectivConfig(TaskConfig):
             check_whole_number(f"task.{name}", getattr(self, name), least=0)
         check_whole_numbers("task.test_gaps", self.test_gaps, least=0)
         check_order("task.min_gap", self.min_gap, "task.max_gap", self.max_gap)
+        if self.gap_start >= self.elements:
+            raise ValueError(f"task.gap_start={self.gap_start} leaves no gap in task.elements={self.elements}")
         check_order("task.num_starts", self.num_starts, "task.num_symbols", self.num_symbols)
         check_choice("task.gap", self.gap, Gap)
         check_positive_number("task.gap_share", self.gap_share)

@@ -166,6 +166,7 @@ def test_wrong_ids_are_refused(case, without_shape_checker):
         (np.zeros((2, 6), int), r"segment_ids has shape \(2, 6\), expected \[B, T\] = \(2, 5\)"),
         (np.zeros((1, 5), int), r"segment_ids has shape \(1, 5\), expected \[B, T\] = \(2, 5\)"),
         (np.zeros((2, 5)), "segment_ids has dtype float64, expected integers"),
+        (np.full((2, 5), 2**32), "segment_ids go from 4294967296 to 4294967296, and JAX keeps 32 bits of them"),
         ([0, 1], r"segment_ids is \[0, 1\], expected an array of integers \[B, T\] = \(2, 5\)"),
     ):
         with pytest.raises(ValueError, match=f"^{message}$"):

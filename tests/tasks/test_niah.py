@@ -45,7 +45,7 @@ def test_the_value_of_the_needle_is_asked_for(variant, distractors, distractor, 
         min_length=22,
         max_length=30,
         variant=variant,
-        uuid_size=3,
+        **({"uuid_size": 3} if variant is Variant.single_3 else {}),
         distractors=distractors,
         distractor=distractor,
     )

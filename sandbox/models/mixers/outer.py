@@ -13,7 +13,7 @@ they reach -1 (Grazzi et al. 2024); or rotation, where q and k turn by Σ_{s≤t
 its angle, as in Mamba-3: with a decay per head the memory turns itself, γ exp(±iω). That W starts at zero.
 
 Options of an axis are nested, so a difference between two is due to what the larger one adds: one step of a
-product is delta, b = β is `same`, angles of zero are `positive`, and of the decays:
+product is delta, b = β is `same` (if eigenvalues are positive), angles of zero are `positive`, and of the decays:
 
 | decay | log γ_t | also in |
 | --- | --- | --- |

@@ -11,7 +11,7 @@ at its start; this is a chunk of one token. Deep memories, persistent tokens and
 θ = σ(x_t W_θ) and η = σ(x_t W_η + b_η) are numbers per head. There is no code by the authors, and the paper does
 not say how gates start: 1 - α is the decay of Gated DeltaNet (`layers/delta_rule.py`), b_η starts at zero.
 Queries, keys and values go through short convolutions and silu, and queries and keys have length one, as in its
-section 4.4.
+section 4.4. With η near one the recurrence is unstable: at 0.99 it passes the largest float32 within 4000 tokens.
 """
 
 import dataclasses
@@ -41,6 +41,11 @@ class TitansConfig(ScalarDecayConfig):
         paper="Behrouz et al. 2025, arXiv:2501.00663",
         d_state="rows K of each head's two matrices",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.negative_eigenvalues:
+            raise ValueError("mixer.negative_eigenvalues=true: titans has none, as θ is below one")
 
 
 class Titans(MomentumDeltaRule):

@@ -114,7 +114,8 @@ class TTTLinear(Mixer):
     def __call__(self, x: Activations) -> Activations:
         state = self.init_state(x.shape[0], x.shape[1])
         tokens, _ = self._tokens(x, state)
-        length, size = x.shape[1], self.config.mini_batch
+        length = x.shape[1]
+        size = min(self.config.mini_batch, length)
         count = -(-length // size)
 
         def by_batch(leaf: Array) -> Array:
@@ -171,7 +172,7 @@ class TTTLinear(Mixer):
 
     def _batch(self, learned: Weights, x: Tokens) -> tuple[Weights, Float[Array, "B T H K"]]:
         """A whole mini-batch, whose sums over earlier tokens are matrix products."""
-        weights, steps = self._weights(learned), self._steps()
+        weights, steps = self._weights(learned), self._steps()[: x.q.shape[1]]
         gradients = self._gradients(weights, x)
         scores = jnp.einsum("bihk,bjhk->bhij", x.q, x.k) + 1  # the bias has a key of one
         scores = jnp.where(jnp.tri(len(steps), dtype=bool), scores, 0) * steps[:, None]
