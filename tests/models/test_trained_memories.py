@@ -19,9 +19,11 @@ from by_hand import (
     unit,
 )
 
+from sandbox.models.layers.momentum import MOMENTUM_DELTA_RULE
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
 from sandbox.models.mixers.titans import TitansConfig
 from sandbox.models.mixers.ttt_linear import TTTLinearConfig
+from sandbox.scans.check import check_rule
 
 ROWS, COLUMNS = 4, WIDTH  # values are twice as wide as the model, in two heads
 
@@ -119,3 +121,7 @@ def test_ttt_linear():
     gelu = gate / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
     out = layer_norm(read.reshape(TOKENS, -1), params["norm.scale"], params["norm.bias"]) * gelu
     np.testing.assert_allclose(y, out @ params["out.kernel"], rtol=2e-5, atol=2e-5)
+
+
+def test_the_rule_with_momentum_is_its_definition_in_other_drivers():
+    check_rule(MOMENTUM_DELTA_RULE, implementations=["steps", "pallas_gpu"], lengths=[1, 7])
