@@ -23,7 +23,7 @@ finite."""
 SWEEP = sweep_of(*HEALTHY, RAISES, IS_KILLED, diverges=DIVERGES)
 KILLS = 10
 
-pytestmark = pytest.mark.xdist_group("under_fire")  # its tests share a sweep
+pytestmark = pytest.mark.xdist_group("under_fire")  # its tests share a sweep, whatever runs between them
 
 
 def kill(pid: int) -> None:
@@ -31,7 +31,7 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def peace(tmp_path_factory):
     """The folder of the sweep where nothing disturbed it."""
     folder = tmp_path_factory.mktemp("peace")

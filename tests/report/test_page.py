@@ -68,7 +68,7 @@ def invented(root, sizes=(8, 16)):
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def report(tmp_path_factory):
     from sandbox.report import write_report
 
