@@ -84,6 +84,16 @@ def scalar_decay(params, x):
     return np.exp(-np.exp(params["log_rates"]) * softplus(x @ params["dt.kernel"] + params["dt_bias"]))
 
 
+def channel_log_decay(params, x):
+    """Per head and row, as in Kimi Delta Attention."""
+    dt = x @ params["dt.down.kernel"] @ params["dt.up.kernel"] + params["dt_bias"].ravel()
+    return -np.exp(params["log_rates"]) * softplus(dt.reshape(TOKENS, HEADS, -1))
+
+
+def low_rank_gate(params):
+    return lambda x: sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
+
+
 def finished(params, x, read, gate):
     normal = rms(read, params["norm.scale"]).reshape(TOKENS, -1)
     return normal * gate(x) @ params["out.kernel"]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sandbox.models.lm import LanguageModel, ModelState
 from sandbox.models.mixer import Mixer, State
 from sandbox.probes.attention import mixer_inputs
+from sandbox.probes.memory import over_time
 from sandbox.probes.recall import NOWHERE, first_tests, part_of, sources
 from sandbox.shapes import Tokens
 from sandbox.state_kinds import StateKind, kinds_of
@@ -83,11 +84,10 @@ def _asked_at(
 ) -> dict[int, Float[Array, "S B M D"]]:
     """What each layer with a memory gives at `positions`, had it read the tokens up to `moments` alone before."""
 
-    def read(state: ModelState, column: Array) -> tuple[ModelState, dict[int, State]]:
-        _, state = model.step(column, state)
-        return state, {number: layer.mixer for number, layer in enumerate(state) if _has_memory(layer.mixer)}
+    def with_memory(state: ModelState) -> dict[int, State]:
+        return {number: layer.mixer for number, layer in enumerate(state) if _has_memory(layer.mixer)}
 
-    _, states = jax.lax.scan(read, model.init_state(*tokens.shape), tokens.T)
+    states: dict[int, State] = over_time(model, tokens, with_memory)
     inputs = mixer_inputs(model, tokens)
     return {number: _layer_asked_at(*inputs[number], states[number], positions, moments) for number in states}
 
@@ -99,7 +99,7 @@ def _has_memory(state: State) -> bool:
 def _layer_asked_at(
     mixer: Mixer,
     x: Float[Array, "B T D"],
-    over_time: State,
+    states: State,
     positions: Int[Array, "B M"],
     moments: Int[Array, "S B M"],
 ) -> Float[Array, "S B M D"]:
@@ -112,11 +112,11 @@ def _layer_asked_at(
         return mixer.step(question[None], jax.tree.unflatten(structure, of_one))[0][0]
 
     def at_stage(moment: Int[Array, "B M"]) -> Array:
-        states = [leaf[moment, sequence] if leaf.ndim > 1 else leaf[moment] for leaf in leaves]
-        flat = [state.reshape(moment.size, *state.shape[2:]) for state in states]
+        then = [leaf[moment, sequence] if leaf.ndim > 1 else leaf[moment] for leaf in leaves]
+        flat = [leaf.reshape(moment.size, *leaf.shape[2:]) for leaf in then]
         return jax.vmap(answer)(questions, flat).reshape(*moment.shape, -1)
 
-    leaves, structure = jax.tree.flatten(over_time)
+    leaves, structure = jax.tree.flatten(states)
     return jax.lax.map(at_stage, moments)
 
 

@@ -1,6 +1,7 @@
 """What a layer's memory holds as a sequence is read: its rank, what a token changes, and how alike keys are."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -35,17 +36,22 @@ def memories(model: LanguageModel, tokens: Tokens) -> dict[int, Memory]:
                     found[number] = leaf
         return found
 
-    def read(state: ModelState, column: Array) -> tuple[ModelState, dict[int, Array]]:
-        _, state = model.step(column, state)
-        return state, matrices(state)
-
-    batch, length = tokens.shape
-    _, over_time = jax.lax.scan(read, model.init_state(batch, length), tokens.T)
+    found = over_time(model, tokens, matrices)
     return {
-        number: Memory(np.asarray(over_time[number]), *scan)
+        number: Memory(np.asarray(found[number]), *scan)
         for number, scan in scans.items()
-        if scan is not None and number in over_time
+        if scan is not None and number in found
     }
+
+
+def over_time(model: LanguageModel, tokens: Tokens, chosen: Callable[[ModelState], Any]) -> Any:
+    """What `chosen` takes of the decode state, after each token: its arrays with a leading axis of time."""
+
+    def read(state: ModelState, column: Array) -> tuple[ModelState, Any]:
+        _, state = model.step(column, state)
+        return state, chosen(state)
+
+    return jax.lax.scan(read, model.init_state(*tokens.shape), tokens.T)[1]
 
 
 def _queries_and_keys(mixer: Mixer, x: Activations) -> tuple[np.ndarray, np.ndarray] | None:

@@ -7,9 +7,11 @@ from by_hand import (
     TOKENS,
     WIDTH,
     causal,
+    channel_log_decay,
     convolved,
     finished,
     level_weights,
+    low_rank_gate,
     made,
     rms,
     run,
@@ -75,8 +77,7 @@ def test_gated_deltanet2():
     params, x, y = made(GatedDeltaNet2Config(num_heads=HEADS, d_state=rows))
     q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
     q, k = unit(q) / np.sqrt(rows), unit(k)
-    dt = (x @ params["dt.down.kernel"] @ params["dt.up.kernel"]).reshape(TOKENS, HEADS, rows)
-    decay = np.exp(-np.exp(params["log_rates"]) * softplus(dt + params["dt_bias"]))
+    decay = np.exp(channel_log_decay(params, x))
     erase = sigmoid(x @ params["beta.kernel"]).reshape(TOKENS, HEADS, rows)
     write = sigmoid(x @ params["write.kernel"]).reshape(TOKENS, HEADS, columns)
 
@@ -85,10 +86,8 @@ def test_gated_deltanet2():
         state = state + np.outer(k[t, h], write[t, h] * v[t, h] - (erase[t, h] * k[t, h]) @ state)
         return state, q[t, h] @ state
 
-    def gate(x):
-        return sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
-
-    np.testing.assert_allclose(y, finished(params, x, run(step, (rows, columns)), gate), atol=2e-5)
+    read = run(step, (rows, columns))
+    np.testing.assert_allclose(y, finished(params, x, read, low_rank_gate(params)), atol=2e-5)
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -175,8 +174,7 @@ def test_preconditioned_kda():
     params, x, y = made(PreconditionedKDAConfig(num_heads=HEADS, d_state=rows))
     q, k, v = split(convolved(params, x), (HEADS, rows), (HEADS, rows), (HEADS, columns))
     q, k, beta = unit(q) / np.sqrt(rows), unit(k), sigmoid(x @ params["beta.kernel"])
-    dt = (x @ params["dt.down.kernel"] @ params["dt.up.kernel"]).reshape(TOKENS, HEADS, rows)
-    decay = np.exp(-np.exp(params["log_rates"]) * softplus(dt + params["dt_bias"]))
+    decay = np.exp(channel_log_decay(params, x))
     rate = np.exp(params["received_log_rates"])
     kept = np.exp(-rate * softplus(x @ params["received_dt.kernel"] + params["received_dt_bias"]))
     share = sigmoid(x @ params["received_beta.kernel"])
@@ -190,10 +188,8 @@ def test_preconditioned_kda():
         state = state + beta[t, h] * np.outer(scaled, v[t, h] - k[t, h] @ state)
         return state, q[t, h] @ state
 
-    def gate(x):
-        return sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
-
-    np.testing.assert_allclose(y, finished(params, x, run(step, (rows, columns)), gate), atol=2e-5)
+    read = run(step, (rows, columns))
+    np.testing.assert_allclose(y, finished(params, x, read, low_rank_gate(params)), atol=2e-5)
 
 
 def test_mesanet():

@@ -9,9 +9,11 @@ from by_hand import (
     TOKENS,
     WIDTH,
     causal,
+    channel_log_decay,
     convolved,
     finished,
     level_weights,
+    low_rank_gate,
     made,
     rms,
     scalar_decay,
@@ -79,22 +81,13 @@ def test_comba():
     assert_same(y, finished(params, x, read, lambda x: sigmoid(x @ params["gate.kernel"])))
 
 
-def channel_decay(params, x):
-    dt = (x @ params["dt.down.kernel"] @ params["dt.up.kernel"]).reshape(TOKENS, HEADS, ROWS)
-    return -np.exp(params["log_rates"]) * softplus(dt + params["dt_bias"])
-
-
-def low_rank_gate(params):
-    return lambda x: sigmoid(x @ params["gate.down.kernel"] @ params["gate.up.kernel"])
-
-
 def test_gated_deltanet2():
     columns = WIDTH // HEADS
     params, x, y = made(GatedDeltaNet2Config(num_heads=HEADS, d_state=ROWS))
     q, k, v = split(convolved(params, x), (HEADS, ROWS), (HEADS, ROWS), (HEADS, columns))
     erase = sigmoid(x @ params["beta.kernel"]).reshape(TOKENS, HEADS, ROWS)
     write = sigmoid(x @ params["write.kernel"]).reshape(TOKENS, HEADS, columns)
-    log_decay = channel_decay(params, x)
+    log_decay = channel_log_decay(params, x)
     read = read_by("gdn2", "naive_recurrent_gdn2", unit(q), unit(k), v, log_decay, erase, write)
     assert_same(y, finished(params, x, read, low_rank_gate(params)))
 
@@ -109,7 +102,7 @@ def test_preconditioned_kda():
     read = read_by(
         "precond_kda",
         "naive_recurrent_precond_kda",
-        *(unit(q), unit(k), v, channel_decay(params, x), kept, share, beta),
+        *(unit(q), unit(k), v, channel_log_decay(params, x), kept, share, beta),
         log_atk_scale=torch.tensor(params["usual"]),
     )
     assert_same(y, finished(params, x, read, low_rank_gate(params)))

@@ -293,7 +293,7 @@ def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
 
 def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
     x_names = {name: title_of(name, keys) for name in tables.axes}
-    own = {key: tables.groups[key] for key in tables.choices}
+    own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
     groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
     by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
     columns = f"{GROUPED_BY} == '{_SERIES}' ? {json.dumps(by_series)}[{X}] : {json.dumps(own)}[{GROUPED_BY}]"

@@ -44,9 +44,7 @@ class ChartTables:
     series: dict[str, str]
     """Column for x -> the column of configurations with the numbers of the series in a chart against it."""
     groups: dict[str, str]
-    """Such a column, or a key of the config -> the column with what a legend says of it."""
-    choices: list[str]
-    """The keys of the config by which points can be grouped: those with more than one value."""
+    """Such a column, or a key of the config with several values -> the column with what a legend says of it."""
     shared: str
     """The words that all commands end in, which `command` leaves out."""
 
@@ -65,7 +63,7 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
     of_members = members.groupby(CONFIG, sort=False)
     configs = configs.join(of_members[columns].mean(), on=CONFIG)
     best = configs[CONFIG].map(of_members["accuracy"].max())
-    named_configs, series, groups = _with_names(configs, data.keys, axes, best)
+    named_configs, series, groups = _with_names(configs, data.keys, choices, axes, best)
     runs = records.drop_duplicates([CONFIG, *RUN])
     lines, shared = _without_shared([commands.get((study, run), "") for study, run in runs[RUN].to_numpy()])
     named_configs = named_configs.assign(
@@ -86,7 +84,6 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
         tasks=list(points["task"].drop_duplicates()),
         series=series,
         groups=groups,
-        choices=choices,
         shared=shared,
     )
 
@@ -133,7 +130,7 @@ def _points(members: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_names(
-    configs: pd.DataFrame, keys: Sequence[str], axes: Sequence[str], best: pd.Series
+    configs: pd.DataFrame, keys: Sequence[str], choices: Sequence[str], axes: Sequence[str], best: pd.Series
 ) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
     """The configurations with numbers of their series against each axis and names of groups; see ChartTables."""
     series: dict[str, str] = {}
@@ -145,7 +142,7 @@ def _with_names(
         known = [column for column, others in names.items() if others.equals(found)]
         series[axis] = known[0] if known else f"series {len(names) + 1}"
         names[series[axis]] = found
-    names |= {key: configs[key].map(format_value) for key in keys}
+    names |= {key: configs[key].map(format_value) for key in choices}
     groups = {column: f"by {column}" for column in names}
     numbers = {column: pd.factorize(names[column])[0] for column in {*series.values()}}
     shown = {groups[column]: named(texts, best) for column, texts in names.items()}
