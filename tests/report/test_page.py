@@ -111,9 +111,22 @@ def marks(page, chart="explore"):
     return page.evaluate(MARKS, [chart, "shown_marks"])
 
 
+def settle(page, chart="explore"):
+    """Waits until a chart shows what its controls say: Vega draws it after the event, not in it."""
+    page.evaluate("(name) => window.charts[name].then((view) => view.runAsync()).then(() => 0)", chart)
+
+
 def choose(page, name, value):
     page.select_option(f"select[name={name}]", value)
-    page.evaluate("window.charts.explore.then((view) => view.runAsync()).then(() => 0)")
+    settle(page)
+
+
+def open_table(page, chart="explore"):
+    """Opens the table below a chart, which is filled after the event."""
+    details = page.locator(f"details[data-chart={chart}]")
+    details.locator("summary").press("Enter")
+    details.locator("tbody tr").first.wait_for()
+    return details
 
 
 def place_of(page, find):
@@ -125,6 +138,7 @@ def place_of(page, find):
     )
 
 
+COPIED = "document.querySelector('#copied').textContent !== ''"
 POINTS = "document.querySelectorAll('#explore .shown_marks path')"
 
 
@@ -171,6 +185,7 @@ def test_a_logarithmic_axis_can_be_linear(page):
     ends = "window.charts.explore.then((view) => view.scale('x').domain().map(Math.round))"
     logarithmic = page.evaluate(ends)
     page.uncheck("input[name=log_x]")
+    settle(page)
     assert logarithmic[1] <= 14 < page.evaluate(ends)[0], "exponents of 2, and bytes"
 
 
@@ -201,25 +216,25 @@ def test_a_group_keeps_its_colour_from_one_axis_to_another(page):
 
 
 def test_the_table_of_the_chart_begins_with_the_model_and_copies_commands(page):
-    page.locator("details[data-chart=explore] summary").click()
-    table = page.locator("details[data-chart=explore] table")
+    table = open_table(page).locator("table")
     assert table.locator("th").all_inner_texts()[:4] == ["series", "slice", "state_bytes", "mean"]
     table.locator("button").first.focus()
     page.keyboard.press("Enter")
-    said = page.locator("#copied").inner_text()
-    assert table.locator("td").first.inner_text() in said
+    page.wait_for_function(COPIED)
+    assert table.locator("td").first.inner_text() in page.locator("#copied").inner_text()
     assert page.locator("#command").input_value().startswith("sandbox mixer=")
 
 
 def test_a_click_on_the_legend_dims_the_others_in_every_chart(page):
     page.mouse.click(*place_of(page, legend_entry("linear")))
     for chart in ("explore", "heatmap_chart", "curves_chart", "learning_rates_chart"):
-        page.evaluate("(name) => window.charts[name].then((view) => view.runAsync()).then(() => 0)", chart)
+        settle(page, chart)
         opacities = {mark["opacity"] > 0.5 for mark in marks(page, chart)}
         assert opacities == {True, False}, chart
     assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}
     assert page.input_value("#highlight") == "linear"
     page.select_option("#highlight", "")
+    settle(page)
     assert {mark["opacity"] for mark in marks(page)} == {1}
 
 
@@ -231,15 +246,12 @@ def test_a_click_on_a_point_shows_its_command(page):
     assert "'task.pairs=[4,16]'" in command
     selected = "document.querySelector('#command').selectionEnd"
     assert page.evaluate(selected) == len(command)
-    page.wait_for_function("document.querySelector('#copied').textContent !== ''")
+    page.wait_for_function(COPIED)
 
 
 def test_each_chart_has_its_data_as_a_table(page):
     for chart in ("explore", "heatmap_chart", "curves_chart", "learning_rates_chart"):
-        details = page.locator(f"details[data-chart={chart}]")
-        details.locator("summary").press("Enter")
-        page.wait_for_function(f"document.querySelector('details[data-chart={chart}] tbody tr') !== null")
-        assert details.locator("tbody tr").count() == len(marks(page, chart)), chart
+        assert open_table(page, chart).locator("tbody tr").count() == len(marks(page, chart)), chart
     assert "sandbox mixer=" in page.locator("details[data-chart=explore]").inner_text()
 
 
