@@ -60,6 +60,7 @@ NEAREST: dict[str, tuple[dict[str, Any], str]] = {
         DELTA,
         "a layer norm in what is recalled, targets v - k, errors at the start of a mini-batch, a bias",
     ),
+    "ttt_mlp": (DELTA, "as ttt_linear; two layers of weights with a nonlinearity between them"),
     "mesanet": (GATED, "a second memory of the keys, by whose inverse the query is multiplied"),
 }
 """Mixer with matrices -> the options of `outer`, apart from the decay, that come nearest, and what is missing."""

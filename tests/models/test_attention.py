@@ -12,6 +12,7 @@ from sandbox.models.layers.attention import Positions, alibi_slopes
 from sandbox.models.mixers.bigbird import BigBirdConfig, plan
 from sandbox.models.mixers.linformer import LinformerConfig
 from sandbox.models.mixers.longformer import LongformerConfig
+from sandbox.models.mixers.nsa import NSAConfig
 from sandbox.models.mixers.sliding_window import SlidingWindowConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.ran import noted_implementations
@@ -111,6 +112,38 @@ class ByTheBook:
             outputs.append(self.read(t, self.q[t], k, v, [*ends, *range(own.start, t + 1)]))
         return np.stack(outputs)
 
+    def nsa(self):
+        config, size, heads = self.config, self.config.block_size, self.config.num_heads
+        shared = heads // config.kv_heads
+        gates = 1 / (1 + np.exp(-one(self.mixer.gates, self.x).reshape(len(self.x), heads, 3)))
+        outputs = np.zeros((len(self.x), heads, self.mixer.head_dim))
+        for t, kv in np.ndindex(len(self.x), config.kv_heads):
+            k, v, own, complete = self.k[:, kv], self.v[:, kv], t // size, (t + 1) // size
+            group = slice(kv * shared, (kv + 1) * shared)
+            means = [
+                rows[: complete * size].reshape(complete, size, self.mixer.head_dim).mean(axis=1)
+                for rows in (k, v)
+            ]
+            weights = self.weights(self.q[t, group], means[0])
+            chosen = {0, own, max(own - 1, 0)}
+            for block in np.argsort(-weights.sum(axis=0)):
+                if len(chosen) < config.num_selected:
+                    chosen.add(int(block))
+            tokens = [i for i in range(t + 1) if i // size in chosen]
+            window = slice(max(t - config.window + 1, 0), t + 1)
+            views = [
+                weights @ means[1],
+                self.weights(self.q[t, group], k[tokens]) @ v[tokens],
+                self.weights(self.q[t, group], k[window]) @ v[window],
+            ]
+            outputs[t, group] = sum(gates[t, group, number, None] * view for number, view in enumerate(views))
+        return one(self.mixer.out, outputs.reshape(len(self.x), -1))
+
+    def weights(self, q, k):
+        """Softmax attention of queries `[heads, K]` over rows."""
+        scores = np.exp(q @ k.T / np.sqrt(self.mixer.head_dim))
+        return scores / scores.sum(axis=1, keepdims=True)
+
 
 GROUPED = {"num_heads": 4, "num_kv_heads": 2, "use_bias": True}
 # The sequence has several windows or blocks, unlike with the defaults in `test_mixers.py`.
@@ -130,6 +163,9 @@ CASES = {
     ),
     "bigbird": ("bigbird", BigBirdConfig(num_heads=3, d_state=3, num_random=2)),
     "bigbird, single tokens": ("bigbird", BigBirdConfig(d_state=1, num_global=2, num_window=1)),
+    "nsa": ("nsa", NSAConfig(num_heads=6, num_kv_heads=2, block_size=5, num_selected=4, window=7)),
+    "nsa, blocks of one": ("nsa", NSAConfig(block_size=1, num_selected=5, window=1, positions=Positions.none)),
+    "nsa, more blocks than there are": ("nsa", NSAConfig(num_heads=2, block_size=16, num_selected=9, window=50)),
     "linformer": ("linformer", LinformerConfig(num_heads=3, d_state=2, block_size=5)),
     "linformer, alibi": ("linformer", LinformerConfig(**GROUPED, block_size=6, positions=Positions.alibi)),
     "linformer, single tokens": ("linformer", LinformerConfig(d_state=1, block_size=1)),

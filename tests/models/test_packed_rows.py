@@ -30,7 +30,9 @@ REFUSE = (
     "log_linear_gated_deltanet",
     "log_linear_gla",
     "longformer",
+    "nsa",
     "ttt_linear",
+    "ttt_mlp",
 )
 
 CONFIGS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items() if name not in REFUSE} | {

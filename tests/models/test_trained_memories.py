@@ -1,6 +1,7 @@
 """Mixers whose memory takes gradient steps, against the equations of their papers, token by token in float64."""
 
 import numpy as np
+import pytest
 from by_hand import (
     HEADS,
     TOKENS,
@@ -23,6 +24,7 @@ from sandbox.models.layers.momentum import MOMENTUM_DELTA_RULE
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
 from sandbox.models.mixers.titans import TitansConfig
 from sandbox.models.mixers.ttt_linear import TTTLinearConfig
+from sandbox.models.mixers.ttt_mlp import TTTMLPConfig
 from sandbox.scans.check import check_rule
 
 ROWS, COLUMNS = 4, WIDTH  # values are twice as wide as the model, in two heads
@@ -83,10 +85,26 @@ def layer_norm(x, scale, bias):
     return rms(x - x.mean(axis=-1, keepdims=True), scale, 1e-6) + bias
 
 
-def test_ttt_linear():
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def with_one(x):
+    """The input of a layer whose last row of weights is its bias."""
+    return np.append(x, 1)
+
+
+NETWORKS = {
+    TTTLinearConfig: lambda x, weights: with_one(x) @ weights[0],
+    TTTMLPConfig: lambda x, weights: with_one(gelu(with_one(x) @ weights[0])) @ weights[1],
+}
+
+
+@pytest.mark.parametrize(("config", "base_rate"), [(TTTLinearConfig, 1), (TTTMLPConfig, 0.1)])
+def test_time_training(config, base_rate):
     """In mini-batches of four tokens, the third of which takes no step; the gradient is by differences."""
-    size, third = 4, np.array([0, 0, -1, 0], np.float32)
-    params, x, y = made(TTTLinearConfig(num_heads=HEADS, d_state=ROWS, mini_batch=size), step_scale=third)
+    size, third, network = 4, np.array([0, 0, -1, 0], np.float32), NETWORKS[config]
+    params, x, y = made(config(num_heads=HEADS, d_state=ROWS, mini_batch=size), step_scale=third)
     place = np.arange(TOKENS) % size
     angle = place[:, None] * 10_000.0 ** (-np.arange(ROWS // 2) / (ROWS // 2))
 
@@ -97,30 +115,34 @@ def test_ttt_linear():
         return np.concatenate([pairs.real, pairs.imag], axis=-1)
 
     q, k, v = turned("q_conv"), turned("k_conv"), (x @ params["v.kernel"]).reshape(TOKENS, HEADS, ROWS)
-    rate = sigmoid(x @ params["rate.kernel"] + params["rate.bias"]) / ROWS
-    norm = params["inner_norm.scale"], params["inner_norm.bias"]
+    rate = base_rate * sigmoid(x @ params["rate.kernel"] + params["rate.bias"]) / ROWS
     read = np.zeros((TOKENS, HEADS, ROWS))
     for h in range(HEADS):
-        scale, shift = norm[0][h], norm[1][h]
-        weights = np.vstack([params["kernel"][h], params["bias"][h]])  # the bias is the row of a key of one
+        scale, shift = params["inner_norm.scale"][h], params["inner_norm.bias"][h]
+        layers = range(sum(name.startswith("network.") for name in params) // 2)
+        parts = [(params[f"network.{number}.kernel"][h], params[f"network.{number}.bias"][h]) for number in layers]
+        weights = [np.vstack(part) for part in parts]
 
         def loss(weights, t, h=h, scale=scale, shift=shift):
-            predicted = layer_norm(np.append(k[t, h], 1) @ weights, scale, shift)
+            predicted = layer_norm(network(k[t, h], weights), scale, shift)
             return ((predicted - (v[t, h] - k[t, h])) ** 2).sum() / 2
 
         for t in range(TOKENS):
             if place[t] == 0:
-                start, summed = weights, np.zeros_like(weights)
-            for entry in np.ndindex(start.shape):
-                moved = np.zeros_like(start)
-                moved[entry] = 1e-5
-                summed[entry] += rate[t, h] * (loss(start + moved, t) - loss(start - moved, t)) / 2e-5
-            weights = start - max(0, 1 / (place[t] + 1) + params["step_scale"][place[t]]) * summed
-            read[t, h] = q[t, h] + layer_norm(np.append(q[t, h], 1) @ weights, scale, shift)
-    gate = x @ params["gate.kernel"]
-    gelu = gate / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
-    out = layer_norm(read.reshape(TOKENS, -1), params["norm.scale"], params["norm.bias"]) * gelu
-    np.testing.assert_allclose(y, out @ params["out.kernel"], rtol=2e-5, atol=2e-5)
+                start, summed = weights, [np.zeros_like(layer) for layer in weights]
+            for number, layer in enumerate(start):
+                for entry in np.ndindex(layer.shape):
+                    moved = [other.copy() for other in start]
+                    moved[number][entry] += 1e-5
+                    above = loss(moved, t)
+                    moved[number][entry] -= 2e-5
+                    summed[number][entry] += rate[t, h] * (above - loss(moved, t)) / 2e-5
+            step = max(0, 1 / (place[t] + 1) + params["step_scale"][place[t]])
+            weights = [layer - step * total for layer, total in zip(start, summed, strict=True)]
+            read[t, h] = q[t, h] + layer_norm(network(q[t, h], weights), scale, shift)
+    out = layer_norm(read.reshape(TOKENS, -1), params["norm.scale"], params["norm.bias"])
+    out = out * gelu(x @ params["gate.kernel"]) @ params["out.kernel"]
+    np.testing.assert_allclose(y, out, rtol=2e-5, atol=2e-5)
 
 
 def test_the_rule_with_momentum_is_its_definition_in_other_drivers():

@@ -3,7 +3,11 @@
 What surrounds it, projections, gates and norms, is NumPy, as in `tests/models/test_newer_mixers.py`.
 """
 
+import sys
+import types
+
 import numpy as np
+import pytest
 from by_hand import (
     HEADS,
     TOKENS,
@@ -25,6 +29,7 @@ from by_hand import (
 )
 from scan_peers import fla, torch
 
+from sandbox.models.layers.attention import Positions
 from sandbox.models.mixers.comba import CombaConfig
 from sandbox.models.mixers.fox import FoXConfig
 from sandbox.models.mixers.gated_deltanet2 import GatedDeltaNet2Config
@@ -32,6 +37,7 @@ from sandbox.models.mixers.gated_deltaproduct import GatedDeltaProductConfig
 from sandbox.models.mixers.log_linear_gla import LogLinearGLAConfig
 from sandbox.models.mixers.mesanet import MesaNetConfig
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
+from sandbox.models.mixers.nsa import NSAConfig
 from sandbox.models.mixers.path_attention import PaTHAttentionConfig
 from sandbox.models.mixers.preconditioned_kda import PreconditionedKDAConfig
 
@@ -179,4 +185,42 @@ def test_fox():
     params, x, y = made(FoXConfig(num_heads=HEADS, pro=False))
     log_forget = np.log(sigmoid(x @ params["forget.kernel"] + params["forget.bias"]))
     read = read_by("forgetting_attn", "naive_forgetting_attn", *heads(params, x), log_forget)
+    assert_same(y, read.reshape(TOKENS, -1) @ params["out.kernel"])
+
+
+@pytest.mark.filterwarnings("ignore:Flash Attention is not installed:ImportWarning")
+def test_nsa(monkeypatch):
+    """Its three views one by one; the reference of the window needs a GPU, so it is NumPy."""
+    kernels = types.SimpleNamespace(
+        prepare_chunk_offsets=None, mean_pooling=None
+    )  # imported beside the references
+    for name in ("fla", "fla.ops", "fla.ops.utils", "fla.ops.utils.pooling"):
+        monkeypatch.setitem(sys.modules, name, kernels)
+    size, selected, window, num_kv = 2, 4, 5, 1
+    params, x, y = made(
+        NSAConfig(
+            num_heads=HEADS,
+            num_kv_heads=num_kv,
+            positions=Positions.none,
+            block_size=size,
+            num_selected=selected,
+            window=window,
+        )
+    )
+    width = WIDTH // HEADS
+    q, k, v = ((x @ params[f"{name}.kernel"]).reshape(TOKENS, -1, width) for name in "qkv")
+    # The reference expects the mean of the last block, as far as it goes, among those that it chooses from.
+    means = [np.stack([rows[n : n + size].mean(axis=0) for n in range(0, TOKENS, size)]) for rows in (k, v)]
+    options = {"block_size": size, "scale": width**-0.5}
+    views = [read_by("nsa", "naive_nsa_compression", q, *means, **options)]
+    chosen = read_by("nsa", "naive_nsa_topk", q, means[0], block_counts=selected, **options)
+    tensors = [torch.tensor(array, dtype=torch.float32)[None] for array in (q, k, v)]
+    chosen = torch.tensor(chosen, dtype=torch.long)[None]
+    views.append(fla("nsa/naive").naive_nsa_selection(*tensors, chosen, **options)[0].numpy())
+    scores = np.einsum("thk,sgk->ths", q, k) * width**-0.5
+    distance = np.arange(TOKENS)[:, None] - np.arange(TOKENS)
+    weights = np.where(((distance >= 0) & (distance < window))[:, None], np.exp(scores), 0)
+    views.append(np.einsum("ths,sgk->thk", weights / weights.sum(axis=2, keepdims=True), v))
+    gates = sigmoid(x @ params["gates.kernel"]).reshape(TOKENS, HEADS, 3, 1)
+    read = sum(gates[:, :, number] * view for number, view in enumerate(views))
     assert_same(y, read.reshape(TOKENS, -1) @ params["out.kernel"])

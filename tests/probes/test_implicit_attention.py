@@ -13,7 +13,7 @@ from sandbox.models.mixers.outer import Decay
 from sandbox.probes import implicit_attention, implicit_attention_of_layers, summarize_attention
 from sandbox.taps import taps
 
-NOT_LINEAR = {"lstm", "slstm", "rnn", "short_conv", "ttt_linear"}
+NOT_LINEAR = {"lstm", "slstm", "rnn", "short_conv", "ttt_linear", "ttt_mlp"}
 D_MODEL, LENGTH = 16, 13
 SMALL = {
     "sliding_window": {"d_state": 4},

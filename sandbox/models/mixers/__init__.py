@@ -26,6 +26,7 @@ from sandbox.models.mixers.mamba3 import Mamba3Config
 from sandbox.models.mixers.mesanet import MesaNetConfig
 from sandbox.models.mixers.mlstm import MLSTMConfig
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
+from sandbox.models.mixers.nsa import NSAConfig
 from sandbox.models.mixers.outer import OuterConfig
 from sandbox.models.mixers.path_attention import PaTHAttentionConfig
 from sandbox.models.mixers.preconditioned_kda import PreconditionedKDAConfig
@@ -43,11 +44,13 @@ from sandbox.models.mixers.slstm import SLSTMConfig
 from sandbox.models.mixers.softmax import SoftmaxConfig
 from sandbox.models.mixers.titans import TitansConfig
 from sandbox.models.mixers.ttt_linear import TTTLinearConfig
+from sandbox.models.mixers.ttt_mlp import TTTMLPConfig
 
 MIXERS: dict[str, type[MixerConfig]] = {
     "softmax": SoftmaxConfig,
     "fox": FoXConfig,
     "path_attention": PaTHAttentionConfig,
+    "nsa": NSAConfig,
     "sliding_window": SlidingWindowConfig,
     "longformer": LongformerConfig,
     "bigbird": BigBirdConfig,
@@ -81,6 +84,7 @@ MIXERS: dict[str, type[MixerConfig]] = {
     "momentum_deltanet": MomentumDeltaNetConfig,
     "titans": TitansConfig,
     "ttt_linear": TTTLinearConfig,
+    "ttt_mlp": TTTMLPConfig,
     "mesanet": MesaNetConfig,
     "outer": OuterConfig,
     "hyena": HyenaConfig,
