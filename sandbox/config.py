@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox.added_later import ADDED_LATER
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixer import MixerConfig
 from sandbox.models.mixers import MIXERS
@@ -179,26 +180,6 @@ class Config:
 
 RESULT_KEYS = ("mixer", "task", "model", "train", "seed")
 """The keys of `Config` that determine the results of a run."""
-
-ADDED_LATER: dict[tuple[str, str], Any] = {
-    ("train", "halving"): [],
-    ("train", "most_rates"): 7,
-    ("train", "embedding_rate"): 1.0,
-    ("train", "free_running"): False,
-    ("train", "decayed"): "matrices",
-    ("train", "pack"): 1,
-    ("mixer", "half_life"): None,
-    ("mixer", "product_steps"): 2,
-    ("mixer", "erase"): "same",
-    ("mixer", "eigenvalues"): "positive",
-    ("model", "embedding_std"): 0.02,
-    ("model", "scale_embedding"): False,
-    ("model", "tied"): True,
-    ("model", "scale_readout"): False,
-    ("model", "dense"): "own",
-    ("model", "branches_per_layer"): None,
-}
-"""Options that came after the first records -> the value that these runs had, at which the run id stays theirs."""
 
 
 def mixer_name(mixer: MixerConfig) -> str:

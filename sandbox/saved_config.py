@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from sandbox.config import ADDED_LATER, NAME, RESULT_KEYS, Config
+from sandbox.added_later import ADDED_LATER
+from sandbox.config import NAME, RESULT_KEYS, Config
 from sandbox.errors import DamagedFile, InputError, did_you_mean, yaml_error_line
 from sandbox.models.mixers import MIXERS
 from sandbox.option_types import from_plain

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pandas as pd
 
+from sandbox.added_later import ADDED_LATER
 from sandbox.errors import DamagedFile, DamagedFileWarning, InputError
 from sandbox.results import (
     CURVES,
@@ -65,7 +66,7 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
             raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
         if frame.empty:
             raise InputError(f"{table}: no records in it")
-        return frame
+        return with_later_options(frame)
     records = [
         dataclasses.replace(record, label=label)
         for run, of_run in runs.items()
@@ -76,7 +77,30 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
         reason = "all are damaged" if all_damaged else f"no {SUMMARY}"
         raise FileNotFoundError(f"{root}: no finished run ({reason}) at or below it")
     records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
-    return _read_csv(io.StringIO(to_csv(table_of_records(records))))
+    return with_later_options(_read_csv(io.StringIO(to_csv(table_of_records(records)))))
+
+
+def with_later_options(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with the options that older runs lack, where newer ones beside them have these (`ADDED_LATER`).
+
+    Of a mixer's options, in the runs of that mixer. Without this the two would look like two models.
+    """
+    filled = {}
+    for (group, name), value in ADDED_LATER.items():
+        if value is None:
+            continue
+        for key in [key for key in frame.columns if _is_option(key, group, name)]:
+            mixers = frame.get(f"{key.removesuffix(name)}name", pd.Series("", frame.index))
+            newer = mixers[frame[key].notna()]
+            if (older := frame[key].isna() & mixers.isin(newer)).any():
+                filled[key] = frame[key].where(~older, str(value) if isinstance(value, list) else value)
+    return _read_csv(io.StringIO(to_csv(frame.assign(**filled)))) if filled else frame
+
+
+def _is_option(key: str, group: str, name: str) -> bool:
+    """Whether a column is this option; an option of mixers may be that of a layer in `model.mixers`."""
+    place, _, last = key.rpartition(".")
+    return last == name and (place == group or (group == "mixer" and place.startswith("model.mixers.")))
 
 
 def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:

@@ -8,7 +8,8 @@ import re
 import pytest
 import yaml
 
-from sandbox.config import ADDED_LATER, RESULT_KEYS, Config, plain
+from sandbox.added_later import ADDED_LATER
+from sandbox.config import RESULT_KEYS, Config, plain
 from sandbox.errors import DamagedFile, InputError
 from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from sandbox.added_later import ADDED_LATER
 from sandbox.cli.definitions import definition
 from sandbox.results import RUN
 
@@ -51,9 +52,7 @@ def _command(row: Mapping[Hashable, Any]) -> str | None:
         return None
     choices = [f"mixer={options['mixer.name']}", f"task={options['task.name']}"]
     choices += [f"+mixer@{place}={name}" for place, name in mixers.items()]
-    later = {
-        f"{group}.{name}": value for (group, name), value in definition("sandbox.config", "ADDED_LATER").items()
-    }
+    later = {f"{group}.{name}": value for (group, name), value in ADDED_LATER.items()}
     values = {key: options.get(key, later.get(key)) for key in defaults}
     changed = [f"{key}={_override(values[key])}" for key in defaults if _text(values[key]) != _text(defaults[key])]
     changed += [f"label={_override(row['label'])}"] if row["label"] != options["mixer.name"] else []

@@ -56,6 +56,35 @@ def test_series_of_one_label_come_by_their_values_and_not_by_run_ids(tmp_path):
     assert list(dict.fromkeys(records["run_id"])) == ["d", "c", "b", "a"]
 
 
+def test_options_that_came_after_a_run_do_not_set_it_apart(tmp_path):
+    """Of the older run; of another mixer, which has no such option, nothing is said."""
+    outer, hybrid = {"mixer.name": "outer"}, {"model.mixers.attention.name": "outer", "mixer.name": "gla"}
+    later = {"train.pack": 1, "train.halving": "[]", "model.tied": True}
+    configs = {
+        "old": outer,
+        "new": outer | later | {"mixer.erase": "same", "mixer.product_steps": 2},
+        "old hybrid": hybrid,
+        "new hybrid": hybrid | {"model.mixers.attention.erase": "separate"},
+    }
+    for name, config in configs.items():
+        write_run(tmp_path / "runs", name, {(0.1, 0): 0.5, (0.2, 0): 0.4}, selected=0.1, config=config)
+    records = collect(tmp_path / "runs")
+    kept = records.drop_duplicates("run_id").set_index("run_id")
+    for option, value in later.items():
+        assert {*kept[option]} == {value}, option
+    assert kept.loc["old", ["mixer.erase", "mixer.product_steps"]].tolist() == ["same", 2]
+    assert kept.loc[["old hybrid", "new hybrid"], "mixer.erase"].isna().all()
+    assert kept["model.mixers.attention.erase"].dropna().to_dict() == {
+        "old hybrid": "same",
+        "new hybrid": "separate",
+    }
+
+    table = tmp_path / "records.csv"
+    table.write_text(to_csv(pd.concat([collect(tmp_path / "runs" / name) for name in configs])))
+    by_table = collect(table).drop_duplicates("run_id").set_index("run_id")
+    pd.testing.assert_frame_equal(by_table[kept.columns].loc[kept.index], kept)
+
+
 def test_rows_come_by_label_and_size_whatever_the_folders_are_called(sweep):
     order = collect(sweep)[["label", "state_bytes"]].drop_duplicates().values.tolist()
     assert order == [["delta rule", 4096], ["delta rule", 8192], ["linear_100%", 8192]]
