@@ -38,12 +38,13 @@
     cell.prepend(copy, " ");
   }
 
-  function highlight(names) {
-    const lit = names.length ? { column: main.signal("group_column"), names } : null;
+  // Lights what has one of these names in a column of the configurations, in every chart; no names, everything.
+  function highlight(names, column = main.signal("group_column")) {
+    const lit = names.length ? { column, names } : null;
     for (const view of Object.values(views)) view.signal("highlighted", lit).runAsync();
     const select = document.getElementById("highlight");
-    select.value = names.length === 1 ? names[0] : "";
-    if (names.length > 1) select.selectedIndex = -1;
+    select.value = names.length ? names[0] : "";
+    if (names.length > 1 || !select.value) select.selectedIndex = names.length ? -1 : 0;
   }
 
   function listGroups() {
@@ -87,6 +88,13 @@
   if (!main) return;
   listGroups();
   main.addSignalListener("legend_click", (_, chosen) => highlight((chosen && chosen.group) || []));
+  for (const name of ["curves_chart", "learning_rates_chart"].filter((name) => name in views)) {
+    views[name].addSignalListener("legend_click", (_, chosen) => {
+      const series = (chosen && chosen.series) || [];
+      const lit = shown(views[name].scenegraph().root).filter((datum) => series.includes(datum.series));
+      highlight([...new Set(lit.map((datum) => datum.of.config))], "config");
+    });
+  }
   main.addSignalListener("group_column", () => main.runAfter((view) => {
     view.resize().run(); // for a legend of other names
     listGroups();

@@ -18,6 +18,7 @@ from sandbox.report.intervals import INTERVAL
 from sandbox.report.points import config_keys, diverged_runs, failures
 from sandbox.report.rates import EDGE_NOTE
 from sandbox.report.series import format_value
+from sandbox.report.style import AXIS_NAMES, MEASURES_IN_WORDS
 from sandbox.report.tables import Table
 from sandbox.tables import outcomes
 
@@ -79,6 +80,7 @@ def render_page(
         table=table,
         csv=base64.b64encode(csv.encode()).decode(),
         claims=_claims(folder),
+        measures={AXIS_NAMES[name]: text for name, text in MEASURES_IN_WORDS.items()},
         interval=INTERVAL,
         edge_note=EDGE_NOTE,
         notes=notes,

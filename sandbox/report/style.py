@@ -91,6 +91,19 @@ AXIS_NAMES = {
     "mixer.d_state": "State size (d_state)",
 }
 
+MEASURES_IN_WORDS = {
+    "state_bytes": "bytes that a model carries from token to token when it decodes one sequence, all layers "
+    "together: matrices, caches, windows of convolutions. Where they grow with the sequence, those at the longest "
+    "length tested.",
+    "parameters": "trained numbers.",
+    "training_flops_per_token": "multiplications and additions of one training step, forward and backward, per "
+    "token read; counted in the program that runs.",
+    "decode_flops_per_token": "multiplications and additions for one more token, at the longest length tested.",
+    "seconds": "time to train all learning rates and seeds of a model, compilation included, on the machine named "
+    "below; it depends on what else ran there.",
+}
+"""What each measure of a model is, for a reader who meets it on an axis."""
+
 
 def shown_names(names: Iterable[str], taken: Iterable[str] = (), longest: int = LONGEST) -> dict[str, str]:
     """Names of series -> the texts that stand for them in a figure, which has the `taken` texts already."""

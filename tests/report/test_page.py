@@ -11,6 +11,8 @@ from browser import chromium, needs_chromium, open_page
 from invented_runs import write_metrics, write_run
 from matplotlib.figure import Figure
 
+from sandbox.results import MEASURES
+
 LARGEST, SLOWEST = 2_000_000, 2.0
 """Bytes and seconds of the page of 500 runs; the time is that of an idle machine."""
 
@@ -131,7 +133,7 @@ def open_table(page, chart="explore"):
 
 def place_of(page, find):
     """Where on the page an item is that JavaScript finds in the view: its centre in pixels of the window."""
-    page.locator("#explore").scroll_into_view_if_needed()
+    page.evaluate(f"() => ({find})().scrollIntoView({{block: 'center'}})")
     return page.evaluate(
         f"() => {{ const box = ({find})().getBoundingClientRect(); "
         "return [box.x + box.width / 2, box.y + box.height / 2]; }"
@@ -142,9 +144,9 @@ COPIED = "document.querySelector('#copied').textContent !== ''"
 POINTS = "document.querySelectorAll('#explore .shown_marks path')"
 
 
-def legend_entry(name):
+def legend_entry(name, chart="explore"):
     return (
-        "() => [...document.querySelectorAll('#explore .role-legend-label text')]"
+        f"() => [...document.querySelectorAll('#{chart} .role-legend-label text')]"
         f".find((text) => text.textContent === {json.dumps(name)})"
     )
 
@@ -236,6 +238,25 @@ def test_a_click_on_the_legend_dims_the_others_in_every_chart(page):
     page.select_option("#highlight", "")
     settle(page)
     assert {mark["opacity"] for mark in marks(page)} == {1}
+
+
+@pytest.mark.parametrize("chart", ["curves_chart", "learning_rates_chart"])
+def test_a_click_on_the_legend_of_another_chart_lights_its_series_everywhere(page, chart):
+    page.mouse.click(*place_of(page, legend_entry("linear", chart)))
+    for name in ("explore", "heatmap_chart", "curves_chart", "learning_rates_chart"):
+        settle(page, name)
+        assert {mark["opacity"] > 0.5 for mark in marks(page, name)} == {True, False}, name
+    assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}
+    page.select_option("#highlight", "delta rule")
+    settle(page)
+    assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"delta rule"}
+
+
+def test_each_cost_is_explained(page):
+    page.locator("summary", has_text="costs").press("Enter")
+    page.locator("dl").wait_for(state="visible")
+    names = page.locator("select[name=x_axis] option").all_inner_texts()
+    assert page.locator("dt").all_inner_texts() == names[: len(MEASURES)]
 
 
 def test_a_click_on_a_point_shows_its_command(page):

@@ -17,6 +17,7 @@ from sandbox.report.charts.parts import (
     dimmed,
     entry_width,
     finished,
+    legend_click,
     of_config,
     scaled,
     shape,
@@ -40,8 +41,8 @@ X, Y, LOG, SLICE_SHOWN, TASK_SHOWN, GROUPED_BY = (
 )
 """The parameters that a reader sets, which are signals of the Vega view."""
 
-LEGEND, CHOSEN = "legend_click", "chosen_point"
-"""The selections that a click makes: on the legend of values of `group`, on a point of its number."""
+CHOSEN = "chosen_point"
+"""The selection that a click on a point makes, of its number."""
 
 GROUP_COLUMN, SERIES_COLUMN = "group_column", "series_column"
 """The parameters that follow: the columns of configurations that have the names of groups, and of series."""
@@ -252,7 +253,6 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     intervals = ends.mark_rule(strokeWidth=1, clip=True, aria=False)
     lines = placed.mark_line(strokeWidth=1.5, aria=False)
     means = placed.mark_point(filled=True, size=70, cursor="pointer")
-    legend_click = alt.selection_point(name=LEGEND, fields=["group"], bind="legend")
     chosen = alt.selection_point(name=CHOSEN, fields=["point"], on="click", empty=False)
     drawn = {"color": scaled("color", "group"), "opacity": dimmed()}
     return [
@@ -269,7 +269,7 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
             strokeWidth=alt.when(chosen).then(alt.value(2)).otherwise(alt.value(0.6)),
             tooltip=tooltip(FIELDS),
         )
-        .add_params(legend_click, chosen),
+        .add_params(legend_click("group"), chosen),
     ]
 
 

@@ -12,6 +12,7 @@ from sandbox.report.charts.parts import (
     dimmed,
     entry_width,
     finished,
+    legend_click,
     lit,
     of_config,
     scaled,
@@ -134,7 +135,8 @@ def curves_chart(frame: pd.DataFrame, configs: pd.DataFrame, size: str) -> alt.L
         opacity=dimmed(),
         tooltip=tooltip(CURVES_FIELDS),
     )
-    chart = alt.layer(band, means, points.properties(name=MARKS)).properties(height=_HEIGHT)
+    points = points.properties(name=MARKS).add_params(legend_click("series"))
+    chart = alt.layer(band, means, points).properties(height=_HEIGHT)
     tables = {CONFIGS: used(configs, lines), "lines": lines}
     return finished(chart, "Validation accuracy against optimiser steps.", tables)
 
@@ -174,7 +176,7 @@ def rates_chart(frame: pd.DataFrame, configs: pd.DataFrame, size: str) -> alt.La
     marks = [
         means,
         rings.encode(**drawn, y=_accuracy("mean"), opacity=dimmed()),
-        dots.properties(name=MARKS),
+        dots.properties(name=MARKS).add_params(legend_click("series")),
         crosses.encode(x=scaled("x", "learning_rate"), y=scaled("y", "accuracy"), opacity=dimmed()),
     ]
     chart = alt.layer(*marks).properties(height=_HEIGHT)

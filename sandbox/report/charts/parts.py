@@ -36,6 +36,9 @@ MARKS, OTHER_MARKS = "shown", "others_shown"
 HIGHLIGHTED = "highlighted"
 """The parameter by which a page dims all but some groups: null, or `column` of the configurations and `names`."""
 
+LEGEND = "legend_click"
+"""The selection that a click on a legend makes, for which the page listens."""
+
 _IS_LIT = f"indexof({HIGHLIGHTED}.names, datum.of[{HIGHLIGHTED}.column]) >= 0"
 _DIMMED = 0.1
 _LETTER, _SYMBOL, _LEGEND_OFFSET = (
@@ -88,6 +91,11 @@ def dimmed(opacity: float = 1.0) -> Any:
 def lit(opacity: float) -> Any:
     """The opacity of marks that are there only while theirs is highlighted."""
     return alt.when(f"{HIGHLIGHTED} != null && {_IS_LIT}").then(alt.value(opacity)).otherwise(alt.value(0))
+
+
+def legend_click(field: str) -> alt.Parameter:
+    """The selection of the values of a field that a click on their entries in the legend makes."""
+    return alt.selection_point(name=LEGEND, fields=[field], bind="legend")
 
 
 def scaled(scale: str, field: str) -> Any:
