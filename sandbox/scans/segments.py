@@ -5,7 +5,7 @@ there is one segment only. `step` empties the state before such a token; a chunk
 nothing. It is a constant to derivatives.
 """
 
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,10 @@ def carried(starts: Starts, state: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.expand_dims(goes_on, range(starts.ndim, leaf.ndim)) * leaf, state)
 
 
+@overload
+def forgotten(starts: Starts, log_decay: Array) -> Array: ...
+@overload
+def forgotten(starts: Starts, log_decay: Array | None) -> Array | None: ...
 def forgotten(
     starts: Starts, log_decay: Float[Array, "C 1"] | Float[Array, "C K"] | None
 ) -> Float[Array, "C 1"] | Float[Array, "C K"] | None:
