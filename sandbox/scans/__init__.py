@@ -31,6 +31,7 @@ from sandbox.scans.rules.gated_delta_rule import GATED_DELTA_RULE, gated_delta_p
 from sandbox.scans.rules.gated_linear_attention import GATED_LINEAR_ATTENTION, gated_linear_attention
 from sandbox.scans.rules.generalized_delta_rule import GENERALIZED_DELTA_RULE, generalized_delta_rule
 from sandbox.scans.rules.mlstm import MLSTM, MLSTMState, mlstm
+from sandbox.scans.rules.momentum_delta_rule import MOMENTUM_DELTA_RULE, MomentumState, momentum_delta_rule
 from sandbox.scans.rules.parts.draws import draw_batch
 from sandbox.scans.rules.selective_scan import SELECTIVE_SCAN, selective_scan
 from sandbox.scans.rules.wkv4 import NOTHING_YET, WKV4, WKV4State, wkv4
@@ -42,6 +43,7 @@ RULES: dict[str, Rule] = {
         GATED_DELTA_RULE,
         GENERALIZED_DELTA_RULE,
         MLSTM,
+        MOMENTUM_DELTA_RULE,
         DIAGONAL_SCAN,
         SELECTIVE_SCAN,
         WKV4,
@@ -54,6 +56,7 @@ __all__ = [
     "NOTHING_YET",
     "RULES",
     "MLSTMState",
+    "MomentumState",
     "Rule",
     "WKV4State",
     "at_first_step",
@@ -64,6 +67,7 @@ __all__ = [
     "gated_linear_attention",
     "generalized_delta_rule",
     "mlstm",
+    "momentum_delta_rule",
     "one_after_the_other",
     "resolve_implementation",
     "run_rule",

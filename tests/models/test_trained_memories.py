@@ -1,9 +1,5 @@
 """Mixers whose memory takes gradient steps, against the equations of their papers, token by token in float64."""
 
-import dataclasses
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from by_hand import (
@@ -24,13 +20,10 @@ from by_hand import (
     unit,
 )
 
-from sandbox.models.layers.momentum import MOMENTUM_DELTA_RULE
 from sandbox.models.mixers.momentum_deltanet import MomentumDeltaNetConfig
 from sandbox.models.mixers.titans import TitansConfig
 from sandbox.models.mixers.ttt_linear import TTTLinearConfig
 from sandbox.models.mixers.ttt_mlp import TTTMLPConfig
-from sandbox.scans import run_rule
-from sandbox.scans.check import check_rule
 
 ROWS, COLUMNS = 4, WIDTH  # values are twice as wide as the model, in two heads
 
@@ -148,30 +141,3 @@ def test_time_training(config, base_rate):
     out = layer_norm(read.reshape(TOKENS, -1), params["norm.scale"], params["norm.bias"])
     out = out * gelu(x @ params["gate.kernel"]) @ params["out.kernel"]
     np.testing.assert_allclose(y, out, rtol=2e-5, atol=2e-5)
-
-
-def hard(key, tokens, rows, columns):
-    """One key throughout, and gates that keep everything or leave less than float32 has."""
-    inputs = MOMENTUM_DELTA_RULE.examples["momentum"](key, tokens, rows, columns)
-    extremes = np.random.default_rng(0).choice([0.0, -1e-4, -20.0, -200.0], (2, tokens, 1)).astype(np.float32)
-    k, p = (np.repeat(array[:1], tokens, axis=0) for array in (inputs.k, inputs.p))
-    return inputs._replace(k=k, p=p, log_decay=extremes[0], log_momentum=extremes[1])
-
-
-def test_the_rule_with_momentum_is_its_definition_in_all_drivers():
-    check_rule(dataclasses.replace(MOMENTUM_DELTA_RULE, examples={"hard": hard} | MOMENTUM_DELTA_RULE.examples))
-
-
-def test_chunks_of_the_rule_with_momentum_start_anew_in_each_segment():
-    example = MOMENTUM_DELTA_RULE.examples["momentum"](jax.random.key(0), 21, ROWS, COLUMNS)
-    inputs = jax.tree.map(lambda leaf: leaf[None, :, None], example)  # [B, T, H, …]
-    ids = jnp.repeat(jnp.array([1, 3, 1, 2]), jnp.array([6, 1, 11, 3]))[None]
-
-    def both(implementation):
-        options = {"segment_ids": ids, "implementation": implementation, "chunk_size": 8}
-        return run_rule(MOMENTUM_DELTA_RULE, inputs, dtype=jnp.float32, **options)
-
-    chunked, recurrent = both("chunked"), both("recurrent")
-    jax.tree.map(
-        lambda ours, exact: np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-5), chunked, recurrent
-    )

@@ -85,3 +85,15 @@ def mlstm(q, k, v, input_gate, log_forget, *, initial_state=None):
     )
     unit = jax.lax.stop_gradient(unit)[..., None, None]
     return outputs, (memory * jnp.exp(-unit), normalizer[..., None, :] * jnp.exp(-unit), unit)
+
+
+def momentum_delta_rule(q, k, p, v, log_decay, share, log_momentum, rate, *, initial_state=None):
+    def step(state, q, k, p, v, decay, share, momentum, rate):
+        moved, memory = state
+        moved = momentum[..., None, None] * moved + outer(rate[..., None] * k, v - read(memory, p))
+        memory = decay[..., None, None] * memory + share[..., None, None] * moved
+        return (moved, memory), read(memory, q)
+
+    state = (empty(q, v), empty(q, v)) if initial_state is None else tuple(initial_state)
+    gates = {"decay": jnp.exp(log_decay), "share": share, "momentum": jnp.exp(log_momentum), "rate": rate}
+    return over_tokens(step, state, q=q, k=k, p=p, v=v, **gates)

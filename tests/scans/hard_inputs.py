@@ -98,6 +98,15 @@ HARD_INPUTS = {
         "every gate wide open": both(BELOW_ZERO, choose("input_gate", 60.0), choose("log_forget", 0.0)),
         "input gates open and shut": both(ABOVE_ZERO, choose("input_gate", -60.0, 0.0, 60.0)),
     },
+    "momentum_delta_rule": DECAYS
+    | {
+        "no momentum": choose("log_momentum", -200.0),
+        "keeps some and loses others of both": both(
+            choose("log_decay", 0.0, -1e-4, -20.0, -200.0), choose("log_momentum", -0.5, -1e-4, -20.0, -200.0)
+        ),
+        "one key": both(repeat("k", 1), repeat("p", 1), REMEMBERS),
+        "one key, no momentum": both(repeat("k", 1), repeat("p", 1), choose("log_momentum", -200.0), REMEMBERS),
+    },
     "diagonal_scan": {
         "as drawn": lambda inputs: inputs,
         "forgets everything": choose("a", 0.0),

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from sandbox.scans import MLSTMState, WKV4State
+from sandbox.scans import MLSTMState, MomentumState, WKV4State
 
 B, H, K, V, E, N = 2, 3, 4, 6, 6, 4
 CHUNK = 8
@@ -50,6 +50,15 @@ def mlstm(rng, tokens):
     return arguments | {"initial_state": MLSTMState(arguments["initial_state"], normalizer, stabilizer)}
 
 
+def momentum_delta_rule(rng, tokens):
+    arguments = matrix_state(rng, tokens)
+    arguments["p"] = rng.uniform(size=(B, tokens, H, 1)) * arguments["k"]
+    arguments |= {name: rng.choice([-0.02, -0.3, -2.0], (B, tokens, H)) for name in ("log_decay", "log_momentum")}
+    arguments |= {name: rng.uniform(size=(B, tokens, H)) for name in ("share", "rate")}
+    state = arguments["initial_state"]
+    return arguments | {"initial_state": MomentumState(rng.normal(size=state.shape), state)}
+
+
 def diagonal_scan(rng, tokens, *, fixed=False, complex_a=False, complex_x=False):
     a = rng.uniform(size=(1, 1, E) if fixed else (B, tokens, E))
     x, state = rng.normal(size=(B, tokens, E)), rng.normal(size=(B, E))
@@ -87,6 +96,7 @@ KINDS = {
     "gated_delta_rule": with_decays(gated_delta_rule),
     "generalized_delta_rule": with_decays(generalized_delta_rule),
     "mlstm": {"gates": mlstm},
+    "momentum_delta_rule": {"gates": momentum_delta_rule},
     "diagonal_scan": {
         "real": diagonal_scan,
         "real, fixed decay": functools.partial(diagonal_scan, fixed=True),

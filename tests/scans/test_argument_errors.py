@@ -6,7 +6,7 @@ from agreement import in_precision
 from scan_arguments import EXAMPLES, draw
 
 from sandbox import scans
-from sandbox.scans import RULES, MLSTMState, WKV4State, resolve_implementation, run_rule
+from sandbox.scans import RULES, MLSTMState, MomentumState, WKV4State, resolve_implementation, run_rule
 from sandbox.scans.rules.gated_linear_attention import GatedLinearAttentionInputs
 from sandbox.target import interpreted_kernels
 
@@ -44,6 +44,14 @@ WRONG_SHAPES = {
         ("input_gate", (2, 5, 3, 1), "[B, T, H] = (2, 5, 3)"),
         ("log_forget", (2, 5), "[B, T, H] = (2, 5, 3)"),
     ],
+    "momentum_delta_rule": [
+        *OF_MATRIX_STATES,
+        ("p", (2, 5, 3, 6), "[B, T, H, K] = (2, 5, 3, 4)"),
+        ("log_decay", (2, 5, 3, 1), "[B, T, H] = (2, 5, 3)"),
+        ("share", (2, 5), "[B, T, H] = (2, 5, 3)"),
+        ("log_momentum", (1, 5, 3), "[B, T, H] = (2, 5, 3)"),
+        ("rate", (3,), "[B, T, H] = (2, 5, 3)"),
+    ],
     "diagonal_scan": [
         ("x", (6,), "[B, T, …]"),
         ("x", (2, 0, 6), "[B, T, …] with at least one token (T >= 1)"),
@@ -72,6 +80,8 @@ WRONG_STATES = [
     ("mlstm", "memory", (2, 3, 6, 4), "[B, H, K, V] = (2, 3, 4, 6)"),
     ("mlstm", "normalizer", (2, 3, 4), "[B, H, 1, K] = (2, 3, 1, 4)"),
     ("mlstm", "stabilizer", (2, 3), "[B, H, 1, 1] = (2, 3, 1, 1)"),
+    ("momentum_delta_rule", "momentum", (2, 3, 6, 4), "[B, H, K, V] = (2, 3, 4, 6)"),
+    ("momentum_delta_rule", "memory", (3, 4, 6), "[B, H, K, V] = (2, 3, 4, 6)"),
     ("wkv4", "numerator", (2, 5), "[B, E] = (2, 6)"),
     ("wkv4", "denominator", (2, 1), "[B, E] = (2, 6)"),
     ("wkv4", "maximum", (6,), "[B, E] = (2, 6)"),
@@ -108,7 +118,11 @@ def test_a_wrong_part_of_a_state_is_refused_by_name(function, name, shape, expec
 
 
 def test_every_part_of_a_state_has_a_wrong_shape():
-    assert [name for _, name, *_ in WRONG_STATES] == [*MLSTMState._fields, *WKV4State._fields]
+    assert [name for _, name, *_ in WRONG_STATES] == [
+        *MLSTMState._fields,
+        *MomentumState._fields,
+        *WKV4State._fields,
+    ]
 
 
 def test_a_complex_state_of_a_real_scan_is_refused(without_shape_checker):

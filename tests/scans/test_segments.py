@@ -32,6 +32,7 @@ CASES = {
     "gated_delta_product": ("[B, T, H, 1]", None),
     "generalized_delta_rule": ("[B, T, H, 1]", "keeps some and loses others"),
     "mlstm": ("gates", "forget gates far below the smallest float32"),
+    "momentum_delta_rule": ("gates", "keeps some and loses others of both"),
     "diagonal_scan": ("complex fixed decay, real input", None),
     "selective_scan": ("fixed A", "keeps some numbers and loses others"),
     "wkv4": ("fixed w and u", "keeps some and loses others"),

@@ -25,9 +25,10 @@ from jaxtyping import Array, Float
 from sandbox.models.layers.delta_rule import ScalarDecayConfig
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.gates import step_size_decay
-from sandbox.models.layers.momentum import MomentumDeltaRule, MomentumMemory
+from sandbox.models.layers.momentum import MomentumDeltaRule
 from sandbox.models.layers.parameters import NoWeightDecay, step_size_bias
 from sandbox.models.mixer import Card
+from sandbox.scans import MomentumState, momentum_delta_rule
 from sandbox.shapes import Activations, PRNGKey
 
 _LEAST_LOG_MOMENTUM = -2.0
@@ -52,7 +53,7 @@ class MomentumDeltaNetConfig(ScalarDecayConfig):
 
 
 class MomentumDeltaNet(MomentumDeltaRule):
-    """Momentum DeltaNet. Decode state: a `DeltaRuleState` of a `MomentumMemory`."""
+    """Momentum DeltaNet. Decode state: a `DeltaRuleState` of a `MomentumState`."""
 
     def __init__(self, config: MomentumDeltaNetConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         super().__init__(config, d_model, rngs=rngs, dtype=dtype)
@@ -65,7 +66,7 @@ class MomentumDeltaNet(MomentumDeltaRule):
         self.log_correction = NoWeightDecay(_log_uniform_below(rngs.params(), config.num_heads, 1))
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: MomentumMemory
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: MomentumState
     ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
         correction = jnp.repeat(jnp.exp(self.log_correction[...]), self.rows)
@@ -78,7 +79,8 @@ class MomentumDeltaNet(MomentumDeltaRule):
         log_momentum = step_size_decay(self.momentum(x), self.momentum_bias[...], self.momentum_log_rates[...])
         log_momentum = jnp.maximum(log_momentum, _LEAST_LOG_MOMENTUM)
         kept = k * jnp.exp(log_decay)[..., None].astype(k.dtype)
-        return self._update(q, k, kept, v, (log_decay, share, log_momentum, rate), memory)
+        gates = log_decay, share, log_momentum, rate
+        return momentum_delta_rule(q, k, kept, v, *gates, initial_state=memory, **self.config.scan_options)
 
     def _gate(self, x: Activations) -> Float[Array, "B T I"]:
         return jax.nn.sigmoid(self.gate(x))

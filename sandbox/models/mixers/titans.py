@@ -25,8 +25,9 @@ from jaxtyping import Array, Float
 
 from sandbox.models.layers.delta_rule import ScalarDecayConfig
 from sandbox.models.layers.dense import Dense
-from sandbox.models.layers.momentum import MomentumDeltaRule, MomentumMemory
+from sandbox.models.layers.momentum import MomentumDeltaRule
 from sandbox.models.mixer import Card
+from sandbox.scans import MomentumState, momentum_delta_rule
 from sandbox.shapes import Activations
 
 
@@ -49,20 +50,21 @@ class TitansConfig(ScalarDecayConfig):
 
 
 class Titans(MomentumDeltaRule):
-    """The linear memory of Titans. Decode state: a `DeltaRuleState` of a `MomentumMemory`."""
+    """The linear memory of Titans. Decode state: a `DeltaRuleState` of a `MomentumState`."""
 
     def __init__(self, config: TitansConfig, d_model: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         super().__init__(config, d_model, rngs=rngs, dtype=dtype)
         self.momentum = Dense(d_model, config.value_heads, use_bias=True, rngs=rngs)
 
     def _remember(
-        self, x: Activations, qkv: Float[Array, "B T I"], memory: MomentumMemory
+        self, x: Activations, qkv: Float[Array, "B T I"], memory: MomentumState
     ) -> tuple[Float[Array, "B T H V"], Any]:
         q, k, v = self._split(qkv)
         q, k = self._unit_vectors(q) * self.rows**-0.5, self._unit_vectors(k)
         log_decay, rate = self._log_decay(x)[..., 0], self._beta(x)
         log_momentum = jax.nn.log_sigmoid(self.momentum(x).astype(jnp.float32))
-        return self._update(q, k, k, v, (log_decay, jnp.ones_like(rate), log_momentum, rate), memory)
+        gates = log_decay, jnp.ones_like(rate), log_momentum, rate
+        return momentum_delta_rule(q, k, k, v, *gates, initial_state=memory, **self.config.scan_options)
 
 
 TitansConfig.mixer = Titans
