@@ -81,9 +81,10 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
 
 
 def with_later_options(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with the options that older runs lack, where newer ones beside them have these (`ADDED_LATER`).
+    """The table with what older runs had of options that came after them (`ADDED_LATER`).
 
-    Of a mixer's options, in the runs of that mixer. Without this the two would look like two models.
+    An option is filled in only where another row of the table has it; of a mixer, in rows of that mixer. Without
+    this, the older and the newer runs would look like two models.
     """
     filled = {}
     for (group, name), value in ADDED_LATER.items():

@@ -43,8 +43,9 @@
     const lit = names.length ? { column, names } : null;
     for (const view of Object.values(views)) view.signal("highlighted", lit).runAsync();
     const select = document.getElementById("highlight");
-    select.value = names.length ? names[0] : "";
-    if (names.length > 1 || !select.value) select.selectedIndex = names.length ? -1 : 0;
+    const options = [...select.options].map((option) => option.value);
+    const listed = !names.length || column === main.signal("group_column"); // the list has the groups of this column
+    select.selectedIndex = listed ? options.indexOf(names[0] || "") : -1;
   }
 
   function listGroups() {
@@ -88,18 +89,21 @@
   if (!main) return;
   listGroups();
   main.addSignalListener("legend_click", (_, chosen) => highlight((chosen && chosen.group) || []));
+  const bySeries = main.signal("group_column"); // as nobody has chosen another one yet
   for (const name of ["curves_chart", "learning_rates_chart"].filter((name) => name in views)) {
     views[name].addSignalListener("legend_click", (_, chosen) => {
       const series = (chosen && chosen.series) || [];
       const lit = shown(views[name].scenegraph().root).filter((datum) => series.includes(datum.series));
-      highlight([...new Set(lit.map((datum) => datum.of.config))], "config");
+      highlight([...new Set(lit.map((datum) => datum.of[bySeries]))], bySeries);
     });
   }
-  main.addSignalListener("group_column", () => main.runAfter((view) => {
-    view.resize().run(); // for a legend of other names
-    listGroups();
-    highlight([]);
-  }));
+  for (const name of ["group_column", "task_shown"]) {
+    main.addSignalListener(name, () => main.runAfter((view) => {
+      view.resize().run(); // for a legend of other names
+      listGroups();
+      highlight([]);
+    }));
+  }
   main.addEventListener("click", (_, item) => item && item.datum && item.datum.command && showCommand(item.datum));
   document.getElementById("highlight").addEventListener("change", (event) => highlight([event.target.value].filter(Boolean)));
   document.getElementById("explore").addEventListener("change", () => main.runAfter(() => {

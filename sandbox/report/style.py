@@ -96,10 +96,10 @@ MEASURES_IN_WORDS = {
     "together: matrices, caches, windows of convolutions. Where they grow with the sequence, those at the longest "
     "length tested.",
     "parameters": "trained numbers.",
-    "training_flops_per_token": "multiplications and additions of one training step, forward and backward, per "
-    "token read; counted in the program that runs.",
+    "training_flops_per_token": "multiplications and additions of one training step, forward and backward but "
+    "without the optimiser, per token read; counted in the program as it is traced.",
     "decode_flops_per_token": "multiplications and additions for one more token, at the longest length tested.",
-    "seconds": "time to train all learning rates and seeds of a model, compilation included, on the machine named "
+    "seconds": "time to train all learning rates and seeds of a run, compilation included, on the machine named "
     "below; it depends on what else ran there.",
 }
 """What each measure of a model is, for a reader who meets it on an axis."""

@@ -7,6 +7,7 @@ import shlex
 import pandas as pd
 import pytest
 
+from sandbox.added_later import ADDED_LATER
 from sandbox.cli.compose_runs import runs_of
 from sandbox.cli.reproduce import commands
 from sandbox.tables import collect, to_csv
@@ -63,6 +64,17 @@ def test_the_command_is_that_of_the_same_config(overrides):
             config.study,
             config.resolved_label,
         )
+
+
+def test_the_command_of_a_run_from_before_an_option_came():
+    overrides = ["mixer=gla", "+mixer@model.mixers.a=outer", "model.layout=[a,mixer]"]
+    (config,) = runs_of(overrides, command="sandbox").values()
+    records = records_of([config])
+    later = [f"{group}.{name}" for group, name in ADDED_LATER] + [
+        f"model.mixers.a.{name}" for _, name in ADDED_LATER
+    ]
+    (command,) = commands(records.drop(columns=records.columns.intersection(later))).values()
+    assert composed(command).run_id == config.run_id
 
 
 def test_the_command_names_what_differs_from_the_defaults():

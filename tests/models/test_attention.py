@@ -205,6 +205,17 @@ def test_each_token_attends_as_defined(name, config):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), state, states[0])
 
 
+def test_means_of_large_blocks_are_exact_in_bfloat16():
+    mixer = NSAConfig(block_size=512, positions=Positions.none).make(D_MODEL, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
+    x = (1 + 0.3 * jax.random.normal(jax.random.key(1), (1, 512, D_MODEL))).astype(jnp.bfloat16)
+    _, state = mixer.prefill(x, mixer.init_state(1, 512))
+    _, before = mixer.prefill(x[:, :-1], mixer.init_state(1, 512))
+    _, stepped = mixer.step(x[:, -1], before)
+    exact = np.asarray(state.v, np.float64).mean(axis=1, keepdims=True)
+    for found in (state, stepped):
+        np.testing.assert_allclose(np.asarray(found.mean_v, np.float64), exact, rtol=2**-8)
+
+
 def test_slopes_of_alibi():
     np.testing.assert_allclose(alibi_slopes(1), [2**-8])
     np.testing.assert_allclose(alibi_slopes(8), 2.0 ** -np.arange(1, 9))

@@ -247,9 +247,19 @@ def test_a_click_on_the_legend_of_another_chart_lights_its_series_everywhere(pag
         settle(page, name)
         assert {mark["opacity"] > 0.5 for mark in marks(page, name)} == {True, False}, name
     assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}
+    assert page.input_value("#highlight") == "linear"
     page.select_option("#highlight", "delta rule")
     settle(page)
     assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"delta rule"}
+    page.mouse.click(*place_of(page, legend_entry("linear", chart)))
+    settle(page)
+    assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}, "the same entry again"
+    choose(page, "grouped_by", "mixer.decay")
+    page.mouse.click(*place_of(page, legend_entry("linear", chart)))
+    settle(page)
+    assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}
+    assert page.input_value("#highlight") == "", "decays are listed, and none of them is chosen"
+    assert page.evaluate("document.querySelector('#highlight').selectedIndex") == -1
 
 
 def test_each_cost_is_explained(page):

@@ -43,7 +43,7 @@ class TTTConfig(MixerConfig):
     """A network per head, which takes a gradient step for each mini-batch."""
 
     base_rate: ClassVar[float]
-    """η."""
+    """η of the equation."""
 
     d_state: int = 16
     """The size knob: channels K of a head, whose queries, keys and values are as wide; even."""
@@ -94,7 +94,7 @@ class Tokens(NamedTuple):
     k: Float[Array, "B *T H K"]
     v: Float[Array, "B *T H K"]
     rate: Float[Array, "B *T H"]
-    """η σ(x_j w + c) / K."""
+    """η σ(x_j w + c) / K, with η the `base_rate`."""
 
 
 class InnerLayer(nnx.Module):
@@ -142,7 +142,10 @@ class TTT(Mixer):
         return self._finished(x, read[:, :length])
 
     def init_state(self, batch_size: int, max_len: int) -> TTTState:
-        zeros = jax.tree.map(lambda weight: jnp.zeros((batch_size, *weight.shape), jnp.float32), self._initial())
+        zeros = tuple(
+            Weights(*(jnp.zeros((batch_size, *part.shape), jnp.float32) for part in (layer.kernel, layer.bias)))
+            for layer in self.network
+        )
         q_conv, k_conv = (conv.init_state(batch_size, self.dtype) for conv in (self.q_conv, self.k_conv))
         return TTTState(zeros, zeros, q_conv, k_conv, jnp.zeros((), jnp.int32))
 
@@ -170,13 +173,12 @@ class TTT(Mixer):
         places = jnp.arange(1, self.config.mini_batch + 1, dtype=jnp.float32)
         return jnp.maximum(1 / places + self.step_scale[...], 0)
 
-    def _initial(self) -> tuple[tuple[Float[Array, "H I O"], Float[Array, "H O"]], ...]:
-        """W and b of each layer before the first token."""
-        return tuple(Weights(layer.kernel[...], layer.bias[...]) for layer in self.network)
-
     def _weights(self, learned: Network) -> Network:
         """W and b at the start of a mini-batch."""
-        return jax.tree.map(jnp.add, self._initial(), learned)
+        return tuple(
+            Weights(layer.kernel[...] + change.kernel, layer.bias[...] + change.bias)
+            for layer, change in zip(self.network, learned, strict=True)
+        )
 
     def _gradients(self, weights: Network, x: Tokens) -> tuple[list[Array], list[Array]]:
         """What enters each layer for each token's key, and G times the token's rate."""

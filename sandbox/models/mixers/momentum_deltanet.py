@@ -9,8 +9,8 @@
 
 The angle arctan f_t splits between what is kept and what is written, so that α + β <= 1. Per head: A, M, c and d,
 which start as in the authors' code (`fla/layers/momentum_deltanet.py`): A and M uniform in 0..16 and exp(c) in
-0..4, exp(d) in 0..1, all from 0.01 on so that their logs are finite. The rest is in `layers/delta_rule.py`, the
-recurrence, which training runs token by token, in `layers/momentum.py`.
+0..4, exp(d) in 0..1, all from 0.01 on so that their logs are finite. The rest is in `layers/delta_rule.py`, and
+the recurrence is `momentum_delta_rule`.
 """
 
 import dataclasses

@@ -8,10 +8,10 @@
                  it, and those of the largest p_tc, summed over the query heads that share keys and values
     window       softmax attention over the last W tokens
 
-Blocks are chosen without a gradient; the one through `compressed` teaches p what to look for. The paper leaves
-the compression to a small MLP and gives each view keys and values of its own; here, as in flash-linear-attention,
-it is the mean, and the views share. All keys and values are kept, but a query costs what S blocks, W tokens and
-one product for each block of the past cost.
+Blocks are chosen without a gradient; the gradient of `compressed` teaches p what to look for. As in
+flash-linear-attention, and simpler than in the paper, the mean stands for a small MLP, the blocks of both views
+are the same and do not overlap, the views share keys and values, and gates are linear. All keys and values are
+kept, but a query costs what S blocks, W tokens, and a key and a value for each block of the past cost.
 """
 
 import dataclasses
@@ -72,7 +72,7 @@ class NSAState(NamedTuple):
     k: Annotated[Float[Array, "B S G K"], StateKind.cache]
     v: Annotated[Float[Array, "B S G K"], StateKind.cache]
     mean_k: Annotated[Float[Array, "B n G K"], StateKind.cache]
-    """Sums over a block so far, divided by C."""
+    """Of a block that is not complete, the sum so far divided by C."""
     mean_v: Annotated[Float[Array, "B n G K"], StateKind.cache]
     length: Annotated[Int[Array, ""], StateKind.counter]
     """Tokens so far."""
@@ -96,20 +96,31 @@ class NSA(Attention):
     def prefill(self, x: Activations, state: NSAState) -> tuple[Activations, NSAState]:
         positions = state.length + jnp.arange(x.shape[1])
         q, k, v = self._project(x, positions)
-        of_token, size = positions // self.config.block_size, self.config.block_size
         k_rows, v_rows = (
             jax.lax.dynamic_update_slice(old, new.astype(old.dtype), (0, state.length, 0, 0))
             for old, new in ((state.k, k), (state.v, v))
         )
         k_means, v_means = (
-            old.at[:, of_token].add((new / size).astype(old.dtype))
-            for old, new in ((state.mean_k, k), (state.mean_v, v))
+            self._means(old, rows, state.length, x.shape[1])
+            for old, rows in ((state.mean_k, k_rows), (state.mean_v, v_rows))
         )
         after = NSAState(k_rows, v_rows, k_means, v_means, state.length + x.shape[1])
         compressed, chosen = self._compressed(q, after, positions)
         views = [compressed, self._selected(q, after, positions, chosen), self._window(q, after, state.length)]
         gates = jax.nn.sigmoid(self.gates(x)).reshape(*q.shape[:3], 3)
         return self._merge(jnp.einsum("bthn,nbthk->bthk", gates, jnp.stack(views))), after
+
+    def _means(
+        self, means: Float[Array, "B n G K"], rows: Float[Array, "B S G K"], start: Int[Array, ""], length: int
+    ) -> Float[Array, "B n G K"]:
+        """The means of the blocks after `length` new rows; a single one changes those of its block alone."""
+        blocks = rows.reshape(len(rows), -1, self.config.block_size, *rows.shape[2:])
+        if length > 1:
+            return blocks.mean(axis=2, dtype=jnp.float32).astype(means.dtype)
+        own = start // self.config.block_size
+        block = jax.lax.dynamic_index_in_dim(blocks, own, axis=1, keepdims=False)
+        mean = block.mean(axis=1, dtype=jnp.float32).astype(means.dtype)
+        return jax.lax.dynamic_update_index_in_dim(means, mean, own, axis=1)
 
     def _compressed(
         self, q: Float[Array, "B T H K"], state: NSAState, positions: Int[Array, "T"]

@@ -4,9 +4,9 @@
     S_t = (1 - α_t) S_{t-1} + Z_t ,   o_t = S_tᵀ q_t                                 memory, which forgets
     y_t = (RMSNorm(o_t) ⊙ silu(x_t W_G)) W_O
 
-The memory is trained while it is used: ∇ℓ = -k (v - Sᵀ k)ᵀ, so that it is the delta rule with momentum, which
-training of the model runs token by token here (`layers/momentum.py`). The paper computes the gradients of a chunk
-at its start; this is a chunk of one token. Deep memories, persistent tokens and attention beside it are not here.
+The memory is trained while it is used: ∇ℓ = -k (v - Sᵀ k)ᵀ, so that it is the delta rule with momentum
+(`momentum_delta_rule`). The paper computes the gradients of a chunk at its start; here each token has the gradient
+at its own memory. Deep memories, persistent tokens and attention beside it are not here.
 
 θ = σ(x_t W_θ) and η = σ(x_t W_η + b_η) are numbers per head. There is no code by the authors, and the paper does
 not say how gates start: 1 - α is the decay of Gated DeltaNet (`layers/delta_rule.py`), b_η starts at zero.

@@ -4,7 +4,7 @@
     W_i = W - Σ_{j≤i} η_ij k_j G_jᵀ ,   b_i = b - Σ_{j≤i} η_ij G_j            tokens j of i's mini-batch
     o_i = q_i + LN(q_i W_i + b_i)
 
-Per head W is [K, K]. The rest is in `layers/ttt.py`.
+Per head W is [K, K]; the table of mixers leaves out b. The rest is in `layers/ttt.py`.
 """
 
 import dataclasses

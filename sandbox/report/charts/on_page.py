@@ -27,14 +27,15 @@ EXPLORE = "explore"
 
 _MAIN_CAPTION = (
     "{interval} Small dots: single seeds; grey ones: what the legend lacks. Grey steps: the best mean at no "
-    "higher cost. Dashed: chance, and models without the setting on the x axis. A click on this legend highlights "
-    "a group in all charts, with Shift one more; a click on a point shows the command that makes it again."
+    "higher cost. Dashed: chance, and models without the setting on the x axis. A click on a point shows the "
+    "command that makes it again."
 )
+_OF_LEGENDS = " A click on the legend highlights in all charts."
 
 _ASIDES = {
     "heatmap": "",
-    "curves": " Bands are those of what is highlighted; a thicker line is a larger model.",
-    "learning_rates": " A thicker line is a larger model.",
+    "curves": f" Bands are those of what is highlighted; a thicker line is a larger model.{_OF_LEGENDS}",
+    "learning_rates": f" A thicker line is a larger model.{_OF_LEGENDS}",
 }
 """What only the chart has, to follow the caption of its figure."""
 
@@ -67,7 +68,7 @@ def page_charts(
     charts = {}
     if tables.points[tables.scores].notna().any(axis=None):
         interval = interval_in_words(tables.points["num_seeds"])
-        caption = _MAIN_CAPTION.format(interval=interval)
+        caption = _MAIN_CAPTION.format(interval=interval) + _OF_LEGENDS
         charts[EXPLORE] = PageChart(
             explore(tables, data.keys), "Scores against costs", caption, FIELDS, "frontier"
         )

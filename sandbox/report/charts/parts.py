@@ -95,7 +95,7 @@ def lit(opacity: float) -> Any:
 
 def legend_click(field: str) -> alt.Parameter:
     """The selection of the values of a field that a click on their entries in the legend makes."""
-    return alt.selection_point(name=LEGEND, fields=[field], bind="legend")
+    return alt.selection_point(name=LEGEND, fields=[field], bind="legend", toggle=False)
 
 
 def scaled(scale: str, field: str) -> Any:
