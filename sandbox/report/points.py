@@ -17,14 +17,25 @@ from sandbox.results import ALL_EXAMPLES, MEASURES, MEMBER, RUN, STATUS_DIVERGED
 COUNTS = ["num_seeds", "num_diverged", "num_unscored"]
 
 
+RATES = "train.learning_rates"
+"""The key of the rates that were tried, of which validation chose one."""
+
+
 def varying_keys(records: pd.DataFrame) -> list[str]:
-    """The columns that tell configurations apart: those of the study and the config with several values."""
+    """The columns that tell configurations apart: those of the study and the config with several values.
+
+    A model is the same where more rates were tried, so `RATES` are among them only if two configurations differ in
+    nothing else.
+    """
     candidates = ["study", *config_keys(records)]
-    return [
+    keys = [
         key
         for key in candidates
         if key.split(".")[-1] not in ("seed", "label") and records[key].nunique(dropna=False) > 1
     ]
+    others = ["label", *(key for key in keys if key != RATES)]
+    told_apart = len(records[others].drop_duplicates()) == len(records[["label", *keys]].drop_duplicates())
+    return others[1:] if told_apart else keys
 
 
 def in_order(records: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

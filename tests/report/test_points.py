@@ -124,3 +124,15 @@ def test_slices_run_from_easy_to_hard_with_all_last():
     assert choose_slice(["all"]) == choose_slice(["all", "noun"]) == "all"
     with pytest.raises(InputError, match=r"pairs=5.*pairs=4, pairs=16"):
         choose_slice(names, "pairs=5")
+
+
+def test_the_rates_that_were_tried_name_a_series_only_if_nothing_else_does(tmp_path):
+    def series(*runs):
+        folder = tmp_path / str(len(runs))
+        for number, (size, rates) in enumerate(runs):
+            config = {"mixer.d_state": size, "train.learning_rates": rates}
+            write_run(folder, f"{number}", {(0.1, 0): 0.5, (0.2, 0): 0.4}, selected=0.1, config=config)
+        return varying_keys(collect(folder))
+
+    assert series((4, "auto"), (8, "[0.1, 0.2]")) == ["mixer.d_state"]
+    assert series((4, "auto"), (8, "auto"), (8, "[0.1, 0.2]")) == ["mixer.d_state", "train.learning_rates"]
