@@ -7,6 +7,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -34,9 +35,32 @@ Labels = Mapping[str, Collection[str]]
 
 def table_of_records(records: Iterable[Record]) -> pd.DataFrame:
     """One table row per record: the fields, then the versions, then the config keys, both sorted."""
-    frame = pd.DataFrame([record.row() for record in records])
+    rows = [record.row() for record in records]
+    _add_later_options(rows)
+    frame = pd.DataFrame(rows)
     others = sorted(set(frame.columns) - set(FIELDS), key=lambda name: (not name.startswith("versions."), name))
     return frame[[*FIELDS, *others]]
+
+
+def _add_later_options(rows: list[dict[str, Any]]) -> None:
+    """Adds to older rows the options that came after them (`ADDED_LATER`), if another row has them.
+
+    Options of a mixer go to the rows of that mixer. Otherwise older and newer runs would look like two models.
+    """
+    columns = {column for row in rows for column in row}
+    for (group, name), value in ADDED_LATER.items():
+        for key in [column for column in columns if _is_option(column, group, name)]:
+            mixer = f"{key.removesuffix(name)}name"
+            mixers = {row.get(mixer) for row in rows if key in row}
+            for row in rows:
+                if key not in row and row.get(mixer) in mixers:
+                    row[key] = str(value) if isinstance(value, list) else value
+
+
+def _is_option(key: str, group: str, name: str) -> bool:
+    """Whether a column is this option; an option of mixers may be that of a layer in `model.mixers`."""
+    place, _, last = key.rpartition(".")
+    return last == name and (place == group or (group == "mixer" and place.startswith("model.mixers.")))
 
 
 def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:
@@ -66,7 +90,7 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
             raise InputError(f"{table}: not a table of records (no column {', '.join(missing)})")
         if frame.empty:
             raise InputError(f"{table}: no records in it")
-        return with_later_options(frame)
+        return frame
     records = [
         dataclasses.replace(record, label=label)
         for run, of_run in runs.items()
@@ -77,31 +101,7 @@ def collect(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.Da
         reason = "all are damaged" if all_damaged else f"no {SUMMARY}"
         raise FileNotFoundError(f"{root}: no finished run ({reason}) at or below it")
     records.sort(key=lambda r: (r.study, r.label.casefold(), r.label, r.state_bytes, r.run_id))
-    return with_later_options(_read_csv(io.StringIO(to_csv(table_of_records(records)))))
-
-
-def with_later_options(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with what older runs had of options that came after them (`ADDED_LATER`).
-
-    An option is filled in only where another row of the table has it; of a mixer, in rows of that mixer. Without
-    this, the older and the newer runs would look like two models.
-    """
-    filled = {}
-    for (group, name), value in ADDED_LATER.items():
-        if value is None:
-            continue
-        for key in [key for key in frame.columns if _is_option(key, group, name)]:
-            mixers = frame.get(f"{key.removesuffix(name)}name", pd.Series("", frame.index))
-            newer = mixers[frame[key].notna()]
-            if (older := frame[key].isna() & mixers.isin(newer)).any():
-                filled[key] = frame[key].where(~older, str(value) if isinstance(value, list) else value)
-    return _read_csv(io.StringIO(to_csv(frame.assign(**filled)))) if filled else frame
-
-
-def _is_option(key: str, group: str, name: str) -> bool:
-    """Whether a column is this option; an option of mixers may be that of a layer in `model.mixers`."""
-    place, _, last = key.rpartition(".")
-    return last == name and (place == group or (group == "mixer" and place.startswith("model.mixers.")))
+    return _read_csv(io.StringIO(to_csv(table_of_records(records))))
 
 
 def collect_curves(root: str | os.PathLike[str], labels: Labels | None = None) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from sandbox.report import write_report
 from sandbox.report.drawing import Drawing, draw_all
-from sandbox.report.intervals import half_width
+from sandbox.report.intervals import half_width, interval_in_words
 from sandbox.report.points import selected_members
 from sandbox.report.slices import parse_slice
-from sandbox.report.style import COLUMN_WIDTH, series_style
+from sandbox.report.style import COLUMN_WIDTH, footnote, legend_beside, series_style
 from sandbox.results import RECORDS
 from sandbox.tables import collect
 
@@ -41,13 +41,13 @@ def pairs_held(pairs: np.ndarray, accuracy: np.ndarray) -> float:
 
 
 def capacities() -> pd.DataFrame:
-    """A row per rule and number of rows: pairs held, the mean over seeds with its interval."""
+    """A row per rule and number of rows, which attention lacks: pairs held, the mean over seeds, its interval."""
     members = selected_members(collect(HERE), "test")
     parsed = members["slice"].map(parse_slice)
     members = members.assign(pairs=parsed.str[1].astype(float))[parsed.str[0] == "pairs"]
     largest = members["pairs"].max()
     rows = []
-    for (label, size), of_model in members.groupby(["label", "mixer.d_state"], sort=False):
+    for (label, size), of_model in members.groupby(["label", "mixer.d_state"], sort=False, dropna=False):
         held = np.array(
             [
                 pairs_held(seed["pairs"].to_numpy(), seed["accuracy"].to_numpy())
@@ -58,7 +58,7 @@ def capacities() -> pd.DataFrame:
         rows.append(
             {
                 "label": label,
-                "rows": int(size),
+                "rows": size,
                 "pairs": held.mean(),
                 "low": held.mean() - half,
                 "high": held.mean() + half,
@@ -67,33 +67,39 @@ def capacities() -> pd.DataFrame:
                 "num_seeds": len(held),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.attrs["most_tested"] = int(largest)
+    return table
 
 
 def drawn(table: pd.DataFrame) -> Figure:
-    """Pairs held against the rows of the memory, a line per rule; dotted, as many pairs as rows."""
+    """Pairs held against the rows of the memory, a line per rule; dashed, a model without rows."""
     figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
     ax = figure.subplots()
-    sizes = sorted(table["rows"].unique())
+    sizes = sorted(table["rows"].dropna().unique())
     ax.plot(sizes, sizes, color="0.6", linestyle=":", label="as many as rows")
-    for number, (label, rows) in enumerate(table.groupby("label", sort=False)):
+    for _, level in table[table["rows"].isna()].iterrows():
+        ax.axhline(level["pairs"], color="0.3", linestyle="--", label=level["label"])
+    for number, (label, rows) in enumerate(table.dropna(subset="rows").groupby("label", sort=False)):
         style = series_style(number)
         ax.vlines(rows["rows"], rows["low"], rows["high"], color=style["color"], linewidth=0.9)
         ax.plot(rows["rows"], rows["pairs"], **style, label=label)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Rows of the memory")
     ax.set_ylabel(f"Pairs recalled at {HELD:.0%}")
-    ax.legend()
+    legend_beside(figure, ax.get_legend_handles_labels()[0])
+    tested = f"{table.attrs['most_tested']} pairs are the most that were tested."
+    footnote(figure, interval_in_words(table["num_seeds"]), tested)
     return figure
 
 
 def write_figures(out: pathlib.Path) -> None:
     """Writes the report, the table of capacities and its figure into the folder `out`."""
-    write_report(HERE / RECORDS, out, x="mixer.d_state")
     table = capacities()
     draw_all({"capacity": lambda: Drawing(table, drawn(table))}, out, ("pdf", "png"), [])
+    write_report(HERE / RECORDS, out, x="mixer.d_state")  # claims ask the table of capacities
 
 
 if __name__ == "__main__":
