@@ -50,7 +50,7 @@ def _add_later_options(rows: list[dict[str, Any]]) -> None:
     columns = {column for row in rows for column in row}
     for (group, name), value in ADDED_LATER.items():
         for key in [column for column in columns if _is_option(column, group, name)]:
-            mixer = f"{key.removesuffix(name)}name"
+            mixer = f"{key.removesuffix(name)}name"  # of what is no mixer there is none, and all rows are alike
             mixers = {row.get(mixer) for row in rows if key in row}
             for row in rows:
                 if key not in row and row.get(mixer) in mixers:

@@ -63,13 +63,11 @@ def capacities() -> pd.DataFrame:
                 "low": held.mean() - half,
                 "high": held.mean() + half,
                 "pairs_per_row": held.mean() / size,
-                "at_most_tested": bool((held == largest).any()),
+                "most_tested": int(largest),
                 "num_seeds": len(held),
             }
         )
-    table = pd.DataFrame(rows)
-    table.attrs["most_tested"] = int(largest)
-    return table
+    return pd.DataFrame(rows)
 
 
 def drawn(table: pd.DataFrame) -> Figure:
@@ -90,7 +88,7 @@ def drawn(table: pd.DataFrame) -> Figure:
     ax.set_xlabel("Rows of the memory")
     ax.set_ylabel(f"Pairs recalled at {HELD:.0%}")
     legend_beside(figure, ax.get_legend_handles_labels()[0])
-    tested = f"{table.attrs['most_tested']} pairs are the most that were tested."
+    tested = f"{table['most_tested'].max()} pairs are the most that were tested."
     footnote(figure, interval_in_words(table["num_seeds"]), tested)
     return figure
 

@@ -52,8 +52,11 @@ def _command(row: Mapping[Hashable, Any]) -> str | None:
         return None
     choices = [f"mixer={options['mixer.name']}", f"task={options['task.name']}"]
     choices += [f"+mixer@{place}={name}" for place, name in mixers.items()]
-    later = {f"{group}.{name}": value for (group, name), value in ADDED_LATER.items()}
-    later |= {f"{place}.{name}": value for place in mixers for (_, name), value in ADDED_LATER.items()}
+    later = {
+        f"{place}.{name}": value
+        for (group, name), value in ADDED_LATER.items()
+        for place in (group, *(mixers if group == "mixer" else ()))
+    }
     values = {key: options.get(key, later.get(key)) for key in defaults}
     changed = [f"{key}={_override(values[key])}" for key in defaults if _text(values[key]) != _text(defaults[key])]
     changed += [f"label={_override(row['label'])}"] if row["label"] != options["mixer.name"] else []

@@ -33,6 +33,8 @@ def varying_keys(records: pd.DataFrame) -> list[str]:
         for key in candidates
         if key.split(".")[-1] not in ("seed", "label") and records[key].nunique(dropna=False) > 1
     ]
+    if RATES not in keys:
+        return keys
     others = ["label", *(key for key in keys if key != RATES)]
     told_apart = len(records[others].drop_duplicates()) == len(records[["label", *keys]].drop_duplicates())
     return others[1:] if told_apart else keys

@@ -31,6 +31,13 @@ from jaxtyping import Array, Bool, Float, Int
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.layers.rotary import rotate
+from sandbox.models.layers.windows import (
+    in_window,
+    query_blocks,
+    window_blocks,
+    window_positions,
+    window_within_segments,
+)
 from sandbox.models.mixer import Mixer, MixerConfig
 from sandbox.models.segments import places
 from sandbox.option_checks import check_at_least, check_divides
@@ -185,6 +192,27 @@ class Attention(Mixer):
     ) -> Float[Array, "B blocks T H K"]:
         by_block = jax.vmap(self._attend, in_axes=(1, 1, 1, 0, 0, visible.ndim - 3), out_axes=1)
         return by_block(q, k, v, q_positions, k_positions, visible)
+
+    def _attend_to_window(
+        self,
+        q: Float[Array, "B T H K"],
+        k: Float[Array, "B P G K"],
+        v: Float[Array, "B P G K"],
+        start: Int[Array, ""],
+        window: int,
+    ) -> Float[Array, "B T H K"]:
+        """Attention over the last `window` tokens; the rows are those from `start` on and `window` - 1 before."""
+        length = q.shape[1]
+        q_positions, k_positions = window_positions(start, length, window)
+        attended = self._attend_by_block(
+            query_blocks(q, window),
+            window_blocks(k, length, window),
+            window_blocks(v, length, window),
+            q_positions,
+            k_positions,
+            window_within_segments(in_window(q_positions, k_positions, window), length, window),
+        )
+        return attended.reshape(len(q), -1, *q.shape[2:])[:, :length]
 
     def _merge(self, attended: Float[Array, "B T H K"]) -> Activations:
         return self.out(tap_read(attended).reshape(*attended.shape[:2], -1))

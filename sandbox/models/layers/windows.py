@@ -7,6 +7,8 @@ future row if there are several blocks.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sandbox.models.segments import segment_numbers
+
 
 def query_blocks(q: Float[Array, "B T H K"], window: int) -> Float[Array, "B blocks C H K"]:
     """Cuts queries into blocks; pads the last one with zeros."""
@@ -41,3 +43,15 @@ def in_window(
     """Mask of the rows that each query sees."""
     distance = q_positions[:, :, None] - k_positions[:, None, :]
     return (distance >= 0) & (distance < window) & (k_positions >= 0)[:, None, :]
+
+
+def window_within_segments(
+    visible: Bool[Array, "blocks C S"], length: int, window: int
+) -> Bool[Array, "blocks C S"] | Bool[Array, "B blocks C S"]:
+    """The mask of `in_window` without the rows of other segments."""
+    if (numbers := segment_numbers()) is None:
+        return visible
+    own = numbers.astype(jnp.float32)[:, :, None, None]
+    of_queries = query_blocks(own, window)[..., 0, 0]
+    of_keys = window_blocks(jnp.pad(own, ((0, 0), (window - 1, 0), (0, 0), (0, 0))), length, window)[..., 0, 0]
+    return visible[None] & (of_queries[..., :, None] == of_keys[..., None, :])

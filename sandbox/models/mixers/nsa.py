@@ -21,11 +21,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, Positions
 from sandbox.models.layers.dense import Dense
-from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
 from sandbox.models.mixer import Card
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
@@ -164,19 +163,13 @@ class NSA(Attention):
         self, q: Float[Array, "B T H K"], state: NSAState, start: Int[Array, ""]
     ) -> Float[Array, "B T H K"]:
         """Attention over the last W tokens."""
-        length, window = q.shape[1], self.config.window
+        window = self.config.window
 
-        def near(rows: Float[Array, "B P G K"]) -> Float[Array, "B blocks S G K"]:
+        def near(rows: Float[Array, "B P G K"]) -> Float[Array, "B S G K"]:
             padded = jnp.pad(rows, ((0, 0), (window - 1, 0), (0, 0), (0, 0)))
-            rows = jax.lax.dynamic_slice_in_dim(padded, start, window - 1 + length, axis=1)
-            return window_blocks(rows, length, window)
+            return jax.lax.dynamic_slice_in_dim(padded, start, window - 1 + q.shape[1], axis=1)
 
-        q_positions, k_positions = window_positions(start, length, window)
-        visible: Bool[Array, "blocks C S"] = in_window(q_positions, k_positions, window)
-        attended = self._attend_by_block(
-            query_blocks(q, window), near(state.k), near(state.v), q_positions, k_positions, visible
-        )
-        return attended.reshape(len(q), -1, *q.shape[2:])[:, :length]
+        return self._attend_to_window(q, near(state.k), near(state.v), start, window)
 
 
 NSAConfig.mixer = NSA

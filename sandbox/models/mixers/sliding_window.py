@@ -9,12 +9,10 @@ import dataclasses
 from typing import Annotated, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.attention import Attention, AttentionConfig, join
-from sandbox.models.layers.windows import in_window, query_blocks, window_blocks, window_positions
 from sandbox.models.mixer import Card
-from sandbox.models.segments import segment_numbers
 from sandbox.option_checks import check_at_least
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
@@ -62,33 +60,11 @@ class SlidingWindow(Attention):
         return WindowCache(k=rows, v=rows, length=jnp.zeros((), jnp.int32))
 
     def prefill(self, x: Activations, state: WindowCache) -> tuple[Activations, WindowCache]:
-        batch, length, _ = x.shape
-        q, k, v = self._project(x, state.length + jnp.arange(length))
+        start, length = state.length, x.shape[1]
+        q, k, v = self._project(x, start + jnp.arange(length))
         k, v = (join(old, new) for old, new in ((state.k, k), (state.v, v)))
-        window = self.config.d_state
-        q_positions, k_positions = window_positions(state.length, length, window)
-        attended = self._attend_by_block(
-            query_blocks(q, window),
-            window_blocks(k, length, window),
-            window_blocks(v, length, window),
-            q_positions,
-            k_positions,
-            self._within_segments(in_window(q_positions, k_positions, window), length),
-        )
-        attended = attended.reshape(batch, -1, *q.shape[2:])[:, :length]
-        return self._merge(attended), WindowCache(k[:, length:], v[:, length:], state.length + length)
-
-    def _within_segments(
-        self, visible: Bool[Array, "blocks C S"], length: int
-    ) -> Bool[Array, "blocks C S"] | Bool[Array, "B blocks C S"]:
-        """The mask without the rows of other segments."""
-        if (numbers := segment_numbers()) is None:
-            return visible
-        window = self.config.d_state
-        own = numbers.astype(jnp.float32)[:, :, None, None]
-        of_queries = query_blocks(own, window)[..., 0, 0]
-        of_keys = window_blocks(jnp.pad(own, ((0, 0), (window - 1, 0), (0, 0), (0, 0))), length, window)[..., 0, 0]
-        return visible[None] & (of_queries[..., :, None] == of_keys[..., None, :])
+        attended = self._attend_to_window(q, k, v, start, self.config.d_state)
+        return self._merge(attended), WindowCache(k[:, length:], v[:, length:], start + length)
 
 
 SlidingWindowConfig.mixer = SlidingWindow

@@ -56,7 +56,7 @@ def chunk(state: MomentumState, x: MomentumDeltaRuleInputs) -> tuple[MomentumSta
 
     With β the share and η the rate, let m_sj be what is left in Z, when token s writes, of what token j wrote
     there, and a_is what is left in S after token i of what token s added; both are lower triangular, and a⁻ is a
-    before token i, not after it. Then c = a (β ⊙ m) is how much of k_j e_jᵀ is in S after token i:
+    before token i, not after it. Then c = a (β ⊙ m) is how much of η_j k_j e_jᵀ is in S after token i:
 
         e = v - (p ⊙ a⁻_0) S - (p ⊙ c⁻_0) Z - (c⁻ ⊙ p kᵀ) η e
         o = (q ⊙ a_0) S + (q ⊙ c_0) Z + (c ⊙ q kᵀ) η e                  _0: of what was there at the start
