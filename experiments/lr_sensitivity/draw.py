@@ -1,4 +1,4 @@
-"""How wide the window of good learning rates of each mixer is: `windows.csv`, and a figure of the windows.
+"""How wide the window of good learning rates of each model and start is: `windows.csv`, and a figure of them.
 
 Run: `python experiments/lr_sensitivity/draw.py`
 """
@@ -20,6 +20,7 @@ from sandbox.results import ALL_EXAMPLES, RECORDS
 from sandbox.tables import collect
 
 HERE = pathlib.Path(__file__).parent
+STARTS = ("small", "untied")
 LEARNED = 0.5
 """Validation accuracy below which a seed has learned nothing that a window could be around."""
 
@@ -32,17 +33,18 @@ def width(members: pd.DataFrame) -> float:
 
 
 def windows() -> pd.DataFrame:
-    """A row per mixer: the window of the mean over seeds, and its width in decades over seeds with an interval."""
+    """A row per model and start: the window of the mean over seeds, and its width in decades, with an interval."""
     members = validation_members(collect(HERE), ALL_EXAMPLES)
     rows = []
-    for mixer, of_mixer in members.groupby("mixer.name", sort=False):
-        means = of_mixer.groupby("learning_rate", as_index=False)["accuracy"].mean()
+    for (model, tied), of_model in members.groupby(["label", "model.tied"], sort=False):
+        means = of_model.groupby("learning_rate", as_index=False)["accuracy"].mean()
         whole = window(means)
-        decades = np.array([width(seed) for _, seed in of_mixer.groupby("seed")])
+        decades = np.array([width(seed) for _, seed in of_model.groupby("seed")])
         half = half_width(decades)
         rows.append(
             {
-                "mixer": mixer,
+                "model": model,
+                "start": STARTS[0] if tied else STARTS[1],
                 "lowest": whole.lowest,
                 "highest": whole.highest,
                 "best": means["learning_rate"][means["accuracy"].idxmax()],
@@ -59,20 +61,28 @@ def windows() -> pd.DataFrame:
 
 
 def drawn(table: pd.DataFrame) -> Figure:
-    """One bar per mixer, from the lowest to the highest rate of its window; a dot at the best."""
-    figure = Figure(figsize=(COLUMN_WIDTH, 0.6 + 0.22 * len(table)), layout="constrained")
+    """A row per model with a bar per start, from the lowest to the highest rate of its window; a dot at the best.
+
+    Models in which a mean over seeds has learned nothing have no bar. The accuracy at the best rate is beside it.
+    """
+    models = list(dict.fromkeys(table["model"]))
+    figure = Figure(figsize=(COLUMN_WIDTH, 0.8 + 0.3 * len(models)), layout="constrained")
     ax = figure.subplots()
-    for place, row in enumerate(table.to_dict("records")):
-        ends = [row["lowest"], row["highest"]]
-        ax.plot(ends, [place, place], color=COLORS[0], linewidth=4, solid_capstyle="butt")
-        ax.plot(row["best"], place, marker="o", color="black")
-    names = [f"{name} ({score:.0%})" for name, score in table[["mixer", "accuracy"]].to_numpy()]
-    ax.set_yticks(range(len(table)), names)
-    ax.invert_yaxis()
+    for i, start in enumerate(STARTS):
+        of_start = table[(table["start"] == start) & (table["accuracy"] >= LEARNED)]
+        places = np.array([models.index(model) for model in of_start["model"]]) + (i - 0.5) * 0.36
+        ax.hlines(places, of_start["lowest"], of_start["highest"], color=COLORS[i], linewidth=4, label=start)
+        ax.plot(of_start["best"], places, linestyle="", marker="o", color="black", markersize=3)
+        for place, highest, score in zip(places, of_start["highest"], of_start["accuracy"], strict=True):
+            label_at = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(f"{score:.0%}", (highest, place), fontsize=6, **label_at)
+    ax.set_yticks(range(len(models)), models)
+    ax.set_ylim(len(models) - 0.4, -0.6)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("Learning rates within 5 points of the best")
+    figure.legend(title="Start", loc="outside upper center", ncols=len(STARTS))
     return figure
 
 
