@@ -25,6 +25,8 @@ from sandbox.tables import to_csv
 
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parent / "conf" / "experiment"
+PUBLISHED = "published.csv"
+"""What others have printed, beside our records: by itself it is no result."""
 
 
 def folders() -> list[pathlib.Path]:
@@ -35,7 +37,7 @@ def folders() -> list[pathlib.Path]:
 def draw(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
     """Writes the figures and tables of an experiment below `out`; their names, of those that it keeps."""
     config = CONFIGS / f"{folder.name}.yaml"
-    if (folder / "draw.py").is_file() and any(folder.rglob("*.csv")):
+    if (folder / "draw.py").is_file() and any(path.name != PUBLISHED for path in folder.rglob("*.csv")):
         runpy.run_path(str(folder / "draw.py"))["write_figures"](out)
     elif (folder / RECORDS).is_file():
         options = yaml.safe_load(config.read_text()).get("report", {}) if config.is_file() else {}
