@@ -7,6 +7,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("train", "most_rates"): 7,
     ("train", "embedding_rate"): 1.0,
     ("train", "free_running"): False,
+    ("train", "macro_accuracy"): False,
     ("train", "decayed"): "matrices",
     ("train", "pack"): 1,
     ("mixer", "half_life"): None,

@@ -60,7 +60,8 @@ class ReportConfig:
     """x axis of the frontier: a cost, such as `training_flops_per_token`, a key, such as `mixer.half_life`, or
     `slice`, the difficulty."""
     y: str = "accuracy"
-    """y axis of the frontier: `accuracy`; `exact`, the share of sequences without an error; or `free_running`."""
+    """y axis of the frontier: `accuracy`; `exact`, the share of sequences without an error; `free_running`; or
+    `macro_accuracy`."""
     columns: str = SLICE
     """Columns of the heatmap: `slice`, or a key, such as `mixer.decay`."""
 
@@ -115,6 +116,11 @@ class Config:
             raise ValueError(
                 f"train.free_running=true needs a task that shows its answers ({', '.join(reading)}), "
                 f"and {registered_names()[type(self.task)]} does not"
+            )
+        if self.train.macro_accuracy and not self.task.one_answer:
+            raise ValueError(
+                f"train.macro_accuracy=true needs a task with one right answer to a question, "
+                f"and {registered_names()[type(self.task)]} has several"
             )
         check_folder_name("study", self.study)
         check_not_blank("output_dir", self.output_dir)

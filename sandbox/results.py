@@ -65,6 +65,9 @@ class Record:
     free_running: float = math.nan
     """The same share when the model reads its own answers; nan unless `train.free_running` asks for it, and of
     learning rates that are not selected."""
+    macro_accuracy: float = math.nan
+    """Accuracy averaged over the classes of the answers (see `sandbox.train.macro_accuracy`); nan unless
+    `train.macro_accuracy` asks for it, and of learning rates that are not selected."""
     loss: float = math.nan
     """Cross entropy per scored position, in nats."""
     chance: float = math.nan
@@ -119,7 +122,12 @@ class Record:
 FIELDS = tuple(f.name for f in dataclasses.fields(Record) if f.name not in ("versions", "config"))
 """The columns that every table of records has."""
 
-LATER_FIELDS: dict[str, Any] = {"edge": "", "chance": math.nan, "free_running": math.nan}
+LATER_FIELDS: dict[str, Any] = {
+    "edge": "",
+    "chance": math.nan,
+    "free_running": math.nan,
+    "macro_accuracy": math.nan,
+}
 """Columns that tables of this schema version may lack, because they came later, and what stands for them."""
 
 RUN = ["study", "run_id"]
@@ -127,8 +135,11 @@ RUN = ["study", "run_id"]
 MEMBER = [*RUN, "learning_rate", "seed"]
 """The columns that identify a member."""
 
-SHARES = ("accuracy", "exact", "free_running")
+SHARES = ("accuracy", "exact", "free_running", "macro_accuracy")
 """The scores of a member that are shares, 0 to 1, and can be on the y axis."""
+
+ON_REQUEST = ("free_running", "macro_accuracy")
+"""Those of them that are measured only if the option of `train` with this name is on."""
 
 MEASURES = ("state_bytes", "parameters", "training_flops_per_token", "decode_flops_per_token", "seconds")
 """The numeric columns that describe a run rather than a member."""

@@ -47,8 +47,9 @@ from sandbox.train.config import Loss
 from sandbox.train.evaluation import EvaluationSet
 from sandbox.train.learning_rates import best_learning_rate, edge_of_grid
 from sandbox.train.loop import Fitted, Listener, fit
+from sandbox.train.macro_accuracy import macro_accuracy
 from sandbox.train.population import joined, mapping, members_of
-from sandbox.train.step import Member, Problem
+from sandbox.train.step import Member, Params, Problem
 
 RECORDED_PACKAGES = ("sandbox", "jax", "jaxlib", "flax", "optax", "numpy")
 """Packages whose versions a record keeps."""
@@ -169,6 +170,7 @@ def measure(
     edge = edge_of_grid(rates, halved, fitted.validation, config.train.solved_at)
     chance = {split: chance_of_each(examples) for split, examples in sets.items()}
     on_their_own = _free_running(problem, fitted, test, rates == best)
+    by_class = _macro_accuracy(problem, fitted, test, rates == best)
     return [
         dataclasses.replace(
             description,
@@ -182,6 +184,7 @@ def measure(
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),
             free_running=on_their_own[member, mask].mean().item() if split is Split.TEST else math.nan,
+            macro_accuracy=by_class[name][member].item() if split is Split.TEST else math.nan,
             loss=scores[split].loss[member, mask].mean().item(),
             chance=chance[split][mask].mean().item(),
             steps=members.steps[member].item(),
@@ -199,9 +202,25 @@ def _free_running(
     """Which examples the chosen members answer right while they read their own answers; nan for all others."""
     right = np.full((len(chosen), len(test.slices[ALL_EXAMPLES])), np.nan, np.float32)
     if problem.train.free_running:
-        params = jax.tree.map(lambda *leaves: np.concatenate(leaves)[chosen], *fitted.params)
-        right[chosen] = test.free_running(problem, params)
+        right[chosen] = test.free_running(problem, _parameters(fitted, chosen))
     return right
+
+
+def _macro_accuracy(
+    problem: Problem, fitted: Fitted, test: EvaluationSet, chosen: Bool[np.ndarray, "P"]
+) -> dict[str, Float[np.ndarray, "P"]]:
+    """The accuracy averaged over classes of the chosen members on each slice; nan for all others."""
+    scores = {name: np.full(len(chosen), np.nan) for name in test.slices}
+    if problem.train.macro_accuracy:
+        answers = test.answers(problem, _parameters(fitted, chosen))
+        for name, mask in test.slices.items():
+            scores[name][chosen] = macro_accuracy(answers, mask)
+    return scores
+
+
+def _parameters(fitted: Fitted, chosen: Bool[np.ndarray, "P"]) -> Params:
+    """The parameters of the chosen members."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[chosen], *fitted.params)
 
 
 def status_of(members: Member, index: int) -> str:

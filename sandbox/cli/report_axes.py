@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InputError, did_you_mean
 from sandbox.renamed import renamed
-from sandbox.results import MEASURES, SHARES, SLICE
+from sandbox.results import MEASURES, ON_REQUEST, SHARES, SLICE
 
 if TYPE_CHECKING:
     from sandbox.config import Config
@@ -27,8 +27,8 @@ def check_report(configs: "Iterable[Config]") -> None:
     report = configs[0].report if configs else None  # all have the same
     if report and report.y not in SHARES:
         raise InputError(f"report.y={report.y}: must be one of {', '.join(SHARES)}")
-    if report and report.y == "free_running" and not any(config.train.free_running for config in configs):
-        raise InputError("report.y=free_running: no run measures it; give train.free_running=true")
+    if report and report.y in ON_REQUEST and not any(getattr(config.train, report.y) for config in configs):
+        raise InputError(f"report.y={report.y}: no run measures it; give train.{report.y}=true")
     if report and report.x not in (SLICE, *MEASURES, *numbers):
         there = ", ".join([SLICE, *MEASURES, *(key for key in numbers if key in varying)])
         hint = "" if report.x in values else renamed(report.x) or did_you_mean(report.x, [*MEASURES, *values])

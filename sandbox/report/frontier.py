@@ -51,6 +51,7 @@ _Y_NAMES = {
     "accuracy": ("Test accuracy", "Recall accuracy"),
     "exact": ("Share of test sequences without an error", "Sequences all right"),
     "free_running": ("Share of test sequences without an error, free-running", "All right, free-running"),
+    "macro_accuracy": ("Test accuracy, averaged over classes", "Accuracy over classes"),
 }
 _CAPTION = (
     f"{{score}} ({{slice}}) at the learning rate that validation chose: mean over seeds with its {INTERVAL}."

@@ -78,7 +78,7 @@ def write_report(
         source: a folder of runs, or the `records.csv` collected from it (with `evaluations.csv` beside it).
         out_dir: created if it is missing; files of an earlier report in it are replaced.
         x: the numeric column on the x axis of the frontier, or `slice`, the difficulty.
-        y: the share on its y axis: `accuracy`, `exact` or `free_running`.
+        y: the share on its y axis: `accuracy`, `exact`, `free_running` or `macro_accuracy`.
         slice: what the frontier shows, such as `pairs=16`; by default the hardest slice that all tasks have.
         rows: the size in heatmap and curves; by default `mixer.d_state` if every run has it and it varies, else
             the state bytes.

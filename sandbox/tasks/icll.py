@@ -26,7 +26,7 @@ data set RegBench; `src/dataloaders/dfa.py` of its code (berlino/seq_icl). Diffe
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,8 @@ class Automaton(NamedTuple):
 @dataclass(unsafe_hash=True)
 class ICLLConfig(TaskConfig):
     """Strings of a random automaton; numbers of states, symbols and strings are drawn uniformly."""
+
+    one_answer: ClassVar[bool] = False
 
     num_symbols: int = 18
     """Number of symbols; the vocabulary adds padding and the end of a string."""

@@ -60,6 +60,9 @@ class TaskConfig(abc.ABC):
     answers_are_read: ClassVar[bool] = False
     """Whether the token after each answer that is due, but the last, is that answer, as in copying."""
 
+    one_answer: ClassVar[bool] = True
+    """Whether a question has a single right answer, unlike the next symbol of a string, which may be several."""
+
     def __post_init__(self) -> None:
         """Turn lists, as YAML and Hydra give them, into tuples, so that the config is hashable."""
         for field in dataclasses.fields(self):

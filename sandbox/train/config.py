@@ -75,6 +75,9 @@ class TrainConfig:
     free_running: bool = False
     """Also test models that read their own answers in place of the right ones, at the best learning rate, on tasks
     such as `copy` that show the answers."""
+    macro_accuracy: bool = False
+    """Also test the accuracy averaged over classes in place of positions, as MAD reports it, at the best learning
+    rate."""
     solved_at: float = 0.999
     """Validation accuracy on every slice at which a member stops early. Above 1: never."""
 

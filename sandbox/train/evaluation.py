@@ -13,6 +13,7 @@ from sandbox.tasks import TaskConfig
 from sandbox.tasks.streams import Split, sample_batch
 from sandbox.tasks.task import Example
 from sandbox.train.free_running import free_running
+from sandbox.train.macro_accuracy import Answers, answers
 from sandbox.train.population import joined, over_members
 from sandbox.train.random_keys import evaluation_data_key
 from sandbox.train.step import Params, Problem, Scores, score
@@ -67,6 +68,21 @@ class EvaluationSet:
         kept = [rows[:, :count] for rows, (_, count) in zip(exact, self.parts, strict=True)]
         return np.concatenate(kept, axis=1)
 
+    def answers(self, problem: Problem, params: Params) -> Answers:
+        """What every member answers at each scored position of each example."""
+        longest = max(batch.targets.shape[1] for batch, _ in self.parts)
+
+        def rows(array: Array, count: int) -> np.ndarray:
+            kept = np.asarray(array)[..., :count, :]
+            return np.pad(kept, [(0, 0)] * (kept.ndim - 1) + [(0, longest - kept.shape[-1])])
+
+        given = [rows(answers_of_population(problem, params, batch), count) for batch, count in self.parts]
+        return Answers(
+            given=np.concatenate(given, axis=1),
+            targets=np.concatenate([rows(batch.targets, count) for batch, count in self.parts]),
+            scored=np.concatenate([rows(batch.weights > 0, count) for batch, count in self.parts]),
+        )
+
     def solved(self, scores: Scores, threshold: float) -> Bool[np.ndarray, "P"]:
         """Whether each member's accuracy is at least `threshold` on every slice."""
         worst = np.min([scores.accuracy[:, mask].mean(axis=1) for mask in self.slices.values()], axis=0)
@@ -89,6 +105,12 @@ def score_population(problem: Problem, params: Params, batch: Example) -> Scores
 def free_running_population(problem: Problem, params: Params, batch: Example) -> Float[Array, "P E"]:
     """1 for each member and sequence of one batch that is answered right without teacher forcing."""
     return over_members(functools.partial(free_running, problem, batch), params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def answers_of_population(problem: Problem, params: Params, batch: Example) -> Int[Array, "P B M"]:
+    """What all members answer at the scored positions of one batch."""
+    return over_members(functools.partial(answers, problem, batch), params)
 
 
 def evaluation_rows(

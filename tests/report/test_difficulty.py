@@ -42,7 +42,9 @@ def test_whole_sequences_in_place_of_accuracy(runs, tmp_path):
 
 
 def test_what_nothing_has_is_named(runs, tmp_path):
-    with pytest.raises(InputError, match="--y 'loss': must be one of accuracy, exact, free_running"):
+    with pytest.raises(
+        InputError, match="--y 'loss': must be one of accuracy, exact, free_running, macro_accuracy"
+    ):
         write_report(runs, tmp_path / "report", y="loss")
     report = write_report(runs, tmp_path / "report", y="free_running", formats=["png"])
     assert any("frontier: not drawn" in note for note in report.notes), report.notes

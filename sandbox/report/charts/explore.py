@@ -69,6 +69,7 @@ _SCORE_NAMES = {
     "accuracy": "Test accuracy",
     "exact": "Sequences all right",
     "free_running": "All right, free-running",
+    "macro_accuracy": "Accuracy over classes",
     "loss": "Test loss [nats]",
 }
 _IS_COST = f"indexof({json.dumps(MEASURES)}, {X}) >= 0"
