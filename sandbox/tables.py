@@ -171,6 +171,7 @@ def _read_csv(source: pathlib.Path | io.StringIO) -> pd.DataFrame:
             source.seek(0)
         text = {name: str for name in columns if name in TEXT_FIELDS or name.startswith("versions.")}
         missing = {name: ["", "nan"] for name in columns if name not in text}
-        return pd.read_csv(source, dtype=text, keep_default_na=False, na_values=missing, low_memory=False)
+        table = pd.read_csv(source, dtype=text, keep_default_na=False, na_values=missing, low_memory=False)
+        return table.copy()  # joins its columns in memory: pandas warns where a hundred lie apart
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: not a CSV table ({str(error).strip()})") from error

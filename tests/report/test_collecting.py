@@ -82,6 +82,13 @@ def test_options_that_came_after_a_run_do_not_set_it_apart(tmp_path):
     }
 
 
+def test_a_report_of_very_many_options_gives_no_warning(tmp_path):
+    options = {f"mixer.option_{i}": i for i in range(120)}
+    for run_id, size in (("a", 4), ("b", 8)):
+        write_run(tmp_path, run_id, {(0.1, 0): 0.5}, selected=0.1, config=options | {"mixer.d_state": size})
+    write_report(tmp_path, tmp_path / "report", formats=["png"])
+
+
 def test_rows_come_by_label_and_size_whatever_the_folders_are_called(sweep):
     order = collect(sweep)[["label", "state_bytes"]].drop_duplicates().values.tolist()
     assert order == [["delta rule", 4096], ["delta rule", 8192], ["linear_100%", 8192]]
