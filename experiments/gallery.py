@@ -25,6 +25,7 @@ from sandbox.tables import to_csv
 
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parent / "conf" / "experiment"
+FIRST = "quickstart"
 PUBLISHED = "published.csv"
 """What others have printed, beside our records: by itself it is no result."""
 
@@ -37,7 +38,7 @@ def folders() -> list[pathlib.Path]:
 def draw(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
     """Writes the figures and tables of an experiment below `out`; their names, of those that it keeps."""
     config = CONFIGS / f"{folder.name}.yaml"
-    if (folder / "draw.py").is_file() and any(path.name != PUBLISHED for path in folder.rglob("*.csv")):
+    if (folder / "draw.py").is_file() and _has_run(folder):
         runpy.run_path(str(folder / "draw.py"))["write_figures"](out)
     elif (folder / RECORDS).is_file():
         options = yaml.safe_load(config.read_text()).get("report", {}) if config.is_file() else {}
@@ -60,18 +61,33 @@ def page(claims: pd.DataFrame) -> str:
         "limits. Every figure and table here, and this page, come from the committed records by "
         "`uv run python experiments/gallery.py`.\n"
     ]
-    parts += [_section(folder) for folder in folders()]
-    return "\n".join([*parts, _claims(claims)]) if len(claims) else "\n".join(parts)
+    answered = [folder for folder in folders() if _has_run(folder)]
+    parts += [_section(folder) for folder in sorted(answered, key=lambda folder: folder.name != FIRST)]
+    parts += [_claims(claims)] if len(claims) else []
+    waiting = [folder for folder in folders() if folder not in answered]
+    lines = [f"* [{folder.name}]({folder.name}/README.md): {_question(folder)}" for folder in waiting]
+    return "\n".join([*parts, "## Not run yet\n", *lines, ""] if lines else parts)
+
+
+def _has_run(folder: pathlib.Path) -> bool:
+    return any(path.name != PUBLISHED for path in folder.rglob("*.csv"))
+
+
+def _question(folder: pathlib.Path) -> str:
+    return (folder / "README.md").read_text().splitlines()[0].removeprefix("# ")
 
 
 def _section(folder: pathlib.Path) -> str:
     text = (folder / "README.md").read_text()
-    question = text.splitlines()[0].removeprefix("# ")
-    lines = [f"## [{folder.name}]({folder.name}/README.md)", f"*{question}*"]
+    lines = [f"## [{folder.name}]({folder.name}/README.md)", f"*{_question(folder)}*"]
     if figure := re.search(r"^!\[(.*?)\]\((\S+)\)$", text, re.MULTILINE):
         lines.append(f"![{figure[1]}]({folder.name}/{figure[2]})")
     if finding := read_finding(folder):
-        lines.append(re.sub(r"\]\((?!https?://)", f"]({folder.name}/", finding.in_short))
+        lines.append(
+            re.sub(r"\]\((?!https?://)", f"]({folder.name}/", finding.in_short).replace(f"{folder.name}/../", "")
+        )
+    if (folder / "report.html").is_file():
+        lines.append(f"[report.html]({folder.name}/report.html) has all of it, to look at from any side.")
     return "\n\n".join(lines) + "\n"
 
 
@@ -81,13 +97,14 @@ def _claims(claims: pd.DataFrame) -> str:
     lines = [
         f"## Claims of papers beside our results\n\n{len(claims)} claims: {counts}. A claim says where our value "
         "should lie; it agrees if the whole 95 % interval over seeds lies there, disagrees if none of it does, "
-        "and is not settled otherwise. [claims.csv](claims.csv) has the notes and the commands.\n",
-        "| claim | source | printed | ours | verdict |\n| --- | --- | --- | --- | --- |",
+        "and is not settled otherwise. Accuracies and their differences are shares, 0 to 1. "
+        "[claims.csv](claims.csv) has the notes and the commands.\n",
+        "| claim | source | printed | wanted | ours | verdict |\n| --- | --- | --- | --- | --- | --- |",
     ]
     for row in claims.to_dict("records"):
         ours = "" if row["verdict"] == NOT_REACHED else f"{row['ours']:.3g}"
         interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
-        cells = [row["claim"], row["source"], row["printed"], ours + interval, row["verdict"]]
+        cells = [row["claim"], row["source"], row["printed"], row["wanted"], ours + interval, row["verdict"]]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

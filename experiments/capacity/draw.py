@@ -75,13 +75,18 @@ def drawn(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(COLUMN_WIDTH, 2.6), layout="constrained")
     ax = figure.subplots()
     sizes = sorted(table["rows"].dropna().unique())
-    ax.plot(sizes, sizes, color="0.6", linestyle=":", label="as many as rows")
+    line = np.geomspace(sizes[0], sizes[-1])
+    ax.plot(line, line, color="0.6", linestyle=":", label="as many as rows")
     for _, level in table[table["rows"].isna()].iterrows():
-        ax.axhline(level["pairs"], color="0.3", linestyle="--", label=level["label"])
-    for number, (label, rows) in enumerate(table.dropna(subset="rows").groupby("label", sort=False)):
-        style = series_style(number)
-        ax.vlines(rows["rows"], rows["low"], rows["high"], color=style["color"], linewidth=0.9)
-        ax.plot(rows["rows"], rows["pairs"], **style, label=label)
+        least = "at least " if level["pairs"] >= level["most_tested"] - 0.5 else ""
+        ax.axhline(
+            level["pairs"], color="0.3", linestyle="--", label=f"{level['label']}: {least}{level['pairs']:.0f}"
+        )
+    models = list(table.dropna(subset="rows").groupby("label", sort=False))
+    for number, (label, rows) in enumerate(models):
+        style, places = series_style(number), rows["rows"] * 2 ** (0.06 * (number - (len(models) - 1) / 2))
+        ax.vlines(places, rows["low"], rows["high"], color=style["color"], linewidth=0.9)
+        ax.plot(places, rows["pairs"], **style, label=label)
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
     ax.set_ylim(bottom=0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from sandbox.counted import counted
 from sandbox.report.intervals import INTERVAL, LEVEL
 from sandbox.report.points import seed_columns, selected_members
 from sandbox.report.series import STATE_SIZE, TASK, name_series
@@ -67,9 +68,10 @@ def holm(p: np.ndarray) -> np.ndarray:
 def differences_in_words(table: pd.DataFrame, size: str, file: str) -> list[str]:
     """The largest differences as lines of text, in points of per cent; `file` has the rest."""
     lines = [
-        f"differences in accuracy on {name} in points, paired over seeds, each with its own {INTERVAL}; p is "
-        f"corrected for all pairs (Holm), and two models differ where it is below {1 - LEVEL:.2g}:"
-        for name in table["slice"].unique()
+        f"{counted(len(of_slice), 'pair')} of models at equal size, or of which one has a single size, on {name}: "
+        f"{(of_slice['verdict'] == DIFFERENT).sum()} differ. Points of accuracy between them, paired over seeds, "
+        f"each with its own {INTERVAL}; p is corrected for all pairs (Holm), and must be below {1 - LEVEL:.2g}:"
+        for name, of_slice in table.groupby("slice", sort=False)
     ]
     tested = table[table["verdict"] != TOO_FEW]
     for row in tested.head(_PRINTED).to_dict("records"):
@@ -78,7 +80,7 @@ def differences_in_words(table: pd.DataFrame, size: str, file: str) -> list[str]
         )
         interval = f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
         points = f"{100 * row['difference']:.1f} {interval}, p {row['p_holm']:.2g}, seeds: {row['num_seeds']}"
-        lines.append(f"  {row['verdict']}: {first} ahead of {second}: {points}")
+        lines.append(f"  {first} ahead of {second} by {points}: {row['verdict']}")
     if (more := len(tested) - _PRINTED) > 0:
         lines.append(f"  {more} smaller differences in {file}")
     if untested := len(table) - len(tested):

@@ -59,7 +59,7 @@ _CAPTION = (
 _FRONTIER_CAPTION = " Grey: the best mean of all series of a task up to there."
 _FRONTIER = "Pareto frontier"
 _OTHERS = "others"
-_ASIDE, _MOST_ASIDE = 0.015, 0.08  # inches between the intervals of two series at one x, and of all together
+_ASIDE, _MOST_ASIDE = 0.035, 0.16  # inches between two series at one x, and of all together
 _OWN_ENTRIES = (_FRONTIER, _OTHERS, CHANCE["label"])
 _GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
 _MOST_INSIDE, _WIDEST_INSIDE = 6, 1.8  # more series or inches than this have their legend beside the axes
@@ -213,7 +213,8 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
         bars = ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         bars.set_transform(bars.get_transform() + aside)
         if not line.empty:
-            ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
+            (drawn,) = ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
+            drawn.set_transform(drawn.get_transform() + aside)
         mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK)
 
 

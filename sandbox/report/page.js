@@ -24,6 +24,7 @@
     for (const datum of shown(views[details.dataset.chart].scenegraph().root)) {
       const row = body.insertRow();
       for (const [field] of fields) fillCell(row.insertCell(), field, datum);
+      if (datum.command) row.cells[0].append(" ", copyButton(datum));
     }
     details.querySelector("div").replaceChildren(table);
   }
@@ -31,11 +32,54 @@
   function fillCell(cell, field, datum) {
     const value = datum[field] ?? "";
     cell.textContent = typeof value === "number" ? (Number.isInteger(value) ? value : Number(value.toPrecision(5))) : value;
-    if (field !== "command" || !value) return;
+  }
+
+  function copyButton(datum) {
     const copy = document.createElement("button");
     copy.textContent = "Copy";
+    copy.title = "Copy the command";
     copy.addEventListener("click", () => showCommand(datum));
-    cell.prepend(copy, " ");
+    return copy;
+  }
+
+  const LEGEND = "legend_click_store"; // where Vega-Lite keeps which entry of a legend was clicked
+  let clicked = null; // the view and the entry of the legend by which something is lit
+
+  function forgetLegends() {
+    clicked = null;
+    for (const view of Object.values(views)) {
+      try { view.data(LEGEND, []); } catch { continue; } // a chart without a legend
+    }
+  }
+
+  // Lights what the page's own list names, or all, whatever was clicked before.
+  function highlightOnly(names) {
+    forgetLegends();
+    highlight(names);
+  }
+
+  // The value of the entry of a legend that an item is, or is a part of.
+  function entryOf(item) {
+    if (!item || !(item.mark.role || "").startsWith("legend")) return undefined;
+    return item.datum?.value ?? item.items?.[0]?.items?.[0]?.datum?.value;
+  }
+
+  // What an entry of a legend stands for is lit until it, or a place where nothing is, is clicked again.
+  function listen(view, field, light) {
+    view.addSignalListener("legend_click", (_, chosen) => {
+      const names = (chosen && chosen[field]) || [];
+      if (!names.length) return;
+      const others = Object.values(views).filter((other) => other !== view);
+      for (const other of others) try { other.data(LEGEND, []); } catch { continue; }
+      setTimeout(() => (clicked = { view, name: names[0] })); // after the listener below has seen this click
+      light(names);
+    });
+    view.addEventListener("click", (_, item) => {
+      const entry = entryOf(item);
+      const again = entry !== undefined && clicked && clicked.view === view && clicked.name === entry;
+      const nothing = entry === undefined && (!item || item.mark.marktype === "group");
+      if (again || nothing) setTimeout(() => highlightOnly([])); // after Vega-Lite has noted the click
+    });
   }
 
   // Lights what has one of these names in a column of the configurations, in every chart; no names, everything.
@@ -88,11 +132,10 @@
   }
   if (!main) return;
   listGroups();
-  main.addSignalListener("legend_click", (_, chosen) => highlight((chosen && chosen.group) || []));
+  listen(main, "group", (names) => highlight(names));
   const bySeries = main.signal("group_column"); // as nobody has chosen another one yet
   for (const name of ["curves_chart", "learning_rates_chart"].filter((name) => name in views)) {
-    views[name].addSignalListener("legend_click", (_, chosen) => {
-      const series = (chosen && chosen.series) || [];
+    listen(views[name], "series", (series) => {
       const lit = shown(views[name].scenegraph().root).filter((datum) => series.includes(datum.series));
       highlight([...new Set(lit.map((datum) => datum.of[bySeries]))], bySeries);
     });
@@ -101,11 +144,11 @@
     main.addSignalListener(name, () => main.runAfter((view) => {
       view.resize().run(); // for a legend of other names
       listGroups();
-      highlight([]);
+      highlightOnly([]);
     }));
   }
   main.addEventListener("click", (_, item) => item && item.datum && item.datum.command && showCommand(item.datum));
-  document.getElementById("highlight").addEventListener("change", (event) => highlight([event.target.value].filter(Boolean)));
+  document.getElementById("highlight").addEventListener("change", (event) => highlightOnly([event.target.value].filter(Boolean)));
   document.getElementById("explore").addEventListener("change", () => main.runAfter(() => {
     document.querySelectorAll("details[data-chart=explore][open]").forEach(fill);
   }));

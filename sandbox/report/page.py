@@ -23,6 +23,9 @@ from sandbox.report.tables import Table
 from sandbox.tables import outcomes
 
 _PIXELS_PER_INCH = 128
+_MOST_EMBEDDED = (
+    100_000  # letters of a table that the page offers; pairs of 500 runs would make it five times as large
+)
 _RAN_ON = ("platform", "implementation", "population", "commit")
 
 
@@ -39,6 +42,7 @@ def render_page(
     data: ReportData,
     table: Table,
     csv: str,
+    differences: str,
     drawings: Mapping[str, Drawing],
     notes: Sequence[str],
     apart: Sequence[str],
@@ -51,6 +55,7 @@ def render_page(
 
     Args:
         table: the scores as they are printed; `csv` has them all, for the reader to keep.
+        differences: all pairs that were tested, as CSV; if they are very many, the page leaves them to their file.
         drawings: the figures.
         notes: what is left out, a line each.
         apart: says in words which series differ.
@@ -72,13 +77,17 @@ def render_page(
         title=", ".join(dict.fromkeys(records["study"])) or "Report",
         watching=watching,
         reload=reload_tag(watching.seconds) if watching else "",
-        finding=finding and finding._replace(in_short=without_markdown(finding.in_short)),
+        finding=finding
+        and finding._replace(
+            in_short=without_markdown(finding.in_short), method=[without_markdown(part) for part in finding.method]
+        ),
         counts=outcomes(records),
         charts=charts,
         scripts=chart_scripts({name: chart.chart for name, chart in charts.items()}) if charts else "",
         figures=embedded({name: drawing for name, drawing in drawings.items() if name not in replaced}),
         table=table,
-        csv=base64.b64encode(csv.encode()).decode(),
+        csv=_encoded(csv),
+        differences=_encoded(differences) if len(differences) < _MOST_EMBEDDED else "",
         claims=_claims(folder),
         measures={AXIS_NAMES[name]: text for name, text in MEASURES_IN_WORDS.items()},
         interval=INTERVAL,
@@ -92,6 +101,10 @@ def render_page(
         varied={key: _values(records[key]) for key in data.keys},
         common={key: format_value(records[key].iloc[0]) for key in common},
     )
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def reload_tag(seconds: int) -> Markup:

@@ -106,7 +106,8 @@ def write_report(
         DIFFERENCES: to_csv(apart),
     }
     page = functools.partial(render_page, commands=commands(data.records), folder=records_folder(source))
-    texts[PAGE] = page(data, printed, texts["table.csv"], drawn.drawings, notes, words, watching=watching)
+    tables = (printed, texts["table.csv"], texts[DIFFERENCES])
+    texts[PAGE] = page(data, *tables, drawn.drawings, notes, words, watching=watching)
     for name, text in texts.items():
         write_atomically(folder / name, text)
     files = [*drawn.files, *(folder / name for name in texts)]

@@ -95,7 +95,7 @@ def test_the_command_prints_the_largest_and_says_where_the_rest_is(tmp_path, cap
     assert "  8 smaller differences in differences.csv" in lines
     assert "  too few seeds: 8 pairs with fewer than 2 seeds in common, in differences.csv" in lines
     assert len(printed) == 20
-    assert printed[0].startswith("  different: model 7 at 800 B ahead of model 0 at 800 B: 70.0 (69.6 to 70.4)")
+    assert printed[0].startswith("  model 7 at 800 B ahead of model 0 at 800 B by 70.0 (69.6 to 70.4)")
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count(" ahead of model ") == 20
     assert "<li>8 smaller differences in differences.csv</li>" in page

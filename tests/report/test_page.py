@@ -19,6 +19,20 @@ LARGEST, SLOWEST = 2_000_000, 2.0
 pytestmark = [needs_chromium, pytest.mark.xdist_group("browser")]
 
 LABELS = ("delta rule", "linear", "softmax")
+README = """# What recalls?
+
+**In short.** [Ants](ants.md) `do`.
+
+    sandbox experiment=invented
+
+Of *ants* and zebras.
+
+Two machines.
+
+## Finding
+
+More.
+"""
 CLAIMS = """
 command: sandbox experiment=invented
 claims:
@@ -66,7 +80,7 @@ def invented(root, sizes=(8, 16)):
             )
             write_metrics(run, [(step, 0.01, seed, step / 400) for step in (100, 200) for seed in (0, 1)])
     (root / "claims.yaml").write_text(CLAIMS)
-    (root / "README.md").write_text("# What recalls?\n\n**In short.** [Ants](ants.md) `do`.\n\nMore.\n")
+    (root / "README.md").write_text(README)
     return root
 
 
@@ -104,7 +118,8 @@ MARKS = """async ([chart, name]) => {
   const find = (item) => item.name === name ? item.items : (item.items || []).flatMap(find);
   return find(view.scenegraph().root).map((mark) => {
     const {group, label, x, mean, command, slice} = mark.datum;
-    return {group, label, x, mean, command, slice, opacity: mark.opacity ?? 1, shape: mark.shape, fill: mark.fill};
+    const look = {place: mark.x, opacity: mark.opacity ?? 1, shape: mark.shape, fill: mark.fill};
+    return {group, label, x, mean, command, slice, ...look};
   });
 }"""
 
@@ -140,6 +155,10 @@ def place_of(page, find):
     )
 
 
+LEGEND_OPACITIES = (
+    "[...new Set([...document.querySelectorAll('#explore .role-legend-label text')]"
+    ".map((text) => Number(getComputedStyle(text).opacity)))]"
+)
 COPIED = "document.querySelector('#copied').textContent !== ''"
 POINTS = "document.querySelectorAll('#explore .shown_marks path')"
 
@@ -160,6 +179,9 @@ def test_it_loads_in_silence_and_asks_for_nothing(page, report):
     assert all("accuracy" in text or "Scores" in text for text in said), said
     assert page.locator(".question").inner_text() == "What recalls?"
     assert "In short. Ants do." in page.locator("body").inner_text()
+    method = page.locator("details", has_text="What was run")
+    method.locator("summary").press("Enter")
+    assert method.locator("p").all_inner_texts() == ["Of ants and zebras.", "Two machines."]
     for control in page.locator("select, input, textarea").all():
         assert control.evaluate("(control) => control.labels.length") == 1
 
@@ -223,7 +245,7 @@ def test_the_table_of_the_chart_begins_with_the_model_and_copies_commands(page):
     table.locator("button").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_function(COPIED)
-    assert table.locator("td").first.inner_text() in page.locator("#copied").inner_text()
+    assert table.locator("td").first.inner_text().removesuffix(" Copy") in page.locator("#copied").inner_text()
     assert page.locator("#command").input_value().startswith("sandbox mixer=")
 
 
@@ -235,9 +257,25 @@ def test_a_click_on_the_legend_dims_the_others_in_every_chart(page):
         assert opacities == {True, False}, chart
     assert {mark["label"] for mark in marks(page) if mark["opacity"] == 1} == {"linear"}
     assert page.input_value("#highlight") == "linear"
+    page.mouse.click(*place_of(page, legend_entry("linear")))
+    page.wait_for_function("document.querySelector('#highlight').value === ''")
+    settle(page)
+    assert {mark["opacity"] for mark in marks(page)} == {1}, "the same entry again"
+    page.mouse.click(*place_of(page, legend_entry("linear")))
+    page.wait_for_function("document.querySelector('#highlight').value === 'linear'")
     page.select_option("#highlight", "")
     settle(page)
     assert {mark["opacity"] for mark in marks(page)} == {1}
+    assert page.evaluate(LEGEND_OPACITIES) == [1], "no legend remembers the click"
+
+
+def test_models_at_one_place_stand_side_by_side(page):
+    """Two models of 8 rows, with means, seeds and intervals of their own places; they have one x."""
+    choose(page, "x_axis", "mixer.d_state")
+    places = {(mark["label"], mark["x"]): mark["place"] for mark in marks(page)}
+    for size in (8, 16):
+        assert places["linear", size] - places["delta rule", size] == 8
+    assert page.evaluate("window.charts.explore.then((view) => view.signal('x_ticks'))") == [3, 4]
 
 
 @pytest.mark.parametrize("chart", ["curves_chart", "learning_rates_chart"])

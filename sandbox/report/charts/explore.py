@@ -1,10 +1,12 @@
 """The main chart of a page: any score against any cost or numeric key, with what is shown chosen by the reader."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from sandbox.report.charts.parts import (
     CONFIG,
@@ -44,8 +46,9 @@ X, Y, LOG, SLICE_SHOWN, TASK_SHOWN, GROUPED_BY = (
 CHOSEN = "chosen_point"
 """The selection that a click on a point makes, of its number."""
 
-GROUP_COLUMN, SERIES_COLUMN = "group_column", "series_column"
-"""The parameters that follow: the columns of configurations that have the names of groups, and of series."""
+GROUP_COLUMN, SERIES_COLUMN, TICKS = "group_column", "series_column", "x_ticks"
+"""The parameters that follow: the columns of configurations that have the names of groups, and of series; and
+where the x axis has its ticks, null for where they fall."""
 
 FIELDS = {
     "label:N": "series",
@@ -57,14 +60,29 @@ FIELDS = {
     "num_seeds:Q": "seeds",
     "num_diverged:Q": "diverged",
     "rate:Q": "learning rate",
-    "group:N": "colour",
+    "implementation:N": "implementation",
     "settings:N": "settings",
     "command:N": "command",
 }
-"""What is said of a point, by a pointer and in the table of the chart."""
+"""What the table of the chart says of a point."""
+
+_POINTED = {
+    "label:N": "series",
+    "slice:N": "slice",
+    "x_text:N": "x",
+    "y_text:N": "y",
+    "num_seeds:Q": "seeds",
+    "num_diverged:Q": "diverged",
+    "rate:Q": "learning rate",
+    "implementation:N": "implementation",
+    "settings:N": "settings",
+}
+"""What a pointer over a point says of it."""
 
 _SERIES = "series"
 _HEIGHT = 360
+_ASIDE, _MOST_ASIDE = 8, 48  # pixels between configurations at one place, and of all together
+_BESIDE = alt.ExprRef("datum.aside")
 _SCORE_NAMES = {
     "accuracy": "Test accuracy",
     "exact": "Sequences all right",
@@ -73,11 +91,19 @@ _SCORE_NAMES = {
     "loss": "Test loss [nats]",
 }
 _IS_COST = f"indexof({json.dumps(MEASURES)}, {X}) >= 0"
+_PLACE = "scale('x', datum.at) + datum.aside"
 _IS_NAMED = f"datum.group != '{OTHERS}'"
-_X_LABELS = (
-    f"{X} != 'state_bytes' ? format(value, value < 10000 ? '.4~g' : '.3~s') : "
+_MOST_TICKS = 8
+"""Values of a setting that all have their tick."""
+
+_X_TEXT = (
+    f"{X} != 'state_bytes' ? format(value, value < 10000 ? '.3~g' : '.3~s') : "
     "value < 1024 ? format(value, '.3~g') + ' B' : value < 1048576 ? format(value / 1024, '.3~g') + ' KiB' : "
     "format(value / 1048576, '.3~g') + ' MiB'"
+)
+_SCORE_TEXT = (
+    f"{Y} == 'loss' ? format(datum.mean, '.3~g') : format(datum.mean, '.1%') + "
+    "(isValid(datum.low) ? ' (' + format(datum.low, '.1%') + ' to ' + format(datum.high, '.1%') + ')' : '')"
 )
 
 
@@ -92,6 +118,10 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
         keys: the config keys that vary.
     """
     points = _resolved(alt.Chart(csv_data("points", tables.points)), tables)
+    points = points.transform_calculate(
+        x_text=f"{_names_of_axes(tables, keys)}[{X}] + ': ' + ({_labels('datum.x')})"
+    )
+    points = points.transform_calculate(y_text=_SCORE_TEXT)
     seeds = alt.Chart(csv_data("seeds", tables.seeds)).transform_lookup(
         "point",
         alt.LookupData(
@@ -135,7 +165,10 @@ def _names(tables: ChartTables) -> dict[str, dict[str, list[str]]]:
 
 
 def _resolved(chart: alt.Chart, tables: ChartTables) -> alt.Chart:
-    """The data with what the choices make of them: `group`, `series`, the score, `x`, and `at`, its place."""
+    """The data with what the choices make of them: `group`, `series`, the score, `x`, and `at`, its place.
+
+    Configurations at one place stand side by side, each so many pixels `aside`.
+    """
     of_slice = f"{X} == '{DIFFICULTY}' ? isValid(datum.{DIFFICULTY}) : datum.slice == {SLICE_SHOWN}"
     shown = f"datum.task == {TASK_SHOWN} && ({of_slice})"
     return (
@@ -151,28 +184,60 @@ def _resolved(chart: alt.Chart, tables: ChartTables) -> alt.Chart:
             label="datum.of.label",
             settings="datum.of.settings",
             rate="datum.of.rate",
+            implementation="datum.of.implementation",
             command=f"datum.of.command ? datum.of.command + {json.dumps(tables.shared)} : ''",
         )
         .transform_calculate(
             at=f"!isValid(datum.x) || ({LOG} && datum.x <= 0) ? null : {LOG} ? log(datum.x) / LN2 : datum.x"
         )
         .transform_filter("isValid(datum.mean)")
+        # Sorted by `at` too, or Vega would not notice that another axis makes other groups.
+        .transform_window(place="dense_rank()", sort=[alt.SortField(CONFIG), alt.SortField("at")], groupby=["at"])
+        .transform_joinaggregate(places="max(place)", groupby=["at"])
+        .transform_calculate(
+            aside=f"(datum.place - (datum.places + 1) / 2) * min({_ASIDE}, {_MOST_ASIDE} / datum.places)"
+        )
     )
 
 
 def _x() -> alt.X:
     """Place on the x axis: of a logarithmic one the exponent, since the kind of a scale cannot be switched."""
-    labels = _X_LABELS.replace("value", f"({LOG} ? pow(2, datum.value) : datum.value)")
-    whole_exponents = alt.expr(f"{LOG} && span(domain('x')) > 1.5 ? 1 : 0")
-    axis = alt.Axis(title=None, labelExpr=labels, tickCount=6, tickMinStep=whole_exponents, labelOverlap=True)
-    return alt.X("at:Q", scale=alt.Scale(zero=False, nice=False, padding=14), axis=axis)
+    axis = alt.Axis(
+        title=None,
+        labelExpr=_labels(f"({LOG} ? pow(2, datum.value) : datum.value)"),
+        values=alt.expr(TICKS),
+        tickCount=6,
+        tickMinStep=alt.expr(f"{LOG} && span(domain('x')) > 1.5 ? 1 : 0"),  # whole exponents
+        labelOverlap=True,
+    )
+    return alt.X("at:Q", scale=alt.Scale(zero=False, nice=False, padding=_MOST_ASIDE / 2 + 4), axis=axis)
+
+
+def _labels(value: str) -> str:
+    """A number on the x axis as text, both expressions."""
+    return re.sub(r"\bvalue\b", value, _X_TEXT)
+
+
+def _names_of_axes(tables: ChartTables, keys: Sequence[str]) -> str:
+    return json.dumps({name: title_of(name, keys) for name in tables.axes})
+
+
+def _ticks(tables: ChartTables) -> dict[str, dict[str, list[float]]]:
+    """Axis -> where it has its ticks, whether logarithmic or not: settings of few values, at these."""
+    ticks = {}
+    for axis in [name for name in tables.axes if name not in MEASURES]:
+        values = (tables.points if axis == DIFFICULTY else tables.configs)[axis].dropna().unique()
+        if len(values) <= _MOST_TICKS:
+            logarithmic = np.log2(values[values > 0]).tolist()
+            ticks[axis] = {"true": logarithmic, "false": values.tolist()}
+    return ticks
 
 
 def _y(field: str) -> alt.Y:
     """Place on the y axis."""
     labels = f"{Y} == 'loss' ? format(datum.value, '.3~g') : format(datum.value, '.0%')"
     axis = alt.Axis(title=None, labelExpr=labels, tickCount=6)
-    return alt.Y(f"{field}:Q", axis=axis)
+    return alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(padding=6, nice=False))
 
 
 def _front(points: alt.Chart) -> alt.Chart:
@@ -214,7 +279,7 @@ def _chance(points: alt.Chart) -> list[Any]:
 def _levels(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     """A model without the key on the x axis, such as softmax attention without a size of its state."""
     missing = points.transform_filter(f"!isValid(datum.x) && !({_IS_COST})")
-    shared = {"y": scaled("y", "mean"), "opacity": dimmed(), "tooltip": tooltip(FIELDS)}
+    shared = {"y": scaled("y", "mean"), "opacity": dimmed(), "tooltip": tooltip(_POINTED)}
     ends = missing.mark_point(filled=True, size=70, cursor="pointer")
     return [
         missing.mark_rule(strokeDash=[6, 3], strokeWidth=1.5).encode(**shared, color=scaled("color", "group")),
@@ -232,13 +297,13 @@ def _others(points: alt.Chart) -> alt.Chart:
     marks = points.transform_filter(f"isValid(datum.at) && !({_IS_NAMED})").mark_point(
         filled=True, size=24, color="#999", cursor="pointer"
     )
-    place = {"x": scaled("x", "at"), "y": scaled("y", "mean")}
-    return marks.properties(name=OTHER_MARKS).encode(**place, opacity=dimmed(0.5), tooltip=tooltip(FIELDS))
+    place = {"x": alt.value(alt.expr(_PLACE)), "y": scaled("y", "mean")}
+    return marks.properties(name=OTHER_MARKS).encode(**place, opacity=dimmed(0.5), tooltip=tooltip(_POINTED))
 
 
 def _seeds(seeds: alt.Chart) -> alt.Chart:
     placed = seeds.transform_filter(f"isValid(datum.at) && {_IS_NAMED}").mark_point(
-        filled=True, size=22, aria=False
+        filled=True, size=22, aria=False, xOffset=_BESIDE
     )
     return placed.encode(x=_x(), y=_y("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
 
@@ -247,13 +312,13 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     """The intervals, the lines of series, and on top the means, which a pointer and a click find."""
     points = points.transform_filter(_IS_NAMED)
     placed = points.transform_filter("isValid(datum.at)")
-    place = alt.value(alt.expr("isValid(datum.at) ? scale('x', datum.at) : -9"))  # of a level beside the chart
+    place = alt.value(alt.expr(f"isValid(datum.at) ? {_PLACE} : -9"))  # of a level beside the chart
     ends = points.transform_calculate(low="isValid(datum.low) ? datum.low : datum.mean").transform_calculate(
         high="isValid(datum.high) ? datum.high : datum.mean"
     )
     intervals = ends.mark_rule(strokeWidth=1, clip=True, aria=False)
-    lines = placed.mark_line(strokeWidth=1.5, aria=False)
-    means = placed.mark_point(filled=True, size=70, cursor="pointer")
+    lines = placed.mark_line(strokeWidth=1.5, aria=False, xOffset=_BESIDE)
+    means = placed.mark_point(filled=True, size=70, cursor="pointer", xOffset=_BESIDE)
     chosen = alt.selection_point(name=CHOSEN, fields=["point"], on="click", empty=False)
     drawn = {"color": scaled("color", "group"), "opacity": dimmed()}
     return [
@@ -268,7 +333,7 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
             opacity=dimmed(),
             stroke=alt.when(chosen).then(alt.value("black")).otherwise(alt.value("white")),
             strokeWidth=alt.when(chosen).then(alt.value(2)).otherwise(alt.value(0.6)),
-            tooltip=tooltip(FIELDS),
+            tooltip=tooltip(_POINTED),
         )
         .add_params(legend_click("group"), chosen),
     ]
@@ -276,13 +341,12 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
 
 def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
     """The titles of the axes, which follow the choices as those of Vega-Lite cannot."""
-    x_names = json.dumps({name: title_of(name, keys) for name in tables.axes})
     y_names = json.dumps(_SCORE_NAMES)
     one = alt.Chart(alt.InlineData(values=[{}]))
     y_text = f"{y_names}[{Y}] + ({X} == '{DIFFICULTY}' ? '' : ', ' + {SLICE_SHOWN})"
     if len(tables.tasks) > 1:
         y_text += f" + ', ' + {TASK_SHOWN}"
-    x_title = one.mark_text(text=alt.expr(f"{x_names}[{X}]"), fontSize=11, aria=False)
+    x_title = one.mark_text(text=alt.expr(f"{_names_of_axes(tables, keys)}[{X}]"), fontSize=11, aria=False)
     y_title = one.mark_text(text=alt.expr(y_text), fontSize=11, align="left", aria=False)
     whole = alt.Chart(alt.InlineData(values=[{"end": 0}, {"end": 1}])).mark_tick(opacity=0, aria=False)
     return [
@@ -298,6 +362,7 @@ def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
     groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
     by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
     columns = f"{GROUPED_BY} == '{_SERIES}' ? {json.dumps(by_series)}[{X}] : {json.dumps(own)}[{GROUPED_BY}]"
+    ticks = json.dumps(_ticks(tables))
     sizes = tables.configs[tables.axes[0]] if tables.axes[0] in tables.configs else tables.points[DIFFICULTY]
     return [
         _choice(X, "x axis", x_names),
@@ -310,6 +375,7 @@ def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
         ),
         alt.param(name=SERIES_COLUMN, expr=f"{json.dumps(tables.series)}[{X}]"),
         alt.param(name=GROUP_COLUMN, expr=columns),
+        alt.param(name=TICKS, expr=f"{ticks}[{X}] ? {ticks}[{X}][{LOG} ? 'true' : 'false'] : null"),
     ]
 
 

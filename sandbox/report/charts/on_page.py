@@ -16,7 +16,7 @@ from sandbox.report.charts.panels import (
     heatmap_chart,
     rates_chart,
 )
-from sandbox.report.charts.parts import CONFIG
+from sandbox.report.charts.parts import CONFIG, OTHERS
 from sandbox.report.charts.tables import chart_tables, numbered
 from sandbox.report.data import ReportData
 from sandbox.report.drawing import Drawing
@@ -26,16 +26,20 @@ EXPLORE = "explore"
 """The name of the main chart."""
 
 _MAIN_CAPTION = (
-    "{interval} Small dots: single seeds; grey ones: what the legend lacks. Grey steps: the best mean at no "
-    "higher cost. Dashed: chance, and models without the setting on the x axis. A click on a point shows the "
-    "command that makes it again."
+    "{interval} Ends are cut at 0 and 100 %. Small dots: single seeds{others}. Grey steps: the best mean at no "
+    "higher cost. Dashed: chance, and models without the setting on the x axis. Models at one place stand side by "
+    "side."
 )
-_OF_LEGENDS = " A click on the legend highlights in all charts."
+_OTHERS = "; grey ones: models that the legend has no room for"
+_TO_CLICK = (
+    "A click on a point shows the command that makes it again; one on the legend highlights in all charts, until "
+    "the next on it or beside the points."
+)
 
 _ASIDES = {
     "heatmap": "",
-    "curves": f" Bands are those of what is highlighted; a thicker line is a larger model.{_OF_LEGENDS}",
-    "learning_rates": f" A thicker line is a larger model.{_OF_LEGENDS}",
+    "curves": " Bands are those of what is highlighted; a thicker line is a larger model.",
+    "learning_rates": " A thicker line is a larger model.",
 }
 """What only the chart has, to follow the caption of its figure."""
 
@@ -50,6 +54,8 @@ class PageChart:
     fields: Mapping[str, str]
     replaces: str
     """The figure that shows the same, and is not on the page therefore."""
+    to_click: str = ""
+    """What a pointer can do with it, which paper cannot."""
 
     @property
     def heads(self) -> dict[str, str]:
@@ -68,9 +74,10 @@ def page_charts(
     charts = {}
     if tables.points[tables.scores].notna().any(axis=None):
         interval = interval_in_words(tables.points["num_seeds"])
-        caption = _MAIN_CAPTION.format(interval=interval) + _OF_LEGENDS
+        crowded = any((tables.configs[column] == OTHERS).any() for column in tables.groups.values())
+        caption = _MAIN_CAPTION.format(interval=interval, others=_OTHERS if crowded else "")
         charts[EXPLORE] = PageChart(
-            explore(tables, data.keys), "Scores against costs", caption, FIELDS, "frontier"
+            explore(tables, data.keys), "Scores against costs", caption, FIELDS, "frontier", _TO_CLICK
         )
     groups = tables.configs[[CONFIG, *tables.groups.values()]]
     panels: dict[str, tuple[Callable[[pd.DataFrame], alt.LayerChart], str, Mapping[str, str]]] = {

@@ -101,7 +101,9 @@ def heatmap_chart(frame: pd.DataFrame, configs: pd.DataFrame, rows: str, columns
         x=x, y=y, color=fill, opacity=dimmed(), tooltip=tooltip(HEATMAP_FIELDS)
     )
     dark = alt.when("datum.accuracy < 0.5").then(alt.value("white")).otherwise(alt.value("black"))
-    texts = base.mark_text(fontSize=10, aria=False).encode(x=x, y=y, text="text:N", color=dark, opacity=dimmed())
+    texts = base.mark_text(fontSize=10, aria=False).encode(
+        x=x, y=y, text="text:N", color=dark, opacity=dimmed(), tooltip=tooltip(HEATMAP_FIELDS)
+    )
     chart = alt.layer(marks.properties(name=MARKS), texts).properties(height=_ROW * cells["row"].nunique())
     tables = {CONFIGS: used(configs, cells), "cells": cells}
     return finished(chart, "Mean test accuracy of each model, a row each.", tables)

@@ -29,7 +29,7 @@ class ChartTables:
 
     configs: pd.DataFrame
     """A row per configuration: `config`, `label`, costs and numeric keys, names of groups, `settings`, `rate`, the
-    selected learning rate, and `command`, of its first run."""
+    selected learning rate, and `implementation` and `command`, of its first run."""
     points: pd.DataFrame
     """A row per configuration and slice: `point`, `config`, `slice`, `task`, `difficulty`, `chance`, `num_seeds`,
     `num_diverged`, and of each score the mean, as `exact`, and the ends of its interval, as `exact low`."""
@@ -69,11 +69,12 @@ def chart_tables(data: ReportData, commands: Mapping[tuple[str, str], str]) -> C
     named_configs = named_configs.assign(
         settings=[_settings(row, choices or data.keys) for row in configs.to_dict("records")],
         rate=configs[CONFIG].map(of_members["learning_rate"].first()),
+        implementation=configs[CONFIG].map(of_members["implementation"].first()),
         command=pd.Series(lines).groupby(runs[CONFIG].to_numpy()).first().to_numpy(),
     )
     kept = [CONFIG, "label", *(name for name in axes if name != DIFFICULTY), *series.values(), *groups.values()]
     return ChartTables(
-        configs=named_configs[list(dict.fromkeys([*kept, "settings", "rate", "command"]))],
+        configs=named_configs[list(dict.fromkeys([*kept, "settings", "rate", "implementation", "command"]))],
         points=points,
         seeds=members.merge(points[["point", CONFIG, SLICE]], on=[CONFIG, SLICE])[["point", *scores]].round(
             _DIGITS
