@@ -45,10 +45,10 @@
   const LEGEND = "legend_click_store"; // where Vega-Lite keeps which entry of a legend was clicked
   let clicked = null; // the view and the entry of the legend by which something is lit
 
-  function forgetLegends() {
+  function forgetLegends(except) {
     clicked = null;
-    for (const view of Object.values(views)) {
-      try { view.data(LEGEND, []); } catch { continue; } // a chart without a legend
+    for (const view of Object.values(views).filter((view) => view !== except)) {
+      try { view.data(LEGEND, []).runAsync(); } catch { continue; } // a chart without a legend
     }
   }
 
@@ -65,20 +65,19 @@
   }
 
   // What an entry of a legend stands for is lit until it, or a place where nothing is, is clicked again.
-  function listen(view, field, light) {
-    view.addSignalListener("legend_click", (_, chosen) => {
-      const names = (chosen && chosen[field]) || [];
-      if (!names.length) return;
-      const others = Object.values(views).filter((other) => other !== view);
-      for (const other of others) try { other.data(LEGEND, []); } catch { continue; }
-      setTimeout(() => (clicked = { view, name: names[0] })); // after the listener below has seen this click
-      light(names);
-    });
+  function listen(view, light) {
     view.addEventListener("click", (_, item) => {
       const entry = entryOf(item);
-      const again = entry !== undefined && clicked && clicked.view === view && clicked.name === entry;
-      const nothing = entry === undefined && (!item || item.mark.marktype === "group");
-      if (again || nothing) setTimeout(() => highlightOnly([])); // after Vega-Lite has noted the click
+      if (entry === undefined && item && item.mark.marktype !== "group") return; // a mark
+      const again = clicked && clicked.view === view && clicked.name === entry;
+      if (entry === undefined || again) {
+        highlightOnly([]);
+        setTimeout(forgetLegends); // again, once Vega-Lite has noted this click
+      } else {
+        forgetLegends(view);
+        clicked = { view, name: entry };
+        light(entry);
+      }
     });
   }
 
@@ -132,11 +131,11 @@
   }
   if (!main) return;
   listGroups();
-  listen(main, "group", (names) => highlight(names));
+  listen(main, (name) => highlight([name]));
   const bySeries = main.signal("group_column"); // as nobody has chosen another one yet
   for (const name of ["curves_chart", "learning_rates_chart"].filter((name) => name in views)) {
-    listen(views[name], "series", (series) => {
-      const lit = shown(views[name].scenegraph().root).filter((datum) => series.includes(datum.series));
+    listen(views[name], (series) => {
+      const lit = shown(views[name].scenegraph().root).filter((datum) => datum.series === series);
       highlight([...new Set(lit.map((datum) => datum.of[bySeries]))], bySeries);
     });
   }
