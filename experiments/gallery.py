@@ -26,6 +26,8 @@ from sandbox.tables import to_csv
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parent / "conf" / "experiment"
 FIRST = "quickstart"
+_LINK = re.compile(r"\]\((?!https?://)(\.\./)?")
+"""The beginning of a link of a README to its own folder, or by `../` to another one."""
 PUBLISHED = "published.csv"
 """What others have printed, beside our records: by itself it is no result."""
 
@@ -83,9 +85,7 @@ def _section(folder: pathlib.Path) -> str:
     if figure := re.search(r"^!\[(.*?)\]\((\S+)\)$", text, re.MULTILINE):
         lines.append(f"![{figure[1]}]({folder.name}/{figure[2]})")
     if finding := read_finding(folder):
-        lines.append(
-            re.sub(r"\]\((?!https?://)", f"]({folder.name}/", finding.in_short).replace(f"{folder.name}/../", "")
-        )
+        lines.append(_LINK.sub(lambda link: "](" if link[1] else f"]({folder.name}/", finding.in_short))
     if (folder / "report.html").is_file():
         lines.append(f"[report.html]({folder.name}/report.html) has all of it, to look at from any side.")
     return "\n\n".join(lines) + "\n"

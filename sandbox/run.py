@@ -169,8 +169,9 @@ def measure(
     best = best_learning_rate(rates, halved, fitted.validation)
     edge = edge_of_grid(rates, halved, fitted.validation, config.train.solved_at)
     chance = {split: chance_of_each(examples) for split, examples in sets.items()}
-    on_their_own = _free_running(problem, fitted, test, rates == best)
-    by_class = _macro_accuracy(problem, fitted, test, rates == best)
+    chosen = rates == best
+    on_their_own = _free_running(problem, fitted, test, chosen)
+    by_class = _macro_accuracy(problem, fitted, test, chosen)
     return [
         dataclasses.replace(
             description,
@@ -179,7 +180,7 @@ def measure(
             slice=name,
             learning_rate=rates[member].item(),
             seed=seeds[member].item(),
-            selected=bool(rates[member] == best),
+            selected=bool(chosen[member]),
             edge=edge,
             accuracy=scores[split].accuracy[member, mask].mean().item(),
             exact=scores[split].exact[member, mask].mean().item(),

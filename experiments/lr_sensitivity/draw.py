@@ -65,7 +65,7 @@ def windows() -> pd.DataFrame:
 def drawn(table: pd.DataFrame) -> Figure:
     """A row per model with a bar per start, from the lowest to the highest rate of its window; a dot at the best.
 
-    Models in which a mean over seeds has learned nothing have no bar. The accuracy at the best rate is beside it.
+    Beside it stands the accuracy at the best rate. A model that learns at no rate has neither.
     """
     models = list(dict.fromkeys(table["model"]))
     figure = Figure(figsize=(4.8, 0.8 + 0.26 * len(models)), layout="constrained")

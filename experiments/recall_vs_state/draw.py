@@ -8,10 +8,8 @@ the same layers here.
 Run: `python experiments/recall_vs_state/draw.py`
 """
 
-import math
 import pathlib
 
-import jax
 import pandas as pd
 from flax import nnx
 from matplotlib.axes import Axes
@@ -19,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from sandbox.cost.state import state_bytes
+from sandbox.models.lm import ModelConfig
 from sandbox.models.mixers import MIXERS
 from sandbox.report import write_report
 from sandbox.report.drawing import Drawing, draw_all
@@ -33,11 +33,18 @@ LONGEST = 1024
 """Tokens of the longest sequences of the published plot."""
 
 
-def carried(mixer: str, options: dict[str, int], width: int) -> int:
-    """The bytes that decoding carries from token to token in one layer, after `LONGEST` tokens."""
-    config = MIXERS[mixer](**options)
-    state = jax.eval_shape(lambda: config.make(width, rngs=nnx.Rngs(0)).init_state(1, LONGEST))
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+VOCABULARY = 8192
+"""Tokens of the published runs; the state does not depend on it."""
+
+
+def carried(mixer: str, options: dict[str, int], width: int, first_layer: str) -> int:
+    """The bytes that decoding carries from token to token, after `LONGEST` tokens.
+
+    The model has two layers of the mixer, or one after another layer, if `first_layer` is its name.
+    """
+    config = ModelConfig(d_model=width, layout=[first_layer or "mixer", "mixer"])
+    model = nnx.eval_shape(lambda: config.make(MIXERS[mixer](**options), VOCABULARY, rngs=nnx.Rngs(0)))
+    return state_bytes(model, LONGEST)
 
 
 def published() -> pd.DataFrame:
@@ -46,9 +53,7 @@ def published() -> pd.DataFrame:
     sizes = []
     for row in table.to_dict("records"):
         options = {name: int(value) for name, value in (option.split("=") for option in row["options"].split())}
-        layer = carried(row["mixer"], options, row["d_model"])
-        first = carried("short_conv", {"width": 3}, row["d_model"]) if row["first_layer"] else layer
-        sizes.append(first + layer)
+        sizes.append(carried(row["mixer"], options, row["d_model"], row["first_layer"]))
     table["state_bytes"] = sizes
     return table[["model", "d_model", "options", "zoology_bytes", "state_bytes", "accuracy"]]
 

@@ -23,9 +23,8 @@ from sandbox.report.tables import Table
 from sandbox.tables import outcomes
 
 _PIXELS_PER_INCH = 128
-_MOST_EMBEDDED = (
-    100_000  # letters of a table that the page offers; pairs of 500 runs would make it five times as large
-)
+_MOST_EMBEDDED = 100_000
+"""Letters of the table of differences that a page offers; of 500 runs it would make the page five times larger."""
 _RAN_ON = ("platform", "implementation", "population", "commit")
 
 

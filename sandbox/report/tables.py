@@ -39,6 +39,8 @@ class Table:
     """A table as it is printed: each of `rows` has a text per entry of `heads` and a score per slice."""
 
     heads: list[str]
+    num_names: int
+    """How many of the heads, from the first on, say which model a row is."""
     slices: list[str]
     rows: list[tuple[list[str], list[Score]]]
     has_diverged: bool
@@ -95,7 +97,8 @@ def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
     of seeds that diverged, a double one the window of learning rates whose best is at the end of its grid.
     """
     sized = STATE_SIZE in table and table[STATE_SIZE].notna().any()
-    heads = ["Series", *(["d_state"] if sized else []), "State", "Seeds", "Rate window"]
+    names = ["Series", *(["d_state"] if sized else [])]
+    heads = [*names, "State", "Seeds", "Rate window"]
     models = table["num_seeds"].notna()
     tasks = table[TASK] if TASK in table else pd.Series("", table.index)
     highest = table[models].groupby(tasks[models])[list(slices)].max()
@@ -116,6 +119,7 @@ def printed_table(table: pd.DataFrame, slices: Sequence[str]) -> Table:
         rows.append((texts, [_score(row, name, best[task, name]) for name in slices]))
     return Table(
         heads,
+        len(names),
         list(slices),
         rows,
         bool((table["num_diverged"] > 0).any()),

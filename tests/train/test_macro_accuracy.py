@@ -33,13 +33,18 @@ def test_where_no_answer_is_due_there_is_none():
     assert np.isnan(macro_accuracy(nothing, ALL)).all()
 
 
-def test_test_sets_of_several_lengths_are_put_together():
-    task = TASKS["copy"](min_length=2, max_length=5, alphabet_size=6, test_lengths=[3, 9])
-    problem = Problem(ModelConfig(d_model=8), MIXERS["outer"](d_state=4), task, TrainConfig(num_seeds=2))
-    examples = EvaluationSet(task, Split.TEST, 20)
+@pytest.mark.parametrize("split", [Split.TEST, Split.VALIDATION])
+def test_sets_of_several_lengths_are_put_together(split):
+    """Test sets of one length each, and validation data in which lengths are mixed."""
+    task = TASKS["copy"](min_length=2, max_length=5, alphabet_size=3, test_lengths=[3, 9])
+    problem = Problem(
+        ModelConfig(d_model=8, embedding_std=1.0), MIXERS["outer"](d_state=4), task, TrainConfig(num_seeds=2)
+    )
+    examples = EvaluationSet(task, split, 20)
     params = init_population(problem, 0, [1e-3]).params
     answers, scores = examples.answers(problem, params), examples.score(problem, params)
     right = (answers.given == answers.targets) & answers.scored
+    assert scores.accuracy.any(), "an untrained model hits some"
     np.testing.assert_allclose(right.sum(axis=2) / answers.scored.sum(axis=1), scores.accuracy, atol=1e-6)
 
 

@@ -119,7 +119,7 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
     """
     points = _resolved(alt.Chart(csv_data("points", tables.points)), tables)
     points = points.transform_calculate(
-        x_text=f"{_names_of_axes(tables, keys)}[{X}] + ': ' + ({_labels('datum.x')})"
+        x_text=f"{json.dumps(_names_of_axes(tables, keys))}[{X}] + ': ' + ({_labels('datum.x')})"
     )
     points = points.transform_calculate(y_text=_SCORE_TEXT)
     seeds = alt.Chart(csv_data("seeds", tables.seeds)).transform_lookup(
@@ -218,8 +218,8 @@ def _labels(value: str) -> str:
     return re.sub(r"\bvalue\b", value, _X_TEXT)
 
 
-def _names_of_axes(tables: ChartTables, keys: Sequence[str]) -> str:
-    return json.dumps({name: title_of(name, keys) for name in tables.axes})
+def _names_of_axes(tables: ChartTables, keys: Sequence[str]) -> dict[str, str]:
+    return {name: title_of(name, keys) for name in tables.axes}
 
 
 def _ticks(tables: ChartTables) -> dict[str, dict[str, list[float]]]:
@@ -346,7 +346,8 @@ def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
     y_text = f"{y_names}[{Y}] + ({X} == '{DIFFICULTY}' ? '' : ', ' + {SLICE_SHOWN})"
     if len(tables.tasks) > 1:
         y_text += f" + ', ' + {TASK_SHOWN}"
-    x_title = one.mark_text(text=alt.expr(f"{_names_of_axes(tables, keys)}[{X}]"), fontSize=11, aria=False)
+    x_names = json.dumps(_names_of_axes(tables, keys))
+    x_title = one.mark_text(text=alt.expr(f"{x_names}[{X}]"), fontSize=11, aria=False)
     y_title = one.mark_text(text=alt.expr(y_text), fontSize=11, align="left", aria=False)
     whole = alt.Chart(alt.InlineData(values=[{"end": 0}, {"end": 1}])).mark_tick(opacity=0, aria=False)
     return [
@@ -357,7 +358,6 @@ def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
 
 
 def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
-    x_names = {name: title_of(name, keys) for name in tables.axes}
     own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
     groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
     by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
@@ -365,7 +365,7 @@ def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
     ticks = json.dumps(_ticks(tables))
     sizes = tables.configs[tables.axes[0]] if tables.axes[0] in tables.configs else tables.points[DIFFICULTY]
     return [
-        _choice(X, "x axis", x_names),
+        _choice(X, "x axis", _names_of_axes(tables, keys)),
         _choice(Y, "y axis", {name: _SCORE_NAMES[name] for name in tables.scores}),
         _choice(SLICE_SHOWN, "slice", {name: name for name in tables.slices}),
         _choice(TASK_SHOWN, "task", {name: name or "–" for name in tables.tasks}),
