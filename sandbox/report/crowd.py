@@ -9,6 +9,10 @@ MOST_PANELS = 30
 """Panels of one figure: ten rows of three."""
 
 
+MOST_ROWS = 60
+"""Rows of a list, or lines of a chart that dims the others."""
+
+
 def foremost(scores: pd.Series, most: int) -> list[str]:
     """The names of the `most` highest scores, in the order of the index, which holds names of series."""
     kept = set(scores.nlargest(most).index)

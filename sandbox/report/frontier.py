@@ -203,13 +203,16 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
             ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
             _level(ax, line[line[x].isna()], _GREY["color"], _OTHERS)
     step = min(_ASIDE, _MOST_ASIDE / max(len(named), 1))
+    at = rows[rows["series"].isin(named)].drop_duplicates(["series", x])[x]
+    shared = at[at.duplicated()]
     for number, (name, text) in enumerate(shown_names(named, _OWN_ENTRIES).items()):
         line, style = rows[rows["series"] == name], series_style(number)
         at_edge = line.fillna({x: rows[x].max()})[line["edge"] != ""]
         _level(ax, line[line[x].isna()], style["color"], text)
         line = line[line[x].notna()]
         spread = line.dropna(subset=["low", "high"])
-        aside = ScaledTranslation(step * (number - (len(named) - 1) / 2), 0, ax.figure.dpi_scale_trans)
+        inches = step * (number - (len(named) - 1) / 2) if line[x].isin(shared).any() else 0
+        aside = ScaledTranslation(inches, 0, ax.figure.dpi_scale_trans)
         bars = ax.vlines(spread[x], spread["low"], spread["high"], color=style["color"], linewidth=0.9, zorder=2)
         bars.set_transform(bars.get_transform() + aside)
         if not line.empty:

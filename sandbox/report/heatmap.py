@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
-from sandbox.report.crowd import MOST_PANELS, crowd_notes, foremost
+from sandbox.report.crowd import MOST_PANELS, MOST_ROWS, crowd_notes, foremost
 from sandbox.report.drawing import Drawing, NothingToDraw
 from sandbox.report.fonts import drawable, text_width
 from sandbox.report.intervals import over_seeds
@@ -33,7 +33,7 @@ from sandbox.report.style import (
 from sandbox.results import SLICE
 
 _CAPTION = "Test accuracy in per cent, mean over seeds. A dagger marks a cell with a diverged member."
-_CELL_WIDTH, _CELL_HEIGHT, _BAR_HEIGHT = 0.42, 0.22, 2.0  # inches
+_CELL_WIDTH, _CELL_HEIGHT, _LISTED_HEIGHT, _BAR_HEIGHT = 0.42, 0.22, 0.17, 2.0  # inches
 _LONGEST_COLUMN = 20  # letters
 
 
@@ -42,8 +42,9 @@ def heatmap(
 ) -> Drawing:
     """Mean test accuracy by `rows`, a column of sizes, and by `columns`: the slice, or a key of the config.
 
-    There is one panel per series, or a single panel if `columns` alone tells the labels apart. If `columns` is a
-    key, the accuracy is that of `slice_name`. Raises NothingToDraw if there are not two cells to compare.
+    There is one panel per series, or a single panel if `columns` alone tells the labels apart; series of one size
+    each are the rows of a list, the best on top. If `columns` is a key, the accuracy is that of `slice_name`.
+    Raises NothingToDraw if there are not two cells to compare.
     """
     if columns == SLICE:
         if not (few := a_few_of(difficulties(points["slice"]))):
@@ -63,9 +64,12 @@ def heatmap(
         raise NothingToDraw(f"one value of {rows} and one of {columns} make no map")
     identity = list(dict.fromkeys(["panel", "label", *keys, rows, columns, SLICE]))
     frame = shown[[*identity, "accuracy", "low", "high", "chance", "edge", *COUNTS]]
-    best = foremost(frame.groupby("panel", sort=False)["accuracy"].mean(), MOST_PANELS)
-    notes = left_out + crowd_notes(len(best), frame["panel"].nunique(), "shown, those with the highest mean")
-    figure = _draw(frame[frame["panel"].isin(best)], rows, columns, notes)
+    means = frame.groupby("panel", sort=False)["accuracy"].mean()
+    listed = len(means) > 1 and (frame.groupby("panel")[rows].nunique() == 1).all()
+    best = foremost(means, MOST_ROWS if listed else MOST_PANELS)
+    notes = left_out + crowd_notes(len(best), len(means), "shown, those with the highest mean")
+    draw = _draw_list if listed else _draw
+    figure = draw(frame[frame["panel"].isin(best)], rows, columns, notes)
     return Drawing(frame.reset_index(drop=True), figure, _CAPTION, notes)
 
 
@@ -83,8 +87,7 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
     width = max(COLUMN_WIDTH, min(PAGE_WIDTH, per_row * panel_width + 0.9))
     title_lines = 1 + max(text.count("\n") for text in texts.values())
     height = max(1.6, 0.5 + sum(heights) * _CELL_HEIGHT + (0.2 + 0.15 * title_lines) * len(heights))
-    columns_named = [_column_name(columns, value, across) for value in across]
-    names = [shown_names(columns_named, longest=_LONGEST_COLUMN)[name] for name in columns_named]
+    names = _column_names(columns, across)
     widest = max(text_width(name, RC["xtick.labelsize"]) for name in names)
     slant: dict[str, Any] = {}
     panel = (width - 0.9) / per_row
@@ -108,6 +111,35 @@ def _draw(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) ->
         ax.tick_params(labelleft=not common or number % per_row == 0, labelbottom=number + per_row >= len(panels))
     figure.supxlabel(_columns_title(columns, across), fontsize=8)
     figure.supylabel(axis_name(rows), fontsize=8)
+    return _explained(figure, image, axes, frame, notes)
+
+
+def _draw_list(frame: pd.DataFrame, rows: str, columns: str, notes: Sequence[str]) -> Figure:
+    """A row per series, which has one size."""
+    across = difficulties(frame[SLICE]) if columns == SLICE else _ordered(frame[columns])
+    order = list(frame.groupby("panel", sort=False)["accuracy"].mean().sort_values(kind="stable").index)
+    sizes = frame.groupby("panel")[rows].first().to_dict()
+    texts = shown_names(order)
+    labels = [f"{texts[name]}, {format_size(rows, sizes[name])}" for name in order]
+    label_width = max(text_width(label, RC["ytick.labelsize"]) for label in labels)
+    width = max(COLUMN_WIDTH, label_width + _CELL_WIDTH * len(across) + 0.9)
+    figure = Figure(figsize=(width, max(1.6, 0.6 + _LISTED_HEIGHT * len(order))), layout="constrained")
+    ax = figure.subplots()
+    places = frame.assign(place=frame["panel"].map(order.index))
+    image = _panel(ax, places, "place", range(len(order)), columns, across)
+    ax.set_yticks(range(len(order)), labels)
+    names = _column_names(columns, across)
+    slanted = max(text_width(name, RC["xtick.labelsize"]) for name in names) > _CELL_WIDTH
+    slant: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    ax.set_xticks(range(len(names)), names, **slant)
+    ax.set_xlabel(_columns_title(columns, across))
+    return _explained(figure, image, [ax], frame, notes)
+
+
+def _explained(
+    figure: Figure, image: AxesImage, axes: list[Axes], frame: pd.DataFrame, notes: Sequence[str]
+) -> Figure:
+    """The figure with a bar of colours beside these axes and what its marks mean below."""
     shrink = min(1, _BAR_HEIGHT / figure.get_figheight())
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, shrink=shrink, label="Recall accuracy")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -136,6 +168,12 @@ def _panel(
     ax.grid(False)
     ax.spines[:].set_visible(False)
     return image
+
+
+def _column_names(columns: str, across: Sequence[object]) -> list[str]:
+    named = [_column_name(columns, value, across) for value in across]
+    shown = shown_names(named, longest=_LONGEST_COLUMN)
+    return [shown[name] for name in named]
 
 
 def _ordered(values: pd.Series) -> list:

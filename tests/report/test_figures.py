@@ -97,6 +97,20 @@ def test_the_heatmap_against_a_config_key_is_one_panel_where_the_key_names_the_l
     assert numbers["panel"].isna().all()
 
 
+def test_series_of_one_size_each_are_the_rows_of_one_heatmap(tmp_path):
+    """The best is on top, with its size, and each row has its own scores."""
+    for number, (label, score) in enumerate({"ant": 0.2, "bee": 0.9, "cat": 0.5}.items()):
+        members = {(0.1, 0): {"pairs=4": score, "pairs=16": score / 2}}
+        write_run(tmp_path, label, members, selected=0.1, label=label, state_bytes=1024 * (1 + number))
+    axes = figure("heatmap", collect(tmp_path)).axes
+    assert len(axes) == 2, "the rows, and the bar of colours"
+    rows = [tick.get_text() for tick in axes[0].get_yticklabels()]
+    assert rows == ["ant, 1 KiB", "cat, 3 KiB", "bee, 2 KiB"], "from the bottom"
+    texts = {text.get_position(): text.get_text() for text in axes[0].texts}
+    assert [texts[0, row] for row in range(3)] == ["20.0", "50.0", "90.0"]
+    assert [texts[1, row] for row in range(3)] == ["10.0", "25.0", "45.0"]
+
+
 def test_the_heatmap_leaves_out_models_that_lack_the_key_and_says_so(tmp_path):
     for number, half_life in enumerate((None, 16.0, 64.0)):
         config = {"mixer.d_state": 8, "mixer.half_life": half_life}

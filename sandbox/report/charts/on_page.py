@@ -10,7 +10,6 @@ from sandbox.report.charts.explore import FIELDS, explore
 from sandbox.report.charts.panels import (
     CURVES_FIELDS,
     HEATMAP_FIELDS,
-    MOST_CONFIGS,
     RATES_FIELDS,
     curves_chart,
     heatmap_chart,
@@ -18,6 +17,7 @@ from sandbox.report.charts.panels import (
 )
 from sandbox.report.charts.parts import CONFIG, OTHERS
 from sandbox.report.charts.tables import chart_tables, numbered
+from sandbox.report.crowd import MOST_ROWS
 from sandbox.report.data import ReportData
 from sandbox.report.drawing import Drawing
 from sandbox.report.intervals import interval_in_words
@@ -100,4 +100,4 @@ def page_charts(
 
 def _crowd(frame: pd.DataFrame) -> str:
     count = frame[CONFIG].nunique()
-    return f" {MOST_CONFIGS} of {count} models are shown, those that scored best." if count > MOST_CONFIGS else ""
+    return f" {MOST_ROWS} of {count} models are shown, those that scored best." if count > MOST_ROWS else ""

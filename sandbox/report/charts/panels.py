@@ -21,13 +21,11 @@ from sandbox.report.charts.parts import (
     tooltip,
     used,
 )
+from sandbox.report.crowd import MOST_ROWS
 from sandbox.report.rates import EDGE_MARK
 from sandbox.report.style import format_size
 from sandbox.results import STATUS_DIVERGED
 from sandbox.short_names import short_names
-
-MOST_CONFIGS = 60
-"""Configurations that one of these charts shows: those with the best scores."""
 
 HEATMAP_FIELDS = {
     "row:N": "model",
@@ -191,7 +189,7 @@ def rates_chart(frame: pd.DataFrame, configs: pd.DataFrame, size: str) -> alt.La
 
 def _best(frame: pd.DataFrame, score: str) -> pd.DataFrame:
     """The rows of the configurations that scored best."""
-    best = frame.groupby(CONFIG)[score].max().nlargest(MOST_CONFIGS).index
+    best = frame.groupby(CONFIG)[score].max().nlargest(MOST_ROWS).index
     return frame[frame[CONFIG].isin(best)]
 
 
