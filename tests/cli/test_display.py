@@ -34,7 +34,7 @@ def test_texts_stay_as_they_were_typed(capsys):
     bars = Progress(*display.columns(), console=display.console)
     task = bars.add_task(title, note="")
     assert str(display.columns()[0].render(bars.tasks[task])) == title
-    print_scores(Table(["Series"], ["all"], [([label], [Score("50.0", "", True)])], False, False, False))
+    print_scores(Table(["Series"], 1, ["all"], [([label], [Score("50.0", "", True)])], False, False, False))
     assert label in capsys.readouterr().out
 
 
