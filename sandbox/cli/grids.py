@@ -14,7 +14,7 @@ sweep:
 grids that sweep this key, and leaves the others alone; a key that no grid has holds for all runs.
 
 An experiment in the setting of a paper is too large for a laptop. `hydra.sweeper.scales` has a list of grids for
-each value of `scale`, and every grid is combined with each of those; a key that both have is the grid's:
+each value of `scale`, and every grid is combined with each of those; a key that both have is the scale's:
 
         scales:
           laptop: [{train.steps: 1000, model.d_model: [64, 128]}]
@@ -61,7 +61,8 @@ def at_scale(grids: Sequence[Grid], scales: Any, scale: str) -> list[Grid]:
         raise InputError(f"{key}={scales} must be a table from scale to a list of grids")
     if scale not in scales:
         raise InputError(f"scale={scale}: these runs have no such scale; there is {', '.join(map(str, scales))}")
-    return [of_scale | grid for of_scale in read_grids(scales[scale], f"{key}.{scale}") for grid in grids]
+    of_scale = read_grids(scales[scale], f"{key}.{scale}")
+    return [setting | grid | setting for setting in of_scale for grid in grids]
 
 
 def read_grid(grid: Mapping[str, Any], name: str = "") -> Grid:

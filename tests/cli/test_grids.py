@@ -64,15 +64,15 @@ def test_a_choice_that_no_grid_has_is_refused():
 
 
 SCALES = {
-    "laptop": [{"train.steps": 10, "mixer.d_state": 4}],
+    "laptop": [{"train.steps": 10}],
     "paper": [{"train.steps": 1000, "model.d_model": [64, 128]}, {"train.steps": 2000}],
 }
 
 
 def test_every_grid_is_combined_with_every_grid_of_its_scale():
     softmax, outer = at_scale(GRIDS, SCALES, "laptop")
-    assert softmax == {**GRIDS[0], "train.steps": ["10"], "mixer.d_state": ["4"]}
-    assert outer == {**GRIDS[1], "train.steps": ["10"]}, "its own values count"
+    assert softmax == {**GRIDS[0], "train.steps": ["10"]}
+    assert outer == {**GRIDS[1], "train.steps": ["10"]}
     at_paper = at_scale(GRIDS, SCALES, "paper")
     assert [(grid["mixer"], grid["train.steps"]) for grid in at_paper] == [
         (["softmax"], ["1000"]),
@@ -81,6 +81,13 @@ def test_every_grid_is_combined_with_every_grid_of_its_scale():
         (["outer"], ["2000"]),
     ]
     assert at_scale(GRIDS, None, "laptop") == GRIDS
+
+
+def test_the_setting_of_a_scale_holds_for_grids_that_have_their_own():
+    grids = [{"mixer": ["softmax"]}, {"mixer": ["mamba"], "start": ["untied"]}]
+    scales = {"laptop": [{"train.steps": 1000}], "paper": [{"start": "zoology"}]}
+    assert [grid.get("start") for grid in at_scale(grids, scales, "laptop")] == [None, ["untied"]]
+    assert [grid["start"] for grid in at_scale(grids, scales, "paper")] == [["zoology"], ["zoology"]]
 
 
 @pytest.mark.parametrize(
