@@ -135,12 +135,6 @@ class ModelConfig:
             config.check_width(self.d_model)
         return configs
 
-    def across_segments(self, mixer: MixerConfig) -> tuple[str, ...]:
-        """Names of the mixers that look across the borders of segments, which a model of them refuses."""
-        registered = {config: name for name, config in MIXERS.items()}
-        across = [type(one) for one in self.layer_mixers(mixer) if not one.takes_segments]
-        return tuple(sorted({registered.get(one, one.__name__) for one in across}))
-
     def make(self, mixer: MixerConfig, vocab_size: int, *, rngs: nnx.Rngs) -> "LanguageModel":
         """A model with a vocabulary of `vocab_size` tokens."""
         return LanguageModel(self, mixer, vocab_size, rngs=rngs)
@@ -157,7 +151,6 @@ class LanguageModel(nnx.Module):
         self.embedding_factor = root if config.scale_embedding else None
         self.readout_factor = 1 / root if config.scale_readout else None
         names, mixers = config.layer_names(), config.layer_mixers(mixer)
-        self.across_segments = config.across_segments(mixer)
         blocks: list[Block] = []
         self.block_indices: list[int] = []  # per layer; layers that share weights share a block
         for layer, (name, layer_mixer) in enumerate(zip(names, mixers, strict=True)):
@@ -166,7 +159,16 @@ class LanguageModel(nnx.Module):
                 continue
             self.block_indices.append(len(blocks))
             made = layer_mixer.make(config.d_model, rngs=rngs, dtype=self.dtype)
-            blocks.append(Block(made, config.d_model, config.channel_mixer, rngs=rngs, dtype=self.dtype))
+            blocks.append(
+                Block(
+                    made,
+                    config.d_model,
+                    config.channel_mixer,
+                    takes_segments=layer_mixer.takes_segments,
+                    rngs=rngs,
+                    dtype=self.dtype,
+                )
+            )
         self.blocks = nnx.List(blocks)
         self.norm = RMSNorm(config.d_model)
         self.readout = None if config.tied else Dense(config.d_model, vocab_size, rngs=rngs)
@@ -182,10 +184,10 @@ class LanguageModel(nnx.Module):
         The other positions skip the readout, which dominates the arithmetic if the vocabulary is large.
         `segment_ids` put several sequences in one row: where the id changes, the next one starts, as if alone.
 
-        Raises:
-            ValueError: `segment_ids` are not integers `[B, T]`, or a mixer looks across their borders.
+        Raises ValueError for `segment_ids` that are not integers `[B, T]`.
         """
-        self._check_segments(segment_ids, tokens)
+        if segment_ids is not None:
+            check_segment_ids(segment_ids, *tokens.shape)
         x = self.embed(tokens)
         with in_segments(segment_ids):
             for block in self.layers:
@@ -193,13 +195,6 @@ class LanguageModel(nnx.Module):
         if positions is not None:
             x = jnp.take_along_axis(x, positions[:, :, None], axis=1)
         return self._readout(x)
-
-    def _check_segments(self, segment_ids: SegmentIds, tokens: Tokens) -> None:
-        if segment_ids is None:
-            return
-        check_segment_ids(segment_ids, *tokens.shape)
-        if self.across_segments:
-            raise ValueError(f"segment_ids: {', '.join(self.across_segments)} would look across their borders")
 
     @property
     def layers(self) -> list[Block]:

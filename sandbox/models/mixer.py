@@ -91,7 +91,7 @@ class MixerConfig:
     grows: ClassVar[bool] = False
     """Whether the size of the decode state depends on the length of the sequence."""
     takes_segments: ClassVar[bool] = False
-    """Whether the mixer does not look across the borders of `segments`, in the form that trains."""
+    """Whether the form that trains keeps `segments` apart. If not, a row of several is taken token by token."""
     version: ClassVar[int] = 1
     """Goes up by one when a mixer of the same options comes to give other results."""
 

@@ -5,9 +5,10 @@
 
 What mixers share asks here: scans (`ScanConfig.scan_options`), short convolutions, token shifts, loops over
 tokens, masks of attention and learned positions. A mixer made of these needs no line of its own, and
-`MixerConfig.takes_segments` says so; the caller asks it, and checks the ids, as `LanguageModel` does. Every
-segment starts from an empty state, the first one included: this is for training, not for decoding. Positions
-that enter as differences (rotations, ALiBi) count from the start of the row.
+`MixerConfig.takes_segments` says so; a block takes the others token by token (`layers/token_by_token.py`). The
+caller checks the ids, as `LanguageModel` does. Every segment starts from an empty state, the first one included:
+this is for training, not for decoding. Positions that enter as differences (rotations, ALiBi) count from the
+start of the row.
 """
 
 import contextlib

@@ -1,6 +1,4 @@
-"""Several sequences in one row of tokens: their logits are those of each alone, or the mixer refuses."""
-
-import functools
+"""Several sequences in one row of tokens: their logits and gradients are those of each alone."""
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +21,8 @@ from sandbox.scans.check import QUICKLY_COMPILED
 LENGTHS = (6, 1, 11, 3)
 LONGEST, TOKENS = max(LENGTHS), sum(LENGTHS)
 IDS = np.repeat([3, 1, 3, 2], LENGTHS)[None]
-REFUSE = (
-    "bigbird",
-    "hyena",
-    "linformer",
-    "log_linear_gated_deltanet",
-    "log_linear_gla",
-    "longformer",
-    "nsa",
-    "ttt_linear",
-    "ttt_mlp",
-)
 
-CONFIGS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items() if name not in REFUSE} | {
+CONFIGS = {name: (config(), ChannelMixer.none) for name, config in MIXERS.items()} | {
     "softmax, learned": (SoftmaxConfig(positions=Positions.learned, max_positions=TOKENS), ChannelMixer.none),
     "softmax, hard alibi": (SoftmaxConfig(num_heads=3, positions=Positions.hard_alibi), ChannelMixer.none),
     "sliding_window, narrow": (SlidingWindowConfig(d_state=4), ChannelMixer.rwkv4),
@@ -62,29 +49,47 @@ def make(mixer, channel_mixer):
     return model
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_logits_of_a_packed_row_are_those_of_each_sequence_alone(name):
-    graph, parameters = nnx.split(make(*CONFIGS[name]))
+def packed_and_alone(model):
+    """The logits of one row of all sequences, and of each sequence alone, as functions of the parameters."""
+    graph, parameters = nnx.split(model, nnx.Param)
     row = np.random.default_rng(0).integers(16, size=(1, TOKENS))
     parts = np.split(row[0], np.cumsum(LENGTHS)[:-1])
-    alone = np.stack([np.pad(part, (0, LONGEST - len(part))) for part in parts])  # what comes later is not seen
+    batch = np.stack([np.pad(part, (0, LONGEST - len(part))) for part in parts])  # what comes later is not seen
 
-    @functools.partial(jax.jit, compiler_options=QUICKLY_COMPILED)
-    def logits(parameters):
-        model = nnx.merge(graph, parameters)
-        return model(jnp.asarray(row), segment_ids=jnp.asarray(IDS)), model(jnp.asarray(alone))
+    def packed(parameters):
+        return nnx.merge(graph, parameters)(jnp.asarray(row), segment_ids=jnp.asarray(IDS))[0]
 
-    packed, alone = logits(parameters)
-    expected = np.concatenate([logits[:length] for logits, length in zip(alone, LENGTHS, strict=True)])
+    def alone(parameters):
+        logits = nnx.merge(graph, parameters)(jnp.asarray(batch))
+        return jnp.concatenate([one[:length] for one, length in zip(logits, LENGTHS, strict=True)])
+
+    return parameters, packed, alone
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_of_a_packed_row_are_those_of_each_sequence_alone(name):
+    parameters, *forms = packed_and_alone(make(*CONFIGS[name]))
+    compiled = jax.jit(lambda parameters: [form(parameters) for form in forms], compiler_options=QUICKLY_COMPILED)
+    packed, expected = compiled(parameters)
     assert np.std(expected) > 0.1
-    np.testing.assert_allclose(packed[0], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(packed, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", REFUSE)
-def test_a_mixer_that_would_look_across_borders_refuses(name):
-    model = make(MIXERS[name](), ChannelMixer.none)
-    with pytest.raises(ValueError, match=f"^segment_ids: {name} would look across their borders$"):
-        model(jnp.zeros((1, TOKENS), jnp.int32), segment_ids=jnp.asarray(IDS))
+@pytest.mark.parametrize("name", ["hyena", "log_linear_gla", "longformer", "ttt_linear"])
+def test_gradients_of_a_packed_row_are_those_of_each_sequence_alone(name):
+    """Of forms that are not scans: all pairs of tokens, a convolution, and `step` for each token."""
+    parameters, *forms = packed_and_alone(make(*CONFIGS[name]))
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=(TOKENS, 16)), jnp.float32)
+
+    def gradient(form, parameters):
+        return jax.grad(lambda parameters: jnp.sum(weights * form(parameters)))(parameters)
+
+    def gradients(parameters):
+        return [gradient(form, parameters) for form in forms]
+
+    packed, alone = jax.jit(gradients, compiler_options=QUICKLY_COMPILED)(parameters)
+    for one, other in zip(jax.tree.leaves(packed), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
 
 
 def test_wrong_ids_are_refused(without_shape_checker):

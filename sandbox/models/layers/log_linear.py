@@ -17,13 +17,13 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from sandbox.models.layers.dense import Dense
 from sandbox.models.layers.parameters import NoWeightDecay
 from sandbox.models.mixer import Mixer, State
+from sandbox.models.segments import places, within_segment
 from sandbox.shapes import Activations
 from sandbox.state_kinds import StateKind
 from sandbox.taps import tap_read, tap_values
@@ -70,12 +70,10 @@ def merged(levels: Levels) -> Float[Array, "B H L K V"]:
 
 
 def weights_of_pairs(weights: Float[Array, "B T H L"]) -> Float[Array, "B H T T"]:
-    """The weight of each pair of tokens: that of its level; anything for pairs in which the second comes later."""
-    length = weights.shape[1]
-    token = np.arange(length)
-    level = np.ceil(np.log2((token[:, None] ^ token[None, :]) + 1)).astype(int)
-    by_head = jnp.moveaxis(weights, 2, 1)
-    return jnp.take_along_axis(by_head, jnp.asarray(level)[None, None], axis=3)
+    """The weight of each pair of tokens: that of its level; anything for pairs that do not see each other."""
+    token = places(jnp.arange(weights.shape[1]))
+    level = 32 - jax.lax.clz(token[:, :, None] ^ token[:, None, :])  # 1 + the highest bit in which they differ
+    return jnp.take_along_axis(jnp.moveaxis(weights, 2, 1), level[:, None], axis=3)
 
 
 def remember(
@@ -108,8 +106,8 @@ def _matrix(tokens: Token) -> Float[Array, "B H T T"]:
     """The weight of each earlier value in what a token reads from the linear attention."""
     q, k, _, log_decay, _, beta = tokens
     kept = jnp.moveaxis(jnp.cumsum(log_decay, axis=1), 2, 1)
-    causal = jnp.tri(q.shape[1], dtype=bool)
-    decay = jnp.exp(jnp.where(causal, kept[..., :, None] - kept[..., None, :], -jnp.inf))
+    visible = within_segment(jnp.tri(q.shape[1], dtype=bool))[:, None]
+    decay = jnp.exp(jnp.where(visible, kept[..., :, None] - kept[..., None, :], -jnp.inf))
     read = jnp.einsum("bthk,bshk->bhts", q, k) * decay
     if beta is None:
         return read
@@ -150,7 +148,7 @@ class LevelsConfig:
     """What the config of a mixer needs whose memory has levels."""
 
     grows: ClassVar[bool] = True
-    takes_segments: ClassVar[bool] = False
+    takes_segments: ClassVar[bool] = True
 
     def check_length(self, length: int) -> None:
         """Raises ValueError for sequences that need more levels than there are."""

@@ -54,6 +54,7 @@ class HyenaConfig(MixerConfig):
         paper="Poli et al. 2023, arXiv:2302.10866",
     )
     grows: ClassVar[bool] = True
+    takes_segments: ClassVar[bool] = True
 
     filter_length: int = 1024
     """Unit of the filter's time axis, in tokens; best near the sequence length. The filter extends beyond it."""
