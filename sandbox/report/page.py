@@ -69,8 +69,6 @@ def render_page(
     records, finding = data.records, read_finding(folder)
     charts = page_charts(data, drawings, commands)
     replaced = {chart.replaces for chart in charts.values()}
-    versions = [name for name in records.columns if name.startswith("versions.")]
-    common = [key for key in config_keys(records) if records[key].nunique(dropna=False) == 1]
     return render(
         "page.html.j2",
         title=", ".join(dict.fromkeys(records["study"])) or "Report",
@@ -95,11 +93,20 @@ def render_page(
         apart=apart,
         failures=failures(records).to_dict("records"),
         diverged=diverged_runs(records).to_dict("records"),
-        ran_on={name: _values(records[name]) for name in _RAN_ON}
-        | {name.removeprefix("versions."): _values(records[name]) for name in versions},
-        varied={key: _values(records[key]) for key in data.keys},
-        common={key: format_value(records[key].iloc[0]) for key in common},
+        **_settings(records, data.keys),
     )
+
+
+def _settings(records: pd.DataFrame, varied: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What the runs ran on, the values of the keys that vary, and those that all have in common."""
+    versions = [name for name in records.columns if name.startswith("versions.")]
+    common = [key for key in config_keys(records) if records[key].nunique(dropna=False) == 1]
+    return {
+        "ran_on": {name: _values(records[name]) for name in _RAN_ON}
+        | {name.removeprefix("versions."): _values(records[name]) for name in versions},
+        "varied": {key: _values(records[key]) for key in varied},
+        "common": {key: format_value(records[key].iloc[0]) for key in common},
+    }
 
 
 def _encoded(text: str) -> str:

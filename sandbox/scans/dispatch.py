@@ -98,10 +98,14 @@ def run_rule(
         driver = IMPLEMENTATIONS[name]
         return lambda state, inputs: driver(rule, state, inputs, dtype=dtype, chunk_size=chunk_size)
 
-    plain, with_gradients = resolve(differentiated=False), resolve(differentiated=True)
+    return _run_chosen(run_by, resolve(differentiated=False), resolve(differentiated=True))(state, inputs)
+
+
+def _run_chosen(run_by: Callable[[str], Run], plain: str, with_gradients: str) -> Run:
+    """Runs by the driver `plain`, or by `with_gradients` where gradients are taken, and notes which."""
     choice = note_implementation(plain)
     if plain == with_gradients:
-        return run_by(plain)(state, inputs)
+        return run_by(plain)
     run = jax.custom_vjp(run_by(plain))
 
     def run_forward(state: State, inputs: Inputs) -> tuple[tuple[Outputs, State], Any]:
@@ -109,7 +113,7 @@ def run_rule(
         return jax.vjp(run_by(with_gradients), state, inputs)
 
     run.defvjp(run_forward, lambda pullback, gradients: pullback(gradients))
-    return run(state, inputs)
+    return run
 
 
 def _run_tapped(

@@ -1,13 +1,27 @@
 """The main chart of a page: any score against any cost or numeric key, with what is shown chosen by the reader."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 
+from sandbox.report.charts.choices import (
+    GROUP_COLUMN,
+    LOG,
+    MOST_ASIDE,
+    SCORE_NAMES,
+    SERIES_COLUMN,
+    SLICE_SHOWN,
+    TASK_SHOWN,
+    X,
+    Y,
+    controls,
+    names_of_axes,
+    x_as_text,
+    x_place,
+    y_place,
+)
 from sandbox.report.charts.parts import (
     CONFIG,
     CONFIGS,
@@ -23,32 +37,15 @@ from sandbox.report.charts.parts import (
     of_config,
     scaled,
     shape,
-    title_of,
     tooltip,
 )
 from sandbox.report.charts.tables import ChartTables
 from sandbox.report.frontier import DIFFICULTY
 from sandbox.report.intervals import INTERVAL, interval_in_words
-from sandbox.report.series import short_key
-from sandbox.report.style import is_logarithmic
 from sandbox.results import MEASURES
-
-X, Y, LOG, SLICE_SHOWN, TASK_SHOWN, GROUPED_BY = (
-    "x_axis",
-    "y_axis",
-    "log_x",
-    "slice_shown",
-    "task_shown",
-    "grouped_by",
-)
-"""The parameters that a reader sets, which are signals of the Vega view."""
 
 CHOSEN = "chosen_point"
 """The selection that a click on a point makes, of its number."""
-
-GROUP_COLUMN, SERIES_COLUMN, TICKS = "group_column", "series_column", "x_ticks"
-"""The parameters that follow: the columns of configurations that have the names of groups, and of series; and
-where the x axis has its ticks, null for where they fall."""
 
 FIELDS = {
     "label:N": "series",
@@ -79,28 +76,12 @@ _POINTED = {
 }
 """What a pointer over a point says of it."""
 
-_SERIES = "series"
 _HEIGHT = 360
-_ASIDE, _MOST_ASIDE = 8, 48  # pixels between configurations at one place, and of all together
+_ASIDE = 8  # pixels between configurations at one place
 _BESIDE = alt.ExprRef("datum.aside")
-_SCORE_NAMES = {
-    "accuracy": "Test accuracy",
-    "exact": "Sequences all right",
-    "free_running": "All right, free-running",
-    "macro_accuracy": "Accuracy over classes",
-    "loss": "Test loss [nats]",
-}
 _IS_COST = f"indexof({json.dumps(MEASURES)}, {X}) >= 0"
 _PLACE = "scale('x', datum.at) + datum.aside"
 _IS_NAMED = f"datum.group != '{OTHERS}'"
-_MOST_TICKS = 8
-"""Values of a setting that all have their tick."""
-
-_X_TEXT = (
-    f"{X} != 'state_bytes' ? format(value, value < 10000 ? '.3~g' : '.3~s') : "
-    "value < 1024 ? format(value, '.3~g') + ' B' : value < 1048576 ? format(value / 1024, '.3~g') + ' KiB' : "
-    "format(value / 1048576, '.3~g') + ' MiB'"
-)
 _SCORE_TEXT = (
     f"{Y} == 'loss' ? format(datum.mean, '.3~g') : format(datum.mean, '.1%') + "
     "(isValid(datum.low) ? ' (' + format(datum.low, '.1%') + ' to ' + format(datum.high, '.1%') + ')' : '')"
@@ -119,7 +100,7 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
     """
     points = _resolved(alt.Chart(csv_data("points", tables.points)), tables)
     points = points.transform_calculate(
-        x_text=f"{json.dumps(_names_of_axes(tables, keys))}[{X}] + ': ' + ({_labels('datum.x')})"
+        x_text=f"{json.dumps(names_of_axes(tables, keys))}[{X}] + ': ' + ({x_as_text('datum.x')})"
     )
     points = points.transform_calculate(y_text=_SCORE_TEXT)
     seeds = alt.Chart(csv_data("seeds", tables.seeds)).transform_lookup(
@@ -143,7 +124,7 @@ def explore(tables: ChartTables, keys: Sequence[str]) -> alt.LayerChart:
         *_levels(points, legend),
         *_titles(tables, keys),
     ]
-    chart = alt.layer(*layers).add_params(*_controls(tables, keys)).properties(height=_HEIGHT)
+    chart = alt.layer(*layers).add_params(*controls(tables, keys)).properties(height=_HEIGHT)
     about = (
         f"Scores on test data, mean and {INTERVAL} over seeds, against a cost or a setting. "
         "The table below the chart has each point and its command."
@@ -195,49 +176,9 @@ def _resolved(chart: alt.Chart, tables: ChartTables) -> alt.Chart:
         .transform_window(place="dense_rank()", sort=[alt.SortField(CONFIG), alt.SortField("at")], groupby=["at"])
         .transform_joinaggregate(places="max(place)", groupby=["at"])
         .transform_calculate(
-            aside=f"(datum.place - (datum.places + 1) / 2) * min({_ASIDE}, {_MOST_ASIDE} / datum.places)"
+            aside=f"(datum.place - (datum.places + 1) / 2) * min({_ASIDE}, {MOST_ASIDE} / datum.places)"
         )
     )
-
-
-def _x() -> alt.X:
-    """Place on the x axis: of a logarithmic one the exponent, since the kind of a scale cannot be switched."""
-    axis = alt.Axis(
-        title=None,
-        labelExpr=_labels(f"({LOG} ? pow(2, datum.value) : datum.value)"),
-        values=alt.expr(TICKS),
-        tickCount=6,
-        tickMinStep=alt.expr(f"{LOG} && span(domain('x')) > 1.5 ? 1 : 0"),  # whole exponents
-        labelOverlap=True,
-    )
-    return alt.X("at:Q", scale=alt.Scale(zero=False, nice=False, padding=_MOST_ASIDE / 2 + 4), axis=axis)
-
-
-def _labels(value: str) -> str:
-    """A number on the x axis as text, both expressions."""
-    return re.sub(r"\bvalue\b", value, _X_TEXT)
-
-
-def _names_of_axes(tables: ChartTables, keys: Sequence[str]) -> dict[str, str]:
-    return {name: title_of(name, keys) for name in tables.axes}
-
-
-def _ticks(tables: ChartTables) -> dict[str, dict[str, list[float]]]:
-    """Axis -> where it has its ticks, whether logarithmic or not: settings of few values, at these."""
-    ticks = {}
-    for axis in [name for name in tables.axes if name not in MEASURES]:
-        values = (tables.points if axis == DIFFICULTY else tables.configs)[axis].dropna().unique()
-        if len(values) <= _MOST_TICKS:
-            logarithmic = np.log2(values[values > 0]).tolist()
-            ticks[axis] = {"true": logarithmic, "false": values.tolist()}
-    return ticks
-
-
-def _y(field: str) -> alt.Y:
-    """Place on the y axis."""
-    labels = f"{Y} == 'loss' ? format(datum.value, '.3~g') : format(datum.value, '.0%')"
-    axis = alt.Axis(title=None, labelExpr=labels, tickCount=6)
-    return alt.Y(f"{field}:Q", axis=axis, scale=alt.Scale(padding=6, nice=False))
 
 
 def _front(points: alt.Chart) -> alt.Chart:
@@ -258,7 +199,7 @@ def _front(points: alt.Chart) -> alt.Chart:
             aria=False,
             opacity=alt.expr(f"{_IS_COST} ? 1 : 0"),
         )
-        .encode(x=_x(), y=_y("front"))
+        .encode(x=x_place(), y=y_place("front"))
     )
 
 
@@ -305,7 +246,7 @@ def _seeds(seeds: alt.Chart) -> alt.Chart:
     placed = seeds.transform_filter(f"isValid(datum.at) && {_IS_NAMED}").mark_point(
         filled=True, size=22, aria=False, xOffset=_BESIDE
     )
-    return placed.encode(x=_x(), y=_y("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
+    return placed.encode(x=x_place(), y=y_place("mean"), color=scaled("color", "group"), opacity=dimmed(0.4))
 
 
 def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
@@ -322,12 +263,12 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
     chosen = alt.selection_point(name=CHOSEN, fields=["point"], on="click", empty=False)
     drawn = {"color": scaled("color", "group"), "opacity": dimmed()}
     return [
-        intervals.encode(**drawn, x=place, y=_y("low"), y2="high:Q"),
-        lines.encode(**drawn, x=_x(), y=_y("mean"), detail=["series:N", "group:N"]),
+        intervals.encode(**drawn, x=place, y=y_place("low"), y2="high:Q"),
+        lines.encode(**drawn, x=x_place(), y=y_place("mean"), detail=["series:N", "group:N"]),
         means.properties(name=MARKS)
         .encode(
-            x=_x(),
-            y=_y("mean"),
+            x=x_place(),
+            y=y_place("mean"),
             color=color("group", **legend),
             shape=shape("group", **legend),
             opacity=dimmed(),
@@ -341,48 +282,17 @@ def _means(points: alt.Chart, legend: dict[str, Any]) -> list[Any]:
 
 def _titles(tables: ChartTables, keys: Sequence[str]) -> list[alt.Chart]:
     """The titles of the axes, which follow the choices as those of Vega-Lite cannot."""
-    y_names = json.dumps(_SCORE_NAMES)
+    y_names = json.dumps(SCORE_NAMES)
     one = alt.Chart(alt.InlineData(values=[{}]))
     y_text = f"{y_names}[{Y}] + ({X} == '{DIFFICULTY}' ? '' : ', ' + {SLICE_SHOWN})"
     if len(tables.tasks) > 1:
         y_text += f" + ', ' + {TASK_SHOWN}"
-    x_names = json.dumps(_names_of_axes(tables, keys))
+    x_names = json.dumps(names_of_axes(tables, keys))
     x_title = one.mark_text(text=alt.expr(f"{x_names}[{X}]"), fontSize=11, aria=False)
     y_title = one.mark_text(text=alt.expr(y_text), fontSize=11, align="left", aria=False)
     whole = alt.Chart(alt.InlineData(values=[{"end": 0}, {"end": 1}])).mark_tick(opacity=0, aria=False)
     return [
-        whole.encode(y=_y("end")),  # every share; a loss may go on
+        whole.encode(y=y_place("end")),  # every share; a loss may go on
         x_title.encode(x=alt.value(alt.expr("width / 2")), y=alt.value(_HEIGHT + 34)),
         y_title.encode(x=alt.value(-30), y=alt.value(-12)),
     ]
-
-
-def _controls(tables: ChartTables, keys: Sequence[str]) -> list[alt.Parameter]:
-    own = {key: column for key, column in tables.groups.items() if key not in tables.series.values()}
-    groups = {_SERIES: _SERIES, **{key: short_key(key, keys) for key in own}}
-    by_series = {axis: tables.groups[column] for axis, column in tables.series.items()}
-    columns = f"{GROUPED_BY} == '{_SERIES}' ? {json.dumps(by_series)}[{X}] : {json.dumps(own)}[{GROUPED_BY}]"
-    ticks = json.dumps(_ticks(tables))
-    sizes = tables.configs[tables.axes[0]] if tables.axes[0] in tables.configs else tables.points[DIFFICULTY]
-    return [
-        _choice(X, "x axis", _names_of_axes(tables, keys)),
-        _choice(Y, "y axis", {name: _SCORE_NAMES[name] for name in tables.scores}),
-        _choice(SLICE_SHOWN, "slice", {name: name for name in tables.slices}),
-        _choice(TASK_SHOWN, "task", {name: name or "–" for name in tables.tasks}),
-        _choice(GROUPED_BY, "colour and marker", groups),
-        alt.param(
-            name=LOG, value=is_logarithmic(tables.axes[0], sizes), bind=alt.binding_checkbox(name="logarithmic x")
-        ),
-        alt.param(name=SERIES_COLUMN, expr=f"{json.dumps(tables.series)}[{X}]"),
-        alt.param(name=GROUP_COLUMN, expr=columns),
-        alt.param(name=TICKS, expr=f"{ticks}[{X}] ? {ticks}[{X}][{LOG} ? 'true' : 'false'] : null"),
-    ]
-
-
-def _choice(name: str, title: str, choices: dict[str, str]) -> alt.Parameter:
-    """A drop-down list of values -> their names, the first of which is chosen; with one value there is no list."""
-    first = next(iter(choices))
-    if len(choices) == 1:
-        return alt.param(name=name, value=first)
-    listed = alt.binding_select(options=list(choices), labels=list(choices.values()), name=title)
-    return alt.param(name=name, value=first, bind=listed)
