@@ -69,20 +69,29 @@ def _two_curves(frames: Frames) -> alt.TopLevelMixin:
         .transform_calculate(machine="datum.series == 'softmax' ? 'attention' : 'recurrence'")
     )
     axis = quantities(UNITS, "measure")
-    x = alt.X("length:Q", title="tokens in the sequence", scale=log_scale(1, LONGEST))
-    y = alt.Y("value:Q", scale=log_scale(), axis=axis)
+    first = alt.expr("measure == 'bytes carried' ? 1 : 64")
+    x = alt.X(
+        "length:Q",
+        title="tokens in the sequence",
+        scale=alt.Scale(type="log", nice=False, domain=[first, LONGEST]),
+    )
+    with_room = alt.Scale(type="log", nice=False, padding=24)  # for the numbers at the circles
+    y = alt.Y("value:Q", scale=with_room, axis=axis)
     color = alt.Color("machine:N", scale=choices(MACHINES), title=None)
     here = base.transform_filter("datum.length == pow(2, doublings)")
     text = here.transform_calculate(text=f"format(datum.value, '.3~s') + {looked_up(UNITS, 'measure')}")
-    crossing = (
-        alt.Chart(frames["crossovers"])
-        .transform_filter("datum.measure == measure && datum.series == mixer && isValid(datum.length)")
-        .transform_calculate(text="'cross at ' + format(datum.length, ',.0f') + ' tokens'")
+    found = alt.Chart(frames["crossovers"]).transform_filter("datum.measure == measure && datum.series == mixer")
+    crossing = found.transform_filter("isValid(datum.length)").transform_calculate(
+        text="'cross at ' + format(datum.length, ',.0f') + ' tokens'"
+    )
+    apart = found.transform_filter("!isValid(datum.length)").transform_calculate(
+        text="'the recurrence costs less ' + datum.cheaper"
     )
     layers = (
         base.mark_line(point=True).encode(x=x, y=y, color=color, tooltip=["series:N", "length:Q", "value:Q"]),
         crossing.mark_rule(strokeDash=[4, 4], color="#555").encode(x="length:Q"),
         crossing.mark_text(align="left", dx=4, y=10, color="#333").encode(x="length:Q", text="text:N"),
+        apart.mark_text(align="left", color="#333").encode(x=alt.value(8), y=alt.value(10), text="text:N"),
         here.mark_point(size=160, strokeWidth=2).encode(x=x, y=y, color=color),
         text.mark_text(align="right", dx=-10, dy=-10, fontSize=13).encode(x=x, y=y, text="text:N", color=color),
     )
@@ -130,7 +139,7 @@ def _simulator(frames: Frames) -> alt.TopLevelMixin:
     """A box for the bytes of one cached token, and a bar for its operations so far."""
     frame, cell = frames["tokens"], _cell(frames["tokens"])
     frame = frame.assign(so_far=frame.groupby("model")["operations"].cumsum())
-    parameter = slider("token", "tokens read", 1, int(frame["token"].max()), 40)
+    parameter = slider("token", "tokens written", 1, int(frame["token"].max()), 40)
     here = alt.Chart(frame).transform_filter("datum.token == token")
     color = alt.Color("model:N", scale=choices(MACHINES), title=None)
     held = (
@@ -158,7 +167,7 @@ def _simulator(frames: Frames) -> alt.TopLevelMixin:
         x=alt.X(
             "so_far:Q",
             title="operations so far",
-            scale=alt.Scale(domain=[0, largest * 1.08], nice=False),
+            scale=alt.Scale(domain=[0, largest * 1.25], nice=False),
             axis=alt.Axis(format="~s", tickCount=6),
         ),
         y=alt.Y("model:N", title=None),
@@ -179,16 +188,16 @@ def _cell(tokens: pd.DataFrame) -> int:
 def _simulator_numbers(frames: Frames) -> Mapping[str, Any]:
     by_token = frames["tokens"].set_index(["model", "token"]).sort_index()
     last = int(frames["tokens"]["token"].max())
-    attention, recurrence = by_token.loc["attention"], by_token.loc["recurrence"]
+    attention, recurrence, cell = by_token.loc["attention"], by_token.loc["recurrence"], _cell(frames["tokens"])
     more = attention.loc[last, "operations"] - attention.loc[last - 1, "operations"]
     return {
         "last": last,
-        "cell": _cell(frames["tokens"]),
+        "cell": cell,
         "attention": attention,
         "recurrence": recurrence,
         "more": more,
         "at_any_length": (attention.loc[1, "operations"] - more) * last / attention["operations"].sum(),
-        "same": int((attention["bytes"] <= recurrence["bytes"]).sum()),
+        "same": int((attention["bytes"] // cell * cell <= recurrence["bytes"]).sum()),
         "totals": {name: rows["operations"].sum() for name, rows in by_token.groupby("model")},
     }
 
@@ -229,7 +238,7 @@ def _handing_over(frames: Frames) -> alt.TopLevelMixin:
             x=alt.X(
                 "bytes:Q",
                 title="bytes to hand over",
-                scale=log_scale(100, float(frame["bytes"].max()) * 10),
+                scale=log_scale(100, float(frame["bytes"].max()) * 50),
                 axis=alt.Axis(labelExpr="format(datum.value, '~s') + 'B'", tickCount=6),
             ),
             color=alt.Color("machine:N", scale=choices(MACHINES), title=None),
@@ -245,7 +254,7 @@ def _handing_over(frames: Frames) -> alt.TopLevelMixin:
         .properties(
             width="container",
             height=220,
-            title=title_of("'a prompt of ' + format(pow(4, power), ',') + ' tokens'"),
+            title=title_of("'a prompt of ' + format(pow(4, power), ',') + (power ? ' tokens' : ' token')"),
         )
         .add_params(slider("power", "length of the prompt, as a power of four", 0, 10, 5))
     )
@@ -261,7 +270,7 @@ def _handing_over_numbers(frames: Frames) -> Mapping[str, Any]:
         "recurrences": {length: [held[name, length] for name in RECURRENCES] for length in (64, 16384)},
         "largest": (handed["difference"] / handed["largest_logit"]).max(),
         "prompts": sorted(handed["prompt"].unique()),
-        "prefill": costs["retnet", "prefill", 8192],
+        "prefill": {series: costs[series, "prefill", 8192] for series in ("softmax", "retnet")},
         "decoding": costs["retnet", "decoding", 8192],
     }
 

@@ -16,10 +16,7 @@ LINEAR, SOFTMAX = "linear attention", "softmax attention"
 
 def _sharp_or_smooth(frames: Frames) -> alt.TopLevelMixin:
     """The rows of two trained models at one question; the temperature changes that of softmax."""
-    read = frames["attention"]
-    total = read["weight"].abs().groupby([read["model"], read["question"]]).transform("sum")
-    read = read.assign(share=(read["weight"] / total).map("{:.5g}".format).astype(float))
-    text = text_of(frames)
+    read, text = _shares(frames), text_of(frames)
     names = ", ".join(f"'{token}'" for token in text["token"])
     axis = alt.Axis(title=None, labelExpr=f"[{names}][datum.value]", labelAngle=0, labelOverlap=False)
     x = alt.X("place:O", axis=axis, scale=alt.Scale(domain=text["place"].tolist()))
@@ -33,7 +30,13 @@ def _sharp_or_smooth(frames: Frames) -> alt.TopLevelMixin:
             .transform_joinaggregate(total="sum(raised)")
             .transform_calculate(shown=shown)
         )
-        y = alt.Y("shown:Q", title="share of what is read", axis=alt.Axis(format="%", tickCount=5))
+        least = 0 if name == SOFTMAX else -1
+        y = alt.Y(
+            "shown:Q",
+            title="share of what is read",
+            axis=alt.Axis(format="%", tickCount=5),
+            scale=alt.Scale(domain=[least, 1]),
+        )
         bars = base.mark_bar(color=color).encode(
             x=x, y=y, tooltip=["token:N", alt.Tooltip("shown:Q", format=".1%")]
         )
@@ -48,6 +51,13 @@ def _sharp_or_smooth(frames: Frames) -> alt.TopLevelMixin:
         select("question", "question", ["B", "A", "D", "C"]),
         slider("temperature", "temperature of the softmax (1: as trained)", 0.2, 10, 1, 0.2),
     )
+
+
+def _shares(frames: Frames) -> pd.DataFrame:
+    """Each weight as a share of all weights at its question, signs left aside."""
+    read = frames["attention"]
+    total = read["weight"].abs().groupby([read["model"], read["question"]]).transform("sum")
+    return read.assign(share=(read["weight"] / total).map("{:.5g}".format).astype(float))
 
 
 def _sharp_or_smooth_numbers(frames: Frames) -> Mapping[str, Any]:
@@ -69,7 +79,7 @@ SHARP_OR_SMOOTH = Chapter(
     chart=_sharp_or_smooth,
     numbers=_sharp_or_smooth_numbers,
     rows=lambda frames: (
-        frames["attention"].pivot(index=["model", "question"], columns="place", values="weight").reset_index()
+        _shares(frames).pivot(index=["model", "question"], columns="place", values="share").reset_index()
     ),
 )
 
@@ -94,7 +104,7 @@ def _decay(frames: Frames) -> alt.TopLevelMixin:
         .properties(
             width="container",
             height=180,
-            title=title_of("'a half-life of ' + half_life + ' tokens, as you set it'"),
+            title=title_of("'half-life in tokens, as you set it: ' + half_life"),
         )
     )
     frame = frames["half_lives"]
@@ -105,10 +115,11 @@ def _decay(frames: Frames) -> alt.TopLevelMixin:
         .encode(
             x=alt.X(
                 "low_power:O",
-                title="half-life in tokens (columns double)",
+                title="half-life in tokens, at least (columns double)",
                 axis=alt.Axis(
                     labelExpr="datum.value < 0 ? '1/' + pow(2, -datum.value) : format(pow(2, datum.value), '~s')",
                     labelAngle=0,
+                    labelOverlap=True,
                 ),
             ),
             y=alt.Y(
@@ -119,7 +130,7 @@ def _decay(frames: Frames) -> alt.TopLevelMixin:
     bars = alt.layer(
         here.mark_bar(color=RECURRENCE, opacity=0.6).encode(y=alt.Y("mean(share):Q", title="share of all gates")),
         here.mark_point(color="black", filled=True, size=18, opacity=0.8),
-    ).properties(width="container", height=200, title="half-lives that trained gates set (dots: three seeds)")
+    ).properties(width="container", height=200, title="half-lives that the gates set (dots: three seeds)")
     return alt.vconcat(curve, bars).add_params(
         slider("half_life", "half-life in tokens", 1, 64, 22),
         select(

@@ -1,5 +1,6 @@
 """Chapters on the arithmetic itself: the square, the other order of the product, and chunks of tokens."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,14 +15,13 @@ from chapters.chapter import (
     choices,
     log_scale,
     looked_up,
-    quantities,
     select,
     title_of,
 )
 from sandbox.report.style import COLORS
 
-SCORES, MEMORY = "scores, n by n", "memory, d by d"
-PRODUCTS = {SCORES: ATTENTION, MEMORY: RECURRENCE}
+SCORES, TABLE = "scores, n by n", "table, d by d"
+PRODUCTS = {SCORES: ATTENTION, TABLE: RECURRENCE}
 SIDE = 260
 """Pixels of the picture in which squares must be square, whatever the width of the window."""
 
@@ -30,7 +30,7 @@ def _square(frames: Frames) -> alt.TopLevelMixin:
     """Both results drawn to scale, and the multiplications in each."""
     frame = frames["square"]
     frame = frame.assign(
-        product=frame["product"].map({"scores": SCORES, "memory": MEMORY}),
+        product=frame["product"].map({"scores": SCORES, "memory": TABLE}),
         side=frame["numbers"] ** 0.5,
         zero=0,
     )
@@ -53,7 +53,7 @@ def _square(frames: Frames) -> alt.TopLevelMixin:
     bar = here.encode(
         x=alt.X(
             "multiplications:Q",
-            title="multiplications",
+            title="multiplications (logarithmic)",
             scale=log_scale(1e4, 1e11),
             axis=alt.Axis(format="~s", values=[1e4, 1e6, 1e8, 1e10]),
         ),
@@ -90,12 +90,13 @@ SQUARE = Chapter(
     rows=lambda frames: frames["square"],
 )
 
-ORDERS = {"(Q Kᵀ) V": ATTENTION, "Q (Kᵀ V)": RECURRENCE, "attention with softmax": COLORS[2]}
+SOFTMAX = "attention with softmax"
+ORDERS = {"(Q Kᵀ) V": ATTENTION, "Q (Kᵀ V)": RECURRENCE, SOFTMAX: COLORS[2]}
 QUANTITIES = {
     "multiplications": "multiplications",
     "bytes": "bytes held at once",
     "seconds": "seconds",
-    "difference": "largest difference, as a share",
+    "difference": "largest difference from Q (Kᵀ V)",
 }
 UNITS = dict(zip(QUANTITIES, ("", "B", "s", ""), strict=True))
 
@@ -106,19 +107,22 @@ def _two_orders(frames: Frames) -> alt.TopLevelMixin:
     long = frame.melt(["n", "order"], list(QUANTITIES)[:3], "quantity", "value")
     first = frame[frame["order"] == "(Q Kᵀ) V"]
     off = first.assign(quantity="difference", value=first["difference"])
-    softmax = first.assign(
-        quantity="difference", value=first["difference_of_softmax"], order="attention with softmax"
-    )
+    softmax = first.assign(quantity="difference", value=first["difference_of_softmax"], order=SOFTMAX)
     long = pd.concat([long, off, softmax])[["n", "order", "quantity", "value"]]
-    axis = quantities(UNITS, "quantity")
+    of_numbers = f"format(datum.value, '~s') + {looked_up(UNITS, 'quantity')}"
+    shown = f"quantity == 'difference' ? format(datum.value, '~e') : {of_numbers}"
+    products = [name for name in ORDERS if name != SOFTMAX]
+    drawn = f"quantity == 'difference' ? {json.dumps([products[0], SOFTMAX])} : {json.dumps(products)}"
     return (
         alt.Chart(long)
         .transform_filter("datum.quantity == quantity")
         .mark_line(point=True)
         .encode(
             x=alt.X("n:Q", title="tokens n", scale=log_scale()),
-            y=alt.Y("value:Q", scale=log_scale(), axis=axis),
-            color=alt.Color("order:N", scale=choices(ORDERS), title=None),
+            y=alt.Y("value:Q", scale=log_scale(), axis=alt.Axis(title=None, labelExpr=shown, tickCount=6)),
+            color=alt.Color(
+                "order:N", scale=choices(ORDERS), title=None, legend=alt.Legend(values=alt.expr(drawn))
+            ),
             tooltip=["order:N", "n:Q", "value:Q"],
         )
         .properties(width="container", height=300, title=title_of(looked_up(QUANTITIES, "quantity")))
@@ -184,7 +188,7 @@ def _chunks(frames: Frames) -> alt.TopLevelMixin:
         .properties(width="container", height=140, title="arithmetic, counted in the program")
     )
     return alt.vconcat(times, counts).add_params(
-        select("direction", "which way", sorted(frames["chunks"]["direction"].unique(), key=len))
+        select("direction", "which way", sorted(frames["chunks"]["direction"].unique(), key=len, reverse=True))
     )
 
 

@@ -1,7 +1,7 @@
 """Chapters on what is recalled and by which member of the family."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import altair as alt
@@ -90,12 +90,12 @@ MORE_PAIRS = Chapter(
 
 FORGETTING = {
     "none": "keeps all",
-    "forgets": "by place",
+    "forgets": "by position",
     "fixed": "fixed rate",
     "learned": "learned rate",
     "data": "set by each token",
     "dependent": "set by each token",
-    "a": "any of these",
+    "a": "as you choose",
 }
 """The first word of a card on forgetting -> its column in the map."""
 OTHER = "otherwise"
@@ -115,7 +115,8 @@ def _family(frames: Frames) -> alt.TopLevelMixin:
         axis=alt.Axis(labelExpr="format(datum.value, '~s') + 'B'", tickCount=6),
     )
     here = alt.Chart(frame).transform_filter("datum.length == pow(2, power)")
-    shift = alt.XOffset("place:O", scale=alt.Scale(domain=list(range(int(frame["place"].max()) + 1))))
+    most = frame.groupby("forgetting")["mixer"].nunique().max()
+    shift = alt.XOffset("place:O", scale=alt.Scale(domain=list(range(most))))
     color = alt.Color("state:N", scale=choices(GROWS), title="state")
     points = here.mark_point(filled=True, size=90).encode(
         x=x,
@@ -127,20 +128,10 @@ def _family(frames: Frames) -> alt.TopLevelMixin:
         .otherwise(alt.value(0.15)),
         tooltip=["mixer:N", "forgets:N", "equation:N", alt.Tooltip("bytes:Q", format=",")],
     )
-    name = (
-        here.transform_filter("datum.mixer == marked")
-        .mark_text(dy=-12, fontSize=13)
-        .encode(x=x, y=y, xOffset=shift, text="mixer:N")
-    )
-    return (
-        alt.layer(points, name)
-        .properties(
-            width="container", height=360, title=title_of("'after ' + format(pow(2, power), ',') + ' tokens'")
-        )
-        .add_params(
-            slider("power", "length, as a power of two", 6, 13, 10),
-            select("marked", "mark", ["all", *sorted(frame["mixer"].unique())]),
-        )
+    after = "'after ' + format(pow(2, power), ',') + ' tokens' + (marked == 'all' ? '' : ': ' + marked)"
+    return points.properties(width="container", height=360, title=title_of(after)).add_params(
+        slider("power", "length, as a power of two", 6, 13, 10),
+        select("marked", "mark", ["all", *sorted(frame["mixer"].unique())]),
     )
 
 
@@ -149,7 +140,9 @@ def _of_family(frames: Frames) -> pd.DataFrame:
     wide = frames["family"]
     first = wide["forgets"].map(lambda text: re.split(r"\W", text)[0])
     wide = wide.assign(forgetting=first.map(FORGETTING).fillna(OTHER))
-    wide["place"] = wide.groupby("forgetting").cumcount()
+    of_column = wide.groupby("forgetting")["mixer"]
+    most = of_column.transform("count").max()
+    wide["place"] = of_column.cumcount() + (most - of_column.transform("count")) // 2  # the middle of its column
     sizes = [name for name in wide if name.startswith("bytes at ")]
     grows = wide[sizes[-1]] > wide[sizes[0]]
     wide["state"] = np.where(grows, *GROWS)
@@ -208,16 +201,10 @@ def _which_model(frames: Frames) -> alt.TopLevelMixin:
     cells = base.mark_rect(stroke="#999").encode(
         color=alt.Color("series:N", scale=choices(SERIES), title=None),
         opacity=affordable.then(alt.value(0.75)).otherwise(alt.value(0.08)),
-        tooltip=[
-            "model:N",
-            alt.Tooltip("bytes:Q", format=","),
-            *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high")),
-        ],
+        tooltip="about:N",
     )
-    text = (
-        base.transform_filter("isValid(datum.bytes)")
-        .mark_text(fontSize=11)
-        .encode(text="size:N", opacity=affordable.then(alt.value(1)).otherwise(alt.value(0.3)))
+    text = base.mark_text(fontSize=11, lineBreak="\n", dy=-5).encode(
+        text="text:N", opacity=affordable.then(alt.value(1)).otherwise(alt.value(0.3))
     )
     return (
         alt.layer(cells, text)
@@ -233,10 +220,19 @@ def _which_model(frames: Frames) -> alt.TopLevelMixin:
 def _recommended(frames: Frames) -> pd.DataFrame:
     found = recommend(frames["lengths"], NEEDED)
     found["series"] = found["model"].str.replace(r", \d+ rows", "", regex=True).fillna(NOTHING)
-    found["size"] = (found["cost"] / 1000).map("{:.2g} kB".format).where(found["cost"].notna(), "")
     found = found.rename(columns={"at": "length", "recall": "needed", "cost": "bytes"})
-    columns = ["length", "needed", "series", "model", "bytes", "size", "accuracy", "low", "high", "num_seeds"]
+    found[["text", "about"]] = [_in_words(row) for row in found.to_dict("records")]
+    columns = ["length", "needed", "series", "model", "bytes", "text", "about", "accuracy", "num_seeds"]
     return found[columns].astype({"length": int})
+
+
+def _in_words(row: Mapping[Hashable, Any]) -> tuple[str, str]:
+    """What stands in a field, the size of the model and its bytes, and what a pointer over it says."""
+    if row["bytes"] != row["bytes"]:
+        return "", NOTHING
+    size, rows = f"{row['bytes'] / 1000:.2g} kB", re.search(r"\d+ rows", row["model"])
+    about = f"{row['model']}: {size}, recalls {row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+    return f"{rows[0]}\n{size}" if rows else size, about
 
 
 def _which_model_numbers(frames: Frames) -> Mapping[str, Any]:

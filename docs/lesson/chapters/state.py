@@ -32,7 +32,7 @@ def _running_state(frames: Frames) -> alt.TopLevelMixin:
 def _strip(frames: Frames) -> alt.LayerChart:
     """The tokens of the text, the last one that was read set off."""
     text = text_of(frames).assign(at=lambda rows: rows["place"] + 1)
-    base = alt.Chart(text).encode(x=alt.X("at:O", axis=alt.Axis(title=None, labelAngle=0)))
+    base = alt.Chart(text).encode(x=alt.X("at:O", axis=alt.Axis(title=None, labelAngle=0, labelOverlap=True)))
     color = (
         alt.when("datum.at == read")
         .then(alt.value(COLORS[1]))
@@ -44,7 +44,7 @@ def _strip(frames: Frames) -> alt.LayerChart:
         base.mark_rect(stroke="white").encode(color=color),
         base.mark_text(fontSize=14).encode(text="token:N"),
     )
-    title = title_of("'the first ' + read + ' tokens have been read'")
+    title = title_of("'tokens read: ' + read")
     return alt.layer(*layers).properties(width="container", height=34, title=title)
 
 
@@ -74,7 +74,7 @@ def _answers(frames: Frames, last: int) -> alt.LayerChart:
         ),
         grid.transform_filter("datum.probability >= 0.2").mark_text().encode(text=percent, color=ink),
     )
-    title = "what the state would answer (ring: was read)"
+    title = "what the state would answer (framed: was read)"
     return alt.layer(*layers).properties(width="container", height=210, title=title)
 
 
@@ -96,7 +96,7 @@ def _matrix(frames: Frames, last: int) -> alt.Chart:
             y=alt.Y("row:O", title="row"),
             color=shade,
         )
-        .properties(width="container", height=150, title="the state itself: all it knows")
+        .properties(width="container", height=150, title="the state itself")
     )
 
 
