@@ -47,7 +47,7 @@ class TrainConfig:
     """Train on the `answers` alone or, like a language model, on `all` tokens. Scores are always over answers."""
     learning_rates: Any = dataclasses.field(default_factory=lambda: [2e-3, 5e-3])
     """Peak learning rates, a list; the one that is best on validation data is reported. `auto`: three, and one
-    more while the best is the lowest or the highest tried."""
+    more while the best is the lowest or the highest tried; while none answers half right, one above, up to 0.1."""
     most_rates: int = 7
     """Learning rates that `auto` tries at most."""
     embedding_rate: float = 1.0

@@ -10,6 +10,11 @@ from sandbox.train.step import Scores
 
 LOWEST, HIGHEST = "lowest", "highest"
 
+LEARNED = 0.5
+"""Validation accuracy that a learning rate must reach to count as one that has learned."""
+HIGHEST_UNLEARNED = 0.1
+"""As far as `auto` goes up while none has."""
+
 
 def best_learning_rate(rates: np.ndarray, halved: np.ndarray, validation: Scores) -> float:
     """The learning rate with the best validation accuracy, averaged over seeds; if two tie, the smaller one.
@@ -34,9 +39,15 @@ def edge_of_grid(rates: np.ndarray, halved: np.ndarray, validation: Scores, solv
 
 
 def further_rates(train: TrainConfig, rates: np.ndarray, halved: np.ndarray, validation: Scores) -> list[float]:
-    """The learning rate that `auto` tries next, if any: the one beyond the end of the grid that is the best."""
+    """The learning rate that `auto` tries next, if any: the one beyond the end of the grid that is the best.
+
+    Where no rate has learned, which one is the best is an accident; then it is the one above the highest.
+    """
     if train.learning_rates != AUTO or len(np.unique(rates)) >= train.most_rates:
         return []
+    unlearned = max(accuracies(rates, halved, validation).values()) < LEARNED
+    if unlearned and np.max(rates) < HIGHEST_UNLEARNED:
+        return [rate_beyond(np.max(rates), 1)]
     edge = edge_of_grid(rates, halved, validation, train.solved_at)
     if not edge:
         return []
