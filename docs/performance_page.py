@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from sandbox.models.mixers import MIXERS
+
 PAGE = pathlib.Path(__file__).with_name("performance.md")
 RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results"
 
@@ -23,7 +25,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def family() -> str:
-    """The training step of every mixer beside softmax."""
+    """The training step of each mixer beside softmax, and which were not measured."""
     frame = pd.read_csv(RESULTS / "family.csv")
     here = frame[frame["commit"] == frame["commit"].iloc[0]]
     sizes = here[["width", "batch", "length"]].drop_duplicates().itertuples(index=False)
@@ -48,8 +50,9 @@ def family() -> str:
         for mixer in by_size[0].sort_values("to_softmax").index
     ]
     steps = ", ".join(f"{of_size.loc['softmax', 'step_ms']:.1f} ms" for of_size in by_size)
+    missing = [f"`{mixer}`" for mixer in MIXERS if mixer not in by_size[0].index]
     text = f"""
-## A training step of every mixer
+## A training step of the mixers
 
 Two layers of a mixer with its defaults, without MLPs, multi-query associative recall with a vocabulary of 256; a
 step of one member, from drawing its data to the new parameters. *Step* is a multiple of softmax's, which takes
@@ -58,7 +61,7 @@ is what the compiled steps hold at once. From
 [family.csv](../benchmarks/results/family.csv), which also has the spread.
 
 """
-    return text + table(columns, rows)
+    return text + table(columns, rows) + (f"\nNot measured: {', '.join(missing)}.\n" if missing else "")
 
 
 def scans() -> str:
