@@ -93,7 +93,9 @@ def _section(folder: pathlib.Path) -> str:
 
 def _claims(claims: pd.DataFrame) -> str:
     verdicts = collections.Counter(claims["verdict"])
-    counts = ", ".join(f"{verdicts[name]} {name}" for name in (AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED))
+    plural = {AGREES: "agree", DISAGREES: "disagree"}
+    order = (AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED)
+    counts = ", ".join(f"{verdicts[name]} {plural.get(name, name)}" for name in order)
     lines = [
         f"## Claims of papers beside our results\n\n{len(claims)} claims: {counts}. A claim says where our value "
         "should lie; it agrees if the whole 95 % interval over seeds lies there, disagrees if none of it does, "
@@ -102,7 +104,7 @@ def _claims(claims: pd.DataFrame) -> str:
         "| claim | source | printed | wanted | ours | verdict |\n| --- | --- | --- | --- | --- | --- |",
     ]
     for row in claims.to_dict("records"):
-        ours = "" if row["verdict"] == NOT_REACHED else f"{row['ours']:.3g}"
+        ours = "" if row["ours"] != row["ours"] else f"{row['ours']:.3g}"
         interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
         cells = [row["claim"], row["source"], row["printed"], row["wanted"], ours + interval, row["verdict"]]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")

@@ -87,13 +87,15 @@ def drawn(table: pd.DataFrame) -> Figure:
         style, places = series_style(number), rows["rows"] * 2 ** (0.06 * (number - (len(models) - 1) / 2))
         ax.vlines(places, rows["low"], rows["high"], color=style["color"], linewidth=0.9)
         ax.plot(places, rows["pairs"], **style, label=label)
+        least = rows["high"] > rows["most_tested"]  # some seeds hold all that were tested
+        ax.plot(places[least], rows["pairs"][least], **style | {"linestyle": ""}, markerfacecolor="white")
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, table["most_tested"].max() + 2)
     ax.set_xlabel("Rows of the memory")
     ax.set_ylabel(f"Pairs recalled at {HELD:.0%}")
     legend_beside(figure, ax.get_legend_handles_labels()[0])
-    tested = f"{table['most_tested'].max()} pairs are the most that were tested."
+    tested = f"{table['most_tested'].max()} pairs are the most that were tested; hollow: intervals reach beyond."
     footnote(figure, interval_in_words(table["num_seeds"]), tested)
     return figure
 

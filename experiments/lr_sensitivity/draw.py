@@ -39,7 +39,9 @@ def windows() -> pd.DataFrame:
     for (model, tied), of_model in members.groupby(["label", "model.tied"], sort=False):
         means = of_model.groupby("learning_rate", as_index=False)["accuracy"].mean()
         whole = window(means)
-        decades = np.array([width(seed) for _, seed in of_model.groupby("seed")])
+        seeds = [seed for _, seed in of_model.groupby("seed")]
+        decades = np.array([width(seed) for seed in seeds])
+        at_end = any(found.reaches_end for found in map(window, seeds) if found is not None)
         half = half_width(decades)
         rows.append(
             {
@@ -55,7 +57,7 @@ def windows() -> pd.DataFrame:
                 "decades": decades.mean(),
                 "low": decades.mean() - half,
                 "high": decades.mean() + half,
-                "decades_inside": np.nan if whole.reaches_end else decades.mean(),
+                "decades_inside": np.nan if at_end else decades.mean(),
                 "num_seeds": len(decades),
             }
         )
@@ -75,8 +77,10 @@ def drawn(table: pd.DataFrame) -> Figure:
         places = np.array([models.index(model) for model in of_start["model"]]) + (i - 0.5) * 0.36
         ax.hlines(places, of_start["lowest"], of_start["highest"], color=COLORS[i], linewidth=4, label=start)
         ax.plot(of_start["best"], places, linestyle="", marker="o", color="black", markersize=3)
+        at_end = of_start["highest"] == of_start["highest_tried"]
+        ax.plot(of_start["highest"][at_end], places[at_end], color=COLORS[i], linestyle="", marker=9, markersize=7)
         for place, highest, score in zip(places, of_start["highest"], of_start["accuracy"], strict=True):
-            label_at = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            label_at = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
             ax.annotate(f"{score:.0%}", (highest, place), fontsize=6, **label_at)
     ax.set_yticks(range(len(models)), models)
     ax.set_ylim(len(models) - 0.4, -0.6)
@@ -88,7 +92,8 @@ def drawn(table: pd.DataFrame) -> Figure:
     figure.legend(title="Start", loc="outside upper center", ncols=len(STARTS))
     footnote(
         figure,
-        "Per cent: validation accuracy at the best rate, the dot. No dot: under half right at every rate.",
+        "Per cent: validation accuracy at the best rate, the dot. No dot: under half right at every rate. "
+        "Arrow: the highest rate that was tried.",
     )
     return figure
 

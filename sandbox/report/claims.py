@@ -12,8 +12,10 @@ list `claims`. Each has
 and, where they are needed: `ahead_of`, the keys in which another row differs, from which the row is measured;
 `column`, what is compared (`accuracy` if there is none); `file`, another table beside the records, of one row per
 value, with the ends of its interval in the columns `low` and `high`, or those that `interval` names; `note`, why
-the two disagree or how the settings differ. A claim whose setting was not run has the reason as `not_reached`, in
-place of a row.
+the two disagree or how the settings differ. A claim that a model fails needs one that has learned what it was
+trained on: `learned` has the keys in which another row of it differs, and the mean that is wanted there, such as
+`{slice: length=40, at_least: 0.9}`. A claim whose setting was not run has the reason as `not_reached`, in place of
+a row.
 """
 
 import dataclasses
@@ -37,7 +39,11 @@ from sandbox.tables import collect
 CLAIMS = "claims.yaml"
 
 AGREES, DISAGREES, NOT_SETTLED, NOT_REACHED = "agrees", "disagrees", "not settled", "not reached at this scale"
-"""Verdicts: the whole interval is where the claim wants it, none of it, or a part; or the setting was not run."""
+"""Verdicts: the whole interval is where the claim wants it, none of it, or a part, or the model did not learn; or
+the setting was not run."""
+
+AT_LEAST = "at_least"
+UNLEARNED = " (it did not learn what it was trained on)"
 
 _ROUNDING = 1e-9  # of means of floats
 
@@ -55,6 +61,7 @@ class Claim:
     printed: Any
     of: dict = dataclasses.field(default_factory=dict)
     ahead_of: dict | None = None
+    learned: dict | None = None
     at_least: float = -np.inf
     at_most: float = np.inf
     more_than: float = -np.inf
@@ -76,6 +83,9 @@ class Claim:
             raise InputError(f"claim {self.claim!r}: `interval` names two columns")
         if self.ahead_of is not None and (not self.ahead_of or self.file != RECORDS):
             raise InputError(f"claim {self.claim!r}: `ahead_of` names keys of other runs in {RECORDS}")
+        mean = None if self.learned is None else self.learned.get(AT_LEAST)
+        if self.learned is not None and (not isinstance(mean, int | float) or self.file != RECORDS):
+            raise InputError(f"claim {self.claim!r}: `learned` names keys in {RECORDS} and a number as {AT_LEAST}")
 
     @property
     def wanted(self) -> str:
@@ -86,7 +96,14 @@ class Claim:
         low = f"{self.at_least:g} ≤ " if self.at_least > -np.inf else ""
         low += f"{self.more_than:g} < " if self.more_than > -np.inf else ""
         high = f" ≤ {self.at_most:g}" if self.at_most < np.inf else ""
-        return f"{low}{what}{high}"
+        return f"{low}{what}{high}{self._condition}"
+
+    @property
+    def _condition(self) -> str:
+        if not self.learned:
+            return ""
+        there = _in_words({key: value for key, value in self.learned.items() if key != AT_LEAST})
+        return f", if {self.learned[AT_LEAST]:g} ≤ that of {there}"
 
 
 def read_claims(path: str | os.PathLike[str]) -> tuple[str, list[Claim]]:
@@ -119,7 +136,7 @@ def _claim(name: str, options: Any) -> Claim:
         values = {key: from_plain(key, value, types[key]) for key, value in options.items()}
     except ValueError as error:
         raise InputError(f"{name}: {error}") from error
-    for key in values.keys() & {"of", "ahead_of"}:
+    for key in values.keys() & {"of", "ahead_of", "learned"}:
         values[key] = {str(name): value for name, value in values[key].items()}
     return Claim(**values)
 
@@ -135,13 +152,14 @@ def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
     tables: dict[str, pd.DataFrame] = {}
     rows = []
     for claim in claims:
-        ours, low, high, seeds = (np.nan, np.nan, np.nan, 0)
+        ours, low, high, seeds, learned = (np.nan, np.nan, np.nan, 0, True)
         if claim.of:
             try:
                 if claim.file not in tables:
                     tables[claim.file] = _table(folder, claim.file)
                 answer = _measured if claim.file == RECORDS else _looked_up
                 ours, low, high, seeds = answer(claim, tables[claim.file])
+                learned = claim.learned is None or _has_learned(claim, claim.learned, tables[claim.file])
             except InputError as error:
                 raise InputError(f"{folder / CLAIMS}: {claim.claim!r}: {error}") from error
         rows.append(
@@ -155,8 +173,8 @@ def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "num_seeds": seeds,
-                "verdict": verdict(claim, ours, low, high),
-                "note": " ".join((claim.not_reached or claim.note).split()),
+                "verdict": verdict(claim, ours, low, high) if learned else NOT_SETTLED,
+                "note": " ".join(f"{claim.not_reached or claim.note}{'' if learned else UNLEARNED}".split()),
                 "command": command,
             }
         )
@@ -195,6 +213,12 @@ def _measured(claim: Claim, records: pd.DataFrame) -> tuple[float, float, float,
         raise InputError("the two models share no seed")
     mean, half = float(apart.mean()), half_width(apart)
     return mean, mean - half, mean + half, len(apart)
+
+
+def _has_learned(claim: Claim, there: Mapping[str, Any], records: pd.DataFrame) -> bool:
+    """Whether the mean over seeds of the model is what the claim says where it must have learned."""
+    keys = {key: value for key, value in there.items() if key != AT_LEAST}
+    return bool(_scores({**claim.of, **keys}, claim.column, records).mean() >= there[AT_LEAST])
 
 
 def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.Series:

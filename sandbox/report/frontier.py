@@ -61,6 +61,7 @@ _FRONTIER = "Pareto frontier"
 _OTHERS = "others"
 _ASIDE, _MOST_ASIDE = 0.035, 0.16  # inches between two series at one x, and of all together
 _OWN_ENTRIES = (_FRONTIER, _OTHERS, CHANCE["label"])
+_BESIDE = "Points at one place stand side by side."
 _GREY: dict[str, Any] = {"color": "0.7", "linewidth": 0.6, "marker": ".", "markersize": 2, "zorder": 1.5}
 _MOST_INSIDE, _WIDEST_INSIDE = 6, 1.8  # more series or inches than this have their legend beside the axes
 _LEGEND_POSITIONS: tuple[Any, ...] = (
@@ -174,7 +175,8 @@ def _draw(
         _lines(ax, rows, x, named)
         ax.set_xlabel(x_title if len(panels) == 1 else "")
     edges = EDGE_NOTE if frame["edge"].any() else ""
-    footnote(figure, interval_in_words(frame["num_seeds"]), edges, *notes)
+    beside = any(len(_shared(rows, x, named)) for rows in panels.values())
+    footnote(figure, interval_in_words(frame["num_seeds"]), edges, _BESIDE if beside else "", *notes)
     lines = {line.get_label(): line for ax in axes for line in ax.lines}
     texts = [_FRONTIER, *shown_names(named, _OWN_ENTRIES).values(), _OTHERS, CHANCE["label"]]
     handles = [lines[text] for text in texts if text in lines]
@@ -203,8 +205,7 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
             ax.plot(line[x], line["accuracy"], **_GREY, label=_OTHERS)
             _level(ax, line[line[x].isna()], _GREY["color"], _OTHERS)
     step = min(_ASIDE, _MOST_ASIDE / max(len(named), 1))
-    at = rows[rows["series"].isin(named)].drop_duplicates(["series", x])[x]
-    shared = at[at.duplicated()]
+    shared = _shared(rows, x, named)
     for number, (name, text) in enumerate(shown_names(named, _OWN_ENTRIES).items()):
         line, style = rows[rows["series"] == name], series_style(number)
         at_edge = line.fillna({x: rows[x].max()})[line["edge"] != ""]
@@ -218,7 +219,13 @@ def _lines(ax: Axes, rows: pd.DataFrame, x: str, named: Sequence[str]) -> None:
         if not line.empty:
             (drawn,) = ax.plot(line[x], line["accuracy"], **style, **WHITE_EDGE, label=text)
             drawn.set_transform(drawn.get_transform() + aside)
-        mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK)
+        mark_edges(ax, at_edge[x], at_edge["accuracy"], EDGE_MARK, inches)
+
+
+def _shared(rows: pd.DataFrame, x: str, named: Sequence[str]) -> pd.Series:
+    """The places on the x axis at which several of these series have a point."""
+    at = rows[rows["series"].isin(named)].dropna(subset=x).drop_duplicates(["series", x])[x]
+    return at[at.duplicated()]
 
 
 def _level(ax: Axes, rows: pd.DataFrame, color: str, text: str) -> None:

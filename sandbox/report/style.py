@@ -89,6 +89,8 @@ AXIS_NAMES = {
     "length": "Tokens",
     "seconds": "Wall time of the run [s]",
     "mixer.d_state": "State size (d_state)",
+    "mixer.half_life": "Half-life at the start [tokens]",
+    "model.d_model": "Width (d_model)",
 }
 
 MEASURES_IN_WORDS = {
@@ -190,10 +192,10 @@ def chance_lines(ax: Axes, chances: Iterable[Number]) -> None:
         ax.axhline(chance, **CHANCE)
 
 
-def mark_edges(ax: Axes, x: Iterable[Number], y: Iterable[Number], mark: str) -> None:
-    """Sets the mark beside points."""
+def mark_edges(ax: Axes, x: Iterable[Number], y: Iterable[Number], mark: str, inches: Number = 0) -> None:
+    """Sets the mark beside points, which stand so many inches aside."""
     for point in zip(x, y, strict=True):
-        ax.annotate(mark, point, xytext=(3, 2), textcoords="offset points", fontsize=6)
+        ax.annotate(mark, point, xytext=(3 + 72 * inches, 2), textcoords="offset points", fontsize=6)
 
 
 def size_axis(ax: Axes, column: str, values: Sequence[Number]) -> None:

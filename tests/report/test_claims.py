@@ -59,6 +59,9 @@ def of(label, **options):
         ({"of": {"train.num_examples": 1234568, "slice": "pairs=4"}, "at_most": 0.8}, 0.5, AGREES),
         ({"of": {"label": "good"}, "column": "steps", "at_most": 100}, 100, AGREES),
         ({"not_reached": "8 GPUs"}, np.nan, NOT_REACHED),
+        (of("bad", at_most=0.7, learned={"slice": "all", "at_least": 0.9}), 0.5, NOT_SETTLED),
+        (of("bad", at_most=0.7, learned={"label": "good", "at_least": 0.9}), 0.5, AGREES),
+        (of("bad", at_most=0.1, learned={"label": "good", "at_least": 0.9}), 0.5, DISAGREES),
     ],
     ids=str,
 )
@@ -101,6 +104,7 @@ def test_another_table_answers_with_its_own_interval(experiment, tmp_path):
         (of("good", at_least=0.9, at_most=0.8), "no value is at least 0.9 and at most 0.8"),
         (of("good", interval=["low"], at_least=0), "`interval` names two columns"),
         (of("good", ahead_of={}, at_least=0), "`ahead_of` names keys of other runs in records.csv"),
+        (of("good", learned={"slice": "all"}, at_least=0), "`learned` names keys in records.csv and a number as"),
         (of("good", file="no.csv", at_least=0), "no.csv: cannot be read"),
         (of("good", column="platform", at_least=0), "platform is not a column of numbers"),
         ({"of": {1: 2}, "at_least": 0}, "1: no such column"),
