@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from sandbox.cli.compose import conf_dir, from_hydra, register_schema
 from sandbox.cli.compose_runs import compose_runs
-from sandbox.report.claims import AT_LEAST, CLAIMS, read_claims, rows_with
+from sandbox.report.claims import CLAIMS, read_claims, rows_with
 from sandbox.results import RECORDS, SLICE
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -56,10 +56,9 @@ def test_each_claim_asks_for_one_run(experiment, runs_of):
     runs = runs_of(experiment)
     for claim in claims:
         if claim.file == RECORDS and claim.of:
-            for differing in (claim.ahead_of, claim.learned, None):
-                keys = {**claim.of, **(differing or {})}
+            for differing in ({}, claim.ahead_of or {}, claim.learned_keys):
+                keys = {**claim.of, **differing}
                 wanted = keys.pop(SLICE, None)
-                keys.pop(AT_LEAST, None)
                 found = rows_with(keys, runs)
                 assert len(found) == 1, (claim.claim, keys)
                 assert wanted is None or wanted in slices_of(found["job"].iloc[0]), (claim.claim, wanted)

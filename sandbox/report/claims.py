@@ -102,8 +102,12 @@ class Claim:
     def _condition(self) -> str:
         if not self.learned:
             return ""
-        there = _in_words({key: value for key, value in self.learned.items() if key != AT_LEAST})
-        return f", if {self.learned[AT_LEAST]:g} ≤ that of {there}"
+        return f", if {self.learned[AT_LEAST]:g} ≤ that of {_in_words(self.learned_keys)}"
+
+    @property
+    def learned_keys(self) -> dict:
+        """The keys in which the row differs where the model must have learned."""
+        return {key: value for key, value in (self.learned or {}).items() if key != AT_LEAST}
 
 
 def read_claims(path: str | os.PathLike[str]) -> tuple[str, list[Claim]]:
@@ -159,7 +163,7 @@ def claims_table(folder: str | os.PathLike[str]) -> pd.DataFrame:
                     tables[claim.file] = _table(folder, claim.file)
                 answer = _measured if claim.file == RECORDS else _looked_up
                 ours, low, high, seeds = answer(claim, tables[claim.file])
-                learned = claim.learned is None or _has_learned(claim, claim.learned, tables[claim.file])
+                learned = claim.learned is None or _has_learned(claim, claim.learned[AT_LEAST], tables[claim.file])
             except InputError as error:
                 raise InputError(f"{folder / CLAIMS}: {claim.claim!r}: {error}") from error
         rows.append(
@@ -215,10 +219,9 @@ def _measured(claim: Claim, records: pd.DataFrame) -> tuple[float, float, float,
     return mean, mean - half, mean + half, len(apart)
 
 
-def _has_learned(claim: Claim, there: Mapping[str, Any], records: pd.DataFrame) -> bool:
-    """Whether the mean over seeds of the model is what the claim says where it must have learned."""
-    keys = {key: value for key, value in there.items() if key != AT_LEAST}
-    return bool(_scores({**claim.of, **keys}, claim.column, records).mean() >= there[AT_LEAST])
+def _has_learned(claim: Claim, mean: float, records: pd.DataFrame) -> bool:
+    """Whether the model has this mean over seeds where it must have learned."""
+    return bool(_scores({**claim.of, **claim.learned_keys}, claim.column, records).mean() >= mean)
 
 
 def _scores(keys: Mapping[str, Any], column: str, records: pd.DataFrame) -> pd.Series:

@@ -64,7 +64,7 @@ def choices(names: Mapping[str, str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=list(names.values()))
 
 
-def log_scale(low: float | None = None, high: float | None = None) -> alt.Scale:
+def log_scale(low: float | alt.ExprRef | None = None, high: float | None = None) -> alt.Scale:
     """A logarithmic scale, from `low` to `high` if they are given."""
     domain = alt.Undefined if low is None or high is None else [low, high]
     return alt.Scale(type="log", nice=False, domain=domain)
@@ -81,8 +81,10 @@ def looked_up(texts: Mapping[str, str], parameter: str) -> str:
     return f"{{{pairs}}}[{parameter}]"
 
 
-def quantities(units: Mapping[str, str], parameter: str) -> alt.Axis:
-    """An axis of numbers such as 40µ, followed by the unit of the quantity that the parameter names."""
-    return alt.Axis(
-        title=None, labelExpr=f"format(datum.value, '~s') + {looked_up(units, parameter)}", tickCount=6
-    )
+def quantities(units: Mapping[str, str], parameter: str, share: str = "") -> alt.Axis:
+    """An axis of numbers such as 40µ, followed by the unit of the quantity that the parameter names.
+
+    Those of the quantity `share` are powers of ten, such as 1e-6.
+    """
+    label = f"{parameter} == '{share}' ? format(datum.value, '~e') : format(datum.value, '~s') + "
+    return alt.Axis(title=None, labelExpr=label + looked_up(units, parameter), tickCount=6)

@@ -70,11 +70,7 @@ def _two_curves(frames: Frames) -> alt.TopLevelMixin:
     )
     axis = quantities(UNITS, "measure")
     first = alt.expr("measure == 'bytes carried' ? 1 : 64")
-    x = alt.X(
-        "length:Q",
-        title="tokens in the sequence",
-        scale=alt.Scale(type="log", nice=False, domain=[first, LONGEST]),
-    )
+    x = alt.X("length:Q", title="tokens in the sequence", scale=log_scale(first, LONGEST))
     with_room = alt.Scale(type="log", nice=False, padding=24)  # for the numbers at the circles
     y = alt.Y("value:Q", scale=with_room, axis=axis)
     color = alt.Color("machine:N", scale=choices(MACHINES), title=None)

@@ -15,6 +15,7 @@ from chapters.chapter import (
     choices,
     log_scale,
     looked_up,
+    quantities,
     select,
     title_of,
 )
@@ -109,8 +110,6 @@ def _two_orders(frames: Frames) -> alt.TopLevelMixin:
     off = first.assign(quantity="difference", value=first["difference"])
     softmax = first.assign(quantity="difference", value=first["difference_of_softmax"], order=SOFTMAX)
     long = pd.concat([long, off, softmax])[["n", "order", "quantity", "value"]]
-    of_numbers = f"format(datum.value, '~s') + {looked_up(UNITS, 'quantity')}"
-    shown = f"quantity == 'difference' ? format(datum.value, '~e') : {of_numbers}"
     products = [name for name in ORDERS if name != SOFTMAX]
     drawn = f"quantity == 'difference' ? {json.dumps([products[0], SOFTMAX])} : {json.dumps(products)}"
     return (
@@ -119,7 +118,7 @@ def _two_orders(frames: Frames) -> alt.TopLevelMixin:
         .mark_line(point=True)
         .encode(
             x=alt.X("n:Q", title="tokens n", scale=log_scale()),
-            y=alt.Y("value:Q", scale=log_scale(), axis=alt.Axis(title=None, labelExpr=shown, tickCount=6)),
+            y=alt.Y("value:Q", scale=log_scale(), axis=quantities(UNITS, "quantity", "difference")),
             color=alt.Color(
                 "order:N", scale=choices(ORDERS), title=None, legend=alt.Legend(values=alt.expr(drawn))
             ),
